@@ -1,0 +1,59 @@
+# The three rings as target kinds, so that the build enforces what may depend on what.
+#
+#   leat_core_library(NAME SOURCES...)    pure policy: no zmq, czmq, lmdb, clock, files, threads
+#   leat_library(NAME SOURCES...)         bytes and shells
+#   leat_executable(NAME SOURCES...)      a program in build/<preset>/bin
+#   leat_test(NAME LABEL SOURCES... )     a cmocka executable, registered with ctest
+#
+# A core is kept pure in two ways: headers that it must not include are shadowed by ones that stop
+# the compiler (cmake/not-in-core), and every symbol that its objects leave undefined is checked
+# against a list after each build (cmake/check_core_symbols.sh).
+
+set(LEAT_WARNINGS
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wvla -Wundef -Wformat=2
+    -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wnull-dereference -Wswitch-enum)
+
+function(leat_common_settings target)
+    target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/common)
+    target_compile_options(${target} PRIVATE ${LEAT_WARNINGS})
+    # Assertions stay on in every build; a broken invariant stops the process before it harms data.
+    target_compile_options(${target} PRIVATE -UNDEBUG -fno-omit-frame-pointer)
+    target_compile_definitions(${target} PRIVATE _GNU_SOURCE LEAT_VERSION="${PROJECT_VERSION}")
+    if(LEAT_WERROR)
+        target_compile_options(${target} PRIVATE -Werror)
+    endif()
+    if(LEAT_SANITIZE)
+        target_compile_options(${target} PRIVATE -fsanitize=${LEAT_SANITIZE} -fno-sanitize-recover=all)
+        target_link_options(${target} PUBLIC -fsanitize=${LEAT_SANITIZE})
+    elseif(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+        target_compile_options(${target} PRIVATE -fstack-protector-strong -D_FORTIFY_SOURCE=2)
+    endif()
+endfunction()
+
+function(leat_core_library name)
+    add_library(${name} STATIC ${ARGN})
+    leat_common_settings(${name})
+    target_include_directories(${name} BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/cmake/not-in-core)
+    add_custom_command(TARGET ${name} POST_BUILD
+        COMMAND ${CMAKE_SOURCE_DIR}/cmake/check_core_symbols.sh $<TARGET_FILE:${name}>
+        VERBATIM)
+endfunction()
+
+function(leat_library name)
+    add_library(${name} STATIC ${ARGN})
+    leat_common_settings(${name})
+endfunction()
+
+function(leat_executable name)
+    add_executable(${name} ${ARGN})
+    leat_common_settings(${name})
+endfunction()
+
+function(leat_test name label)
+    add_executable(${name} ${ARGN})
+    leat_common_settings(${name})
+    target_link_libraries(${name} PRIVATE PkgConfig::CMOCKA)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 300)
+endfunction()

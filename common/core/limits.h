@@ -1,0 +1,89 @@
+/* Every bound of leat, in one place, with the relations between them checked by the compiler. */
+#ifndef LEAT_CORE_LIMITS_H
+#define LEAT_CORE_LIMITS_H
+
+#define LEAT_PROTOCOL_VERSION 1
+#define LEAT_RECORD_VERSION   1
+
+/* a job */
+#define LEAT_QUEUE_BYTES_MAX        64   /* [A-Za-z0-9_.-], not empty */
+#define LEAT_TYPE_BYTES_MAX         64   /* the same characters */
+#define LEAT_PAYLOAD_BYTES_DEFAULT  (1 << 20)
+#define LEAT_PAYLOAD_BYTES_CEILING  (64 << 20)
+#define LEAT_HEADERS_MAX            32
+#define LEAT_HEADER_NAME_BYTES_MAX  64
+#define LEAT_HEADER_VALUE_BYTES_MAX 4096
+#define LEAT_HEADERS_BYTES_MAX      (16 << 10) /* all names and values of one job */
+#define LEAT_TIMEOUT_MS_MIN         1
+#define LEAT_TIMEOUT_MS_MAX         (7 * 24 * 3600 * 1000LL)
+#define LEAT_TIMEOUT_MS_DEFAULT     60000
+#define LEAT_ATTEMPTS_MAX           1000
+#define LEAT_ATTEMPTS_DEFAULT       3
+#define LEAT_BACKOFF_MS_MAX         (7 * 24 * 3600 * 1000LL)
+#define LEAT_BACKOFF_BASE_MS        1000
+#define LEAT_BACKOFF_FACTOR_MILLI   2000 /* thousandths */
+#define LEAT_BACKOFF_CAP_MS         300000
+#define LEAT_BODY_OVERHEAD_BYTES    (LEAT_HEADERS_BYTES_MAX + 4096) /* of a body over its payload */
+
+/* a result */
+#define LEAT_RESULT_BYTES_DEFAULT (64 << 10)
+#define LEAT_RESULT_BYTES_CEILING (16 << 20)
+#define LEAT_ERROR_BYTES_MAX      4096 /* text of a failure, tail of stderr included */
+
+/* messages */
+#define LEAT_BATCH_ITEMS_MAX     4096
+#define LEAT_BATCH_BYTES_TARGET  (256 << 10) /* a batch is closed at this size; one big item may exceed it */
+#define LEAT_MESSAGE_BYTES_MAX   (96 << 20)  /* what a socket accepts at all */
+#define LEAT_TEXT_BYTES_MAX      4096        /* of a text field without a closer bound */
+#define LEAT_NESTING_MAX         8
+#define LEAT_PEER_BYTES_MAX      8           /* routing ids that libzmq makes are 5 bytes */
+
+/* ventilator */
+#define LEAT_SESSIONS_MAX         4096  /* workers at one time */
+#define LEAT_LANES_MAX            4096  /* pairs of queue and type that hold or held jobs */
+#define LEAT_SESSION_QUEUES_MAX   64
+#define LEAT_SESSION_LIMITS_MAX   64    /* types with a rate in one CREDIT */
+#define LEAT_SESSION_LEASES_MAX   65536 /* jobs that one worker may hold */
+#define LEAT_LEASES_MAX           (1 << 20)
+#define LEAT_WINDOW_JOBS          2048  /* ready jobs of a lane that are known in memory */
+#define LEAT_PRODUCERS_MAX        100000
+#define LEAT_DELIVERIES_DEFAULT   5
+#define LEAT_LOST_AFTER_MS        5000
+#define LEAT_PING_MS              1000
+#define LEAT_RECOVERY_GRACE_MS    2000
+#define LEAT_JOBS_DEFAULT         20000000LL
+#define LEAT_STORE_BYTES_DEFAULT  (64LL << 30)
+#define LEAT_STORE_RESERVE_BYTES  (32LL << 20) /* kept free so that settling always goes on */
+#define LEAT_DEDUPE_MS            3600000LL    /* how long a settled id is remembered */
+#define LEAT_BUSY_RETRY_MS        500
+
+/* worker */
+#define LEAT_SLOTS_MAX            1024
+#define LEAT_HANDLERS_MAX         128
+#define LEAT_PIPELINE_JOBS        64 /* jobs sent ahead to one plug-in child */
+#define LEAT_GRACE_MS_DEFAULT     5000
+#define LEAT_DRAIN_MS_DEFAULT     30000
+#define LEAT_OUTBOX_RESULTS_MAX   16384
+#define LEAT_OUTBOX_BYTES_MAX     (64LL << 20)
+
+/* sink */
+#define LEAT_SETTLED_WINDOW       65536 /* ids sent to the ventilator and not yet confirmed */
+#define LEAT_RESULTS_KEPT_DEFAULT 1000000LL
+#define LEAT_RESULT_KEEP_MS       (24LL * 3600 * 1000)
+#define LEAT_FAILURE_KEEP_MS      (30LL * 24 * 3600 * 1000)
+#define LEAT_QUERY_IDS_MAX        1024
+#define LEAT_PAGE_MAX             1000 /* failures in one answer */
+#define LEAT_REQUEST_BYTES_MAX    (64 << 10)
+
+/* producer */
+#define LEAT_PRODUCER_WINDOW_JOBS  65536
+#define LEAT_PRODUCER_WINDOW_BYTES (64LL << 20)
+
+_Static_assert(LEAT_PAYLOAD_BYTES_CEILING + LEAT_BODY_OVERHEAD_BYTES + LEAT_RESULT_BYTES_CEILING <
+                   LEAT_MESSAGE_BYTES_MAX,
+               "one message must hold the largest job or the largest failed result");
+_Static_assert(LEAT_BATCH_ITEMS_MAX <= LEAT_SESSION_LEASES_MAX, "a batch fits a session");
+_Static_assert(LEAT_SESSION_LEASES_MAX <= LEAT_LEASES_MAX, "a session fits the lease table");
+_Static_assert(3 * LEAT_PING_MS < LEAT_LOST_AFTER_MS, "three pings may be lost before a worker is");
+
+#endif

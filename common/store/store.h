@@ -1,0 +1,90 @@
+/* The store: what a broker must still know after a crash. A few ordered tables of byte keys and byte
+ * values, changed in batches; the batch is the unit of durability.
+ *
+ * Writes go into the batch that is being filled. Reads see every write that was made before them,
+ * committed or not. leat_store_seal() closes the batch and starts its way to the disk; meanwhile the
+ * next batch fills (group commit: at most one batch is on its way). leat_store_durable() tells up to
+ * which batch everything is on disk.
+ *
+ *      put put del   seal -> 1        put put      durable = 1   seal -> 2      durable = 2
+ *      |-- batch 1 --|--- on its way to the disk ---|
+ *                    |-------- batch 2 fills ---------------------|---- ...
+ *
+ * Two implementations: leat_store_open_lmdb (one commit thread of its own) and leat_store_open_memory
+ * (for tests and the simulated cluster: completes when told to, and can crash). Both are used from one
+ * thread only, but for the readers of store_reader.h.
+ *
+ * Invariant: a batch is durable as a whole or not at all, and batches become durable in order.
+ */
+#ifndef LEAT_STORE_STORE_H
+#define LEAT_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "core/view.h"
+
+#define LEAT_STORE_TABLES_MAX    16
+#define LEAT_STORE_KEY_BYTES_MAX 64
+
+struct leat_store;
+
+/* Table numbers are the caller's, 0 to LEAT_STORE_TABLES_MAX - 1. */
+typedef unsigned leat_table;
+
+/* Writes cannot fail: they only change memory. Key 1 to LEAT_STORE_KEY_BYTES_MAX bytes, ordered as
+ * by memcmp, shorter first. Key and value are copied. A put replaces; a del of nothing does nothing. */
+void leat_store_put(struct leat_store *store, leat_table table, struct leat_bytes key,
+                    struct leat_bytes value);
+void leat_store_del(struct leat_store *store, leat_table table, struct leat_bytes key);
+
+/* LEAT_OK and the value, LEAT_ERR_NOT_FOUND, or LEAT_ERR_IO (the store is then broken: see
+ * leat_store_error). The value is borrowed until the next call on the store. */
+LEAT_MUST_USE enum leat_err leat_store_get(struct leat_store *store, leat_table table,
+                                           struct leat_bytes key, struct leat_bytes *ret_value);
+
+/* Visits entries with key >= from (an empty `from` is the beginning) in ascending order until `visit`
+ * returns false or the table ends. Key and value are borrowed for the visit. `visit` must not call
+ * the store. LEAT_OK or LEAT_ERR_IO. */
+typedef bool leat_store_visit_fn(struct leat_bytes key, struct leat_bytes value, void *context);
+LEAT_MUST_USE enum leat_err leat_store_scan(struct leat_store *store, leat_table table,
+                                            struct leat_bytes from, leat_store_visit_fn *visit,
+                                            void *context);
+
+/* Entries in a table, uncommitted writes included. May cost a scan; for start-up and tests. */
+uint64_t leat_store_count(struct leat_store *store, leat_table table);
+
+/* ---- group commit ---- */
+
+/* Whether the batch being filled holds any write. */
+bool leat_store_is_dirty(const struct leat_store *store);
+/* Whether a batch is on its way to the disk. */
+bool leat_store_is_committing(const struct leat_store *store);
+/* Number of the batch being filled, from 1. */
+uint64_t leat_store_filling(const struct leat_store *store);
+/* Every batch up to this number is on disk; 0 at first. */
+uint64_t leat_store_durable(const struct leat_store *store);
+/* Starts the commit of the filling batch. Only when it is dirty and none is on its way. */
+void leat_store_seal(struct leat_store *store);
+/* Readable (poll for POLLIN) when a commit has ended; -1 for the memory store. */
+int leat_store_fd(const struct leat_store *store);
+/* Takes note of a commit that has ended; never blocks. LEAT_OK: leat_store_durable() may have moved.
+ * LEAT_ERR_IO: the commit failed; nothing of it or after it will ever be durable: end the process. */
+LEAT_MUST_USE enum leat_err leat_store_advance(struct leat_store *store, struct leat_why *why);
+/* Blocks until everything written so far is durable: for start-up and shutdown. */
+LEAT_MUST_USE enum leat_err leat_store_sync(struct leat_store *store, struct leat_why *why);
+
+/* ---- room ---- */
+
+/* False when new work must be refused: what is left is the reserve for settling (LEAT_STORE_RESERVE_BYTES).
+ * Learned at each commit; cheap. */
+bool leat_store_has_room(const struct leat_store *store);
+/* Bytes in use, about, as of the last commit. */
+uint64_t leat_store_used_bytes(const struct leat_store *store);
+
+/* Waits for the batch on its way, drops the one being filled, frees everything. Accepts NULL. */
+void leat_store_close(struct leat_store **store);
+
+#endif
