@@ -12,7 +12,7 @@
  *
  * Two implementations: leat_store_open_lmdb (one commit thread of its own) and leat_store_open_memory
  * (for tests and the simulated cluster: completes when told to, and can crash). Both are used from one
- * thread only, but for the readers of store_reader.h.
+ * thread only, but for the readers of reader.h.
  *
  * Invariant: a batch is durable as a whole or not at all, and batches become durable in order.
  */
@@ -34,8 +34,10 @@ struct leat_store;
 /* Table numbers are the caller's, 0 to LEAT_STORE_TABLES_MAX - 1. */
 typedef unsigned leat_table;
 
-/* Writes cannot fail: they only change memory. Key 1 to LEAT_STORE_KEY_BYTES_MAX bytes, ordered as
- * by memcmp, shorter first. Key and value are copied. A put replaces; a del of nothing does nothing. */
+/* Writes cannot fail: they only change memory (and abort when there is none). Key 1 to
+ * LEAT_STORE_KEY_BYTES_MAX bytes, ordered as by memcmp, shorter first; value up to
+ * LEAT_MESSAGE_BYTES_MAX, may be empty. Key and value are copied, so both may be borrowed from the
+ * store itself. A put replaces; a del of nothing does nothing. */
 void leat_store_put(struct leat_store *store, leat_table table, struct leat_bytes key,
                     struct leat_bytes value);
 void leat_store_del(struct leat_store *store, leat_table table, struct leat_bytes key);
@@ -66,20 +68,26 @@ bool leat_store_is_committing(const struct leat_store *store);
 uint64_t leat_store_filling(const struct leat_store *store);
 /* Every batch up to this number is on disk; 0 at first. */
 uint64_t leat_store_durable(const struct leat_store *store);
+/* Memory that the filling batch takes, about. While a commit is stuck (a full disk) the filling batch
+ * grows with every write: who accepts new work must stop at a bound of its own. */
+uint64_t leat_store_filling_bytes(const struct leat_store *store);
 /* Starts the commit of the filling batch. Only when it is dirty and none is on its way. */
 void leat_store_seal(struct leat_store *store);
-/* Readable (poll for POLLIN) when a commit has ended; -1 for the memory store. */
+/* Readable (poll for POLLIN) when leat_store_advance() has something to take note of: a commit that
+ * has ended, or room that came or went; -1 for the memory store. */
 int leat_store_fd(const struct leat_store *store);
 /* Takes note of a commit that has ended; never blocks. LEAT_OK: leat_store_durable() may have moved.
  * LEAT_ERR_IO: the commit failed; nothing of it or after it will ever be durable: end the process. */
 LEAT_MUST_USE enum leat_err leat_store_advance(struct leat_store *store, struct leat_why *why);
 /* Blocks until everything written so far is durable: for start-up and shutdown. */
 LEAT_MUST_USE enum leat_err leat_store_sync(struct leat_store *store, struct leat_why *why);
+/* Why the store is broken, in words; "" when it is not. Valid until the store is closed. */
+const char *leat_store_error(const struct leat_store *store);
 
 /* ---- room ---- */
 
 /* False when new work must be refused: what is left is the reserve for settling (LEAT_STORE_RESERVE_BYTES).
- * Learned at each commit; cheap. */
+ * Changes only within leat_store_advance() and leat_store_sync(); cheap. */
 bool leat_store_has_room(const struct leat_store *store);
 /* Bytes in use, about, as of the last commit. */
 uint64_t leat_store_used_bytes(const struct leat_store *store);
