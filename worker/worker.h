@@ -53,7 +53,7 @@ struct leat_worker_config {
     size_t rate_count; /* at most one for the worker and LEAT_SESSION_LIMITS_MAX for types */
     size_t slots;      /* 1 to LEAT_SLOTS_MAX */
     size_t prefetch;   /* jobs held beyond the slots, 0 to LEAT_PREFETCH_MAX */
-    size_t outbox_results_max; /* 1 to LEAT_OUTBOX_RESULTS_MAX; 0: that maximum */
+    size_t outbox_results_max; /* slots + prefetch to LEAT_OUTBOX_RESULTS_MAX; 0: that maximum */
     size_t outbox_bytes_max;   /* 0: LEAT_OUTBOX_BYTES_MAX; exceeded by what was running at most */
     int64_t drain_ms;          /* after a stop, attempts may go on for this time; >= 0 */
     int64_t grace_ms;          /* what the spawner may need to end killed attempts; >= 0 */

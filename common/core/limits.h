@@ -65,7 +65,7 @@
 #define LEAT_DRAIN_MS_DEFAULT     30000
 #define LEAT_OUTBOX_RESULTS_MAX   16384
 #define LEAT_OUTBOX_BYTES_MAX     (64LL << 20)
-#define LEAT_PREFETCH_MAX         32768
+#define LEAT_PREFETCH_MAX         (LEAT_OUTBOX_RESULTS_MAX - LEAT_SLOTS_MAX)
 #define LEAT_OUTBOX_BATCHES       4    /* batches of results on their way at one time */
 #define LEAT_RESEND_MS            1000 /* first wait for an answer to HELLO or RESULTS */
 #define LEAT_RESEND_MS_MAX        5000 /* the waits grow up to this */
@@ -89,7 +89,9 @@ _Static_assert(LEAT_PAYLOAD_BYTES_CEILING + LEAT_BODY_OVERHEAD_BYTES + LEAT_RESU
                "one message must hold the largest job or the largest failed result");
 _Static_assert(LEAT_BATCH_ITEMS_MAX <= LEAT_SESSION_LEASES_MAX, "a batch fits a session");
 _Static_assert(LEAT_SESSION_LEASES_MAX <= LEAT_LEASES_MAX, "a session fits the lease table");
-_Static_assert(2 * LEAT_OUTBOX_RESULTS_MAX + LEAT_PREFETCH_MAX < LEAT_SESSION_LEASES_MAX,
+_Static_assert(LEAT_SLOTS_MAX + LEAT_PREFETCH_MAX <= LEAT_OUTBOX_RESULTS_MAX,
+               "the outbox has room for the result of every job that a worker holds");
+_Static_assert(2 * LEAT_OUTBOX_RESULTS_MAX <= LEAT_SESSION_LEASES_MAX,
                "what a worker may hold fits into one HELLO");
 _Static_assert(3 * LEAT_PING_MS < LEAT_LOST_AFTER_MS, "three pings may be lost before a worker is");
 
