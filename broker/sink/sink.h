@@ -25,6 +25,9 @@
 #include "core/err.h"
 #include "core/step.h"
 
+/* The exit status of ACTION_EXIT when the store is broken, as in io/exit.h. */
+#define LEAT_SINK_EXIT_STORE 74
+
 struct leat_sink;
 
 struct leat_sink_config {

@@ -1,0 +1,240 @@
+/* RESULTS: the first final result of each job wins. */
+#include "broker/sink/sink_inside.h"
+
+static bool name_is_valid(struct leat_str name, size_t max)
+{
+    if (name.size == 0 || name.size > max) {
+        return false;
+    }
+    for (size_t i = 0; i < name.size; i++) {
+        char c = name.data[i];
+        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '_' || c == '.' || c == '-';
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool status_fits_failure(uint64_t status, uint64_t failure)
+{
+    bool named = failure == LEAT_FAILURE_NONE;
+#define FAILURE(NAME, number, text, retried) named = named || failure == (number);
+#include "core/failure.def"
+#undef FAILURE
+    switch (status) {
+    case LEAT_STATE_SUCCEEDED:
+        return failure == LEAT_FAILURE_NONE;
+    case LEAT_STATE_FAILED:
+        return named && failure != LEAT_FAILURE_NONE;
+    case LEAT_STATE_EXPIRED:
+    case LEAT_STATE_CANCELLED:
+        return named;
+    default:
+        return false;
+    }
+}
+
+static enum leat_err validate(const struct leat_item_result *result, struct leat_why *why)
+{
+    char id[LEAT_ID_TEXT_BYTES];
+    leat_id_format(&result->id, id);
+    if (leat_id_is_zero(&result->id)) {
+        return leat_fail(why, LEAT_ERR_INVALID, "a result has the zero id");
+    }
+    if (!name_is_valid(result->queue, LEAT_QUEUE_BYTES_MAX)) {
+        return leat_fail(why, LEAT_ERR_INVALID,
+                         "job %s: queue '%.*s' is not 1 to %d of A-Z a-z 0-9 _ . -", id,
+                         (int)(result->queue.size > 64 ? 64 : result->queue.size),
+                         result->queue.size > 0 ? result->queue.data : "", LEAT_QUEUE_BYTES_MAX);
+    }
+    if (!name_is_valid(result->type, LEAT_TYPE_BYTES_MAX)) {
+        return leat_fail(why, LEAT_ERR_INVALID,
+                         "job %s: type '%.*s' is not 1 to %d of A-Z a-z 0-9 _ . -", id,
+                         (int)(result->type.size > 64 ? 64 : result->type.size),
+                         result->type.size > 0 ? result->type.data : "", LEAT_TYPE_BYTES_MAX);
+    }
+    if (!status_fits_failure(result->status, result->failure)) {
+        return leat_fail(why, LEAT_ERR_INVALID, "job %s: status %llu with failure %llu", id,
+                         (unsigned long long)result->status, (unsigned long long)result->failure);
+    }
+    if (result->error.size > LEAT_ERROR_BYTES_MAX) {
+        return leat_fail(why, LEAT_ERR_LIMIT, "job %s: error is %zu bytes, limit is %d", id,
+                         result->error.size, LEAT_ERROR_BYTES_MAX);
+    }
+    return LEAT_OK;
+}
+
+/* The FINISHED items of one step. Neighbours mostly share queue and type, so do their copies. */
+struct finished {
+    struct leat_item_ended *items; /* NULL: no memory, and then nothing is told: it may drop */
+    size_t count;
+    struct leat_str queue;
+    struct leat_str type;
+};
+
+static struct leat_str shared_copy(struct leat_arena *arena, struct leat_str text,
+                                   struct leat_str *last)
+{
+    if (!leat_str_equal(text, *last)) {
+        *last = leat_arena_copy_str(arena, text);
+        if (last->data == NULL) {
+            last->size = 0;
+        }
+    }
+    return *last;
+}
+
+static void add_finished(struct finished *finished, const struct leat_item_result *result,
+                         struct leat_wall stored, struct leat_arena *arena)
+{
+    if (finished->items == NULL) {
+        return;
+    }
+    int64_t total_us = 0; /* two clocks: never negative, never nonsense */
+    if (result->accepted_us > 0 && stored.us > result->accepted_us) {
+        total_us = stored.us - result->accepted_us;
+    }
+    finished->items[finished->count++] = (struct leat_item_ended){
+        .id = result->id,
+        .queue = shared_copy(arena, result->queue, &finished->queue),
+        .type = shared_copy(arena, result->type, &finished->type),
+        .status = result->status,
+        .failure = result->failure,
+        .attempts = result->attempts,
+        .wait_us = result->wait_us,
+        .run_us = result->run_us,
+        .total_us = (uint64_t)total_us,
+    };
+}
+
+/* A later result. Its job may still be alive at the ventilator, so its id must reach the ventilator
+ * again; unless a number of it is still to be sent, else senders that repeat while no ventilator
+ * listens would make the stream grow without bound. */
+static enum leat_err take_duplicate(struct leat_sink *sink, const struct leat_item_result *result,
+                                    const struct leat_sink_kept *kept, struct leat_out *out)
+{
+    sink->duplicate_total++;
+    leat_out_note(out, LEAT_NOTE_RESULT_DUPLICATE, &result->id, result->worker,
+                  (int64_t)result->delivery);
+    if (kept != NULL && kept->number > sink->sent) {
+        return LEAT_OK;
+    }
+    sink->meta_changed = true;
+    sink->meta.last++;
+    return leat_sink_store_settle_again(sink->store, &result->id, sink->meta.last);
+}
+
+static enum leat_err take_first(struct leat_sink *sink, const struct leat_item_result *result,
+                                struct leat_wall now)
+{
+    uint64_t number = sink->meta.last + 1;
+    enum leat_err err = leat_sink_store_record(sink->store, result, now, number);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    bool success = result->status == LEAT_STATE_SUCCEEDED;
+    struct leat_sink_oldest added = {.id = result->id, .stored = now, .number = number};
+    sink->meta.last = number;
+    sink->meta.recorded_total++;
+    if (success) {
+        sink->meta.successes++;
+    } else {
+        sink->meta.failures++;
+    }
+    sink->meta_changed = true;
+    sink->recorded_now++;
+    leat_sink_retention_added(sink, success, &added);
+    return LEAT_OK;
+}
+
+static enum leat_err take(struct leat_sink *sink, const struct leat_item_result *result,
+                          struct leat_wall now, struct finished *finished, struct leat_out *out)
+{
+    struct leat_sink_kept kept;
+    enum leat_err err = leat_sink_store_find(sink->store, &result->id, &kept);
+    switch ((int)err) {
+    case LEAT_OK:
+        return take_duplicate(sink, result, &kept, out);
+    case LEAT_ERR_CORRUPT:
+        /* There is a result, though it cannot be read: what comes later may not replace it. */
+        leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, &result->id, leat_str_of("results"), 0);
+        return take_duplicate(sink, result, NULL, out);
+    case LEAT_ERR_NOT_FOUND:
+        err = take_first(sink, result, now);
+        if (err == LEAT_OK) {
+            add_finished(finished, result, now, &out->arena);
+        }
+        return err;
+    default:
+        return err;
+    }
+}
+
+static void tell(struct leat_sink *sink, const struct finished *finished, struct leat_out *out)
+{
+    static const struct leat_peer nobody;
+    if (finished->count == 0) {
+        return;
+    }
+    struct leat_msg *msg = leat_out_send(out, LEAT_LINK_METRICS, nobody, LEAT_MSG_FINISHED);
+    msg->finished.jobs.items = finished->items;
+    msg->finished.jobs.count = finished->count;
+    for (size_t i = 0; sink->config.events && i < finished->count; i++) {
+        msg = leat_out_send(out, LEAT_LINK_EVENTS, nobody, LEAT_MSG_FINISHED);
+        msg->finished.jobs.items = &finished->items[i];
+        msg->finished.jobs.count = 1;
+    }
+}
+
+static void answer_busy(struct leat_sink *sink, const struct leat_event *event,
+                        struct leat_out *out)
+{
+    sink->busy_total++;
+    struct leat_msg *reply = leat_out_send(out, event->link, event->peer, LEAT_MSG_BUSY);
+    reply->busy.sender = event->msg->results.sender;
+    reply->busy.batch = event->msg->results.batch;
+    reply->busy.retry_after_ms = LEAT_BUSY_RETRY_MS;
+    reply->busy.reason = leat_str_of("the sink's store is full");
+}
+
+void leat_sink_on_results(struct leat_sink *sink, const struct leat_event *event,
+                          struct leat_out *out)
+{
+    const struct leat_msg_results *results = &event->msg->results;
+    struct leat_why why;
+    for (size_t i = 0; i < results->results.count; i++) {
+        enum leat_err err = validate(&results->results.items[i], &why);
+        if (err != LEAT_OK) {
+            leat_sink_refuse(sink, event, out, err, why.text, results->batch);
+            return;
+        }
+    }
+    if (sink->store_full) {
+        answer_busy(sink, event, out);
+        return;
+    }
+    struct finished finished = {0};
+    finished.items =
+        leat_arena_take(&out->arena, results->results.count * sizeof *finished.items);
+    for (size_t i = 0; i < results->results.count; i++) {
+        enum leat_err err =
+            take(sink, &results->results.items[i], event->now.wall, &finished, out);
+        if (err == LEAT_ERR_IO) {
+            leat_sink_break(sink, out);
+            return;
+        }
+        if (err != LEAT_OK) {
+            /* What was recorded before it stays, which does no harm: STORED is not said. */
+            tell(sink, &finished, out);
+            leat_sink_refuse(sink, event, out, err, "a result cannot be written as a record",
+                             results->batch);
+            return;
+        }
+    }
+    struct leat_msg *reply = leat_out_send(out, event->link, event->peer, LEAT_MSG_STORED);
+    reply->stored.sender = results->sender;
+    reply->stored.batch = results->batch;
+    tell(sink, &finished, out);
+}

@@ -1,0 +1,164 @@
+/* The stream of settled ids, towards the ventilator that follows it. */
+#include <string.h>
+
+#include "broker/sink/sink_inside.h"
+
+#define REPEAT_MIN_US (1 * LEAT_US_PER_S)
+#define REPEAT_MAX_US (16 * LEAT_US_PER_S)
+/* Numbers deleted by one step, so that a step stays short however far behind the ventilator was. */
+#define TRIM_PER_STEP 8192
+
+void leat_sink_forget_follower(struct leat_sink *sink)
+{
+    sink->followed = false;
+    sink->sent = sink->meta.confirmed;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Sends the next ids in one SETTLED; false when there are none to send. */
+static bool send_some(struct leat_sink *sink, struct leat_out *out)
+{
+    uint64_t room = sink->config.settled_window - (sink->sent - sink->meta.confirmed);
+    size_t most = (size_t)smaller(smaller(room, sink->meta.last - sink->sent),
+                                  LEAT_BATCH_ITEMS_MAX);
+    if (most == 0) {
+        return false;
+    }
+    struct leat_item_job_id *ids = leat_arena_take(&out->arena, most * sizeof *ids);
+    size_t count = 0;
+    if (ids == NULL) {
+        return false; /* the rest goes with a later step */
+    }
+    enum leat_err err = leat_sink_store_stream(sink->store, sink->sent + 1, most, ids, &count);
+    if (err != LEAT_OK || count == 0) {
+        /* Numbers up to `last` are in the store, always; a hole is damage, and to go on would let
+         * the ventilator keep jobs for ever or forget the wrong ones. */
+        leat_sink_break(sink, out);
+        return false;
+    }
+    struct leat_msg *msg =
+        leat_out_send(out, LEAT_LINK_PEERS, sink->follower, LEAT_MSG_SETTLED);
+    msg->settled.stream = sink->meta.stream;
+    msg->settled.first = sink->sent + 1;
+    msg->settled.jobs.items = ids;
+    msg->settled.jobs.count = count;
+    sink->sent += count;
+    return true;
+}
+
+bool leat_sink_push(struct leat_sink *sink, int64_t mono_us, struct leat_out *out)
+{
+    bool any = false;
+    while (sink->followed && send_some(sink, out)) {
+        any = true;
+    }
+    if (any) {
+        sink->quiet_since_us = mono_us;
+    }
+    return any;
+}
+
+/* The ventilator remembers another past than this store does, because one of the two was restored
+ * from an older copy. Under a new name the ventilator takes the stream from its first number on. */
+static void rename_stream(struct leat_sink *sink, struct leat_wall wall)
+{
+    struct leat_id_generator ids;
+    leat_id_generator_init(&ids, &sink->rng);
+    sink->meta.stream = leat_id_next(&ids, wall);
+    sink->meta_changed = true;
+}
+
+static void take_follower(struct leat_sink *sink, const struct leat_event *event,
+                          struct leat_out *out)
+{
+    sink->followed = true;
+    sink->follower = event->peer;
+    sink->sent = sink->meta.confirmed;
+    sink->repeat_after_us = REPEAT_MIN_US;
+    sink->quiet_since_us = event->now.mono_us;
+    leat_out_note(out, LEAT_NOTE_STREAM_STARTED, &sink->meta.stream, leat_str_of(""),
+                  (int64_t)sink->meta.confirmed);
+}
+
+static void confirm(struct leat_sink *sink, uint64_t settled, int64_t mono_us)
+{
+    sink->meta.confirmed = settled;
+    sink->meta_changed = true;
+    if (sink->sent < settled) {
+        sink->sent = settled;
+    }
+    sink->repeat_after_us = REPEAT_MIN_US;
+    sink->quiet_since_us = mono_us;
+}
+
+void leat_sink_on_follow(struct leat_sink *sink, const struct leat_event *event,
+                         struct leat_out *out)
+{
+    const struct leat_msg_follow *follow = &event->msg->follow;
+    bool same_peer = sink->followed && leat_peer_equal(sink->follower, event->peer);
+    bool same_stream = leat_id_equal(&follow->stream, &sink->meta.stream);
+    bool behind = follow->settled < sink->meta.confirmed;
+    bool stalled = same_peer && same_stream && follow->settled == sink->meta.confirmed &&
+                   sink->sent > sink->meta.confirmed &&
+                   event->now.mono_us - sink->quiet_since_us >= REPEAT_MIN_US;
+
+    if (same_stream && (follow->settled > sink->meta.last || (behind && !same_peer))) {
+        rename_stream(sink, event->now.wall);
+        same_stream = false;
+    }
+    if (same_stream && follow->settled > sink->meta.confirmed) {
+        confirm(sink, follow->settled, event->now.mono_us);
+    }
+    if (!same_peer || !same_stream) {
+        take_follower(sink, event, out);
+    } else if (stalled) {
+        sink->sent = sink->meta.confirmed;
+    }
+    if (!leat_sink_push(sink, event->now.mono_us, out) && !sink->ended) {
+        struct leat_msg *msg =
+            leat_out_send(out, LEAT_LINK_PEERS, sink->follower, LEAT_MSG_SETTLED);
+        msg->settled.stream = sink->meta.stream;
+        msg->settled.first = sink->meta.confirmed + 1;
+    }
+}
+
+static void trim_some(struct leat_sink *sink)
+{
+    uint64_t count = smaller(sink->meta.confirmed - sink->meta.trimmed, TRIM_PER_STEP);
+    if (count > 0) {
+        leat_sink_store_trim(sink->store, sink->meta.trimmed + 1, sink->meta.trimmed + count);
+        sink->meta.trimmed += count;
+        sink->meta_changed = true;
+    }
+}
+
+/* When SETTLED that was not confirmed is sent again. */
+static int64_t repeat_at_us(const struct leat_sink *sink)
+{
+    if (!sink->followed || sink->sent == sink->meta.confirmed) {
+        return LEAT_NEVER_US;
+    }
+    return leat_add_us(sink->quiet_since_us, sink->repeat_after_us);
+}
+
+void leat_sink_tend_stream(struct leat_sink *sink, int64_t mono_us, struct leat_out *out)
+{
+    trim_some(sink);
+    if (mono_us >= repeat_at_us(sink)) {
+        sink->sent = sink->meta.confirmed;
+        sink->repeat_after_us = leat_min_us(2 * sink->repeat_after_us, REPEAT_MAX_US);
+    }
+    (void)leat_sink_push(sink, mono_us, out);
+}
+
+int64_t leat_sink_stream_deadline_us(const struct leat_sink *sink)
+{
+    if (sink->meta.trimmed < sink->meta.confirmed) {
+        return 0; /* at once */
+    }
+    return repeat_at_us(sink);
+}
