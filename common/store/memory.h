@@ -7,7 +7,7 @@
  *      leat_store_advance(s, &why);        now the broker knows: leat_store_durable() moves
  *
  * leat_store_sync() completes by itself and never blocks. leat_store_fd() is -1. Pure: no clock, no
- * files, no threads. An empty store costs about a kilobyte, so a simulation may hold thousands.
+ * files, no threads. An empty store costs some kilobytes, so a simulation may hold thousands.
  */
 #ifndef LEAT_STORE_MEMORY_H
 #define LEAT_STORE_MEMORY_H

@@ -1,0 +1,63 @@
+/* What a kind of store provides: the committed state, and the way of a batch to it. Everything that is the
+ * same for all kinds (batches, reading through them, numbers) is in store.c. Only for the files of this
+ * folder. */
+#ifndef LEAT_STORE_BACKEND_H
+#define LEAT_STORE_BACKEND_H
+
+#include "store/batch.h"
+
+struct leat_entry {
+    struct leat_bytes key;
+    struct leat_bytes value;
+};
+
+enum leat_commit_state {
+    LEAT_COMMIT_PENDING = 1, /* still on its way, or none is */
+    LEAT_COMMIT_DONE = 2,    /* durable: told once */
+    LEAT_COMMIT_BROKEN = 3,  /* never will be: told for ever */
+};
+
+/* Reads see a state that holds every batch up to leat_store_durable(), and perhaps the one on its way as a
+ * whole: the overlay of that batch says the same. What they return is borrowed until the next call. */
+struct leat_backend {
+    enum leat_err (*get)(struct leat_store *store, leat_table table, struct leat_bytes key,
+                         struct leat_bytes *ret_value);
+    /* The first entry with key >= from; the one after it; LEAT_ERR_NOT_FOUND at the end. One walk at a
+     * time. */
+    enum leat_err (*seek)(struct leat_store *store, leat_table table, struct leat_bytes from,
+                          struct leat_entry *ret_entry);
+    enum leat_err (*next)(struct leat_store *store, struct leat_entry *ret_entry);
+    enum leat_err (*count)(struct leat_store *store, leat_table table, uint64_t *ret_count);
+    /* store->committing starts its way; nobody writes to it until poll says DONE. */
+    void (*commit)(struct leat_store *store);
+    /* Takes note of what happened, never blocks; updates has_room and used_bytes. */
+    enum leat_commit_state (*poll)(struct leat_store *store, struct leat_why *why);
+    /* Blocks until poll may have something to say. LEAT_ERR_NO_SPACE: a full disk keeps the batch. */
+    enum leat_err (*wait)(struct leat_store *store, struct leat_why *why);
+    int (*fd)(const struct leat_store *store);
+    void (*close)(struct leat_store *store);
+};
+
+/* The first member of each kind's own struct. */
+struct leat_store {
+    const struct leat_backend *backend;
+    struct leat_batch batches[2];
+    struct leat_batch *filling;
+    struct leat_batch *committing; /* NULL: none is on its way */
+    uint64_t filling_number;
+    uint64_t durable_number;
+    bool has_room;
+    uint64_t used_bytes;
+    bool is_broken;
+    struct leat_why error; /* "" until broken */
+};
+
+void leat_store_init(struct leat_store *store, const struct leat_backend *backend,
+                     size_t keep_bytes);
+void leat_store_fini(struct leat_store *store);
+/* Notes the first failure; later ones are its consequence. Returns LEAT_ERR_IO. */
+enum leat_err leat_store_break(struct leat_store *store, const char *reason);
+/* Forgets batches, numbers and failure, as a restart does. */
+void leat_store_restart(struct leat_store *store);
+
+#endif

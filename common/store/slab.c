@@ -1,0 +1,191 @@
+#include "store/slab.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define BLOCK_BYTES_MIN 4096
+#define BLOCK_BYTES_MAX (256 << 10)
+/* Sizes go by 16 bytes up to FINE_BYTES_MAX, by COARSE_STEP above. */
+#define FINE_STEP      16
+#define FINE_BYTES_MAX 512
+#define FINE_CLASSES   (FINE_BYTES_MAX / FINE_STEP)
+#define COARSE_STEP    128
+
+_Static_assert(LEAT_SLAB_CLASSES ==
+                   FINE_CLASSES + (LEAT_SLAB_SMALL_BYTES_MAX - FINE_BYTES_MAX) / COARSE_STEP,
+               "one list per size");
+_Static_assert(LEAT_SLAB_SMALL_BYTES_MAX < BLOCK_BYTES_MIN / 2 + 1, "a piece fits a block");
+
+struct leat_slab_block {
+    struct leat_slab_block *next;
+    size_t bytes; /* of `data` */
+    _Alignas(16) unsigned char data[];
+};
+
+struct leat_slab_large {
+    struct leat_slab_large *next;
+    struct leat_slab_large *previous;
+    _Alignas(16) unsigned char data[];
+};
+
+struct leat_slab_free {
+    struct leat_slab_free *next;
+};
+
+static size_t class_of(size_t size)
+{
+    assert(size > 0 && size <= LEAT_SLAB_SMALL_BYTES_MAX);
+    if (size <= FINE_BYTES_MAX) {
+        return (size + FINE_STEP - 1) / FINE_STEP - 1;
+    }
+    return FINE_CLASSES + (size - FINE_BYTES_MAX + COARSE_STEP - 1) / COARSE_STEP - 1;
+}
+
+size_t leat_slab_capacity(size_t size)
+{
+    if (size > LEAT_SLAB_SMALL_BYTES_MAX) {
+        return size;
+    }
+    if (size <= FINE_BYTES_MAX) {
+        return (size + FINE_STEP - 1) / FINE_STEP * FINE_STEP;
+    }
+    return FINE_BYTES_MAX +
+           (size - FINE_BYTES_MAX + COARSE_STEP - 1) / COARSE_STEP * COARSE_STEP;
+}
+
+static void *allocate(size_t size)
+{
+    void *memory = malloc(size);
+    if (memory == NULL) {
+        abort();
+    }
+    return memory;
+}
+
+void leat_slab_init(struct leat_slab *slab, size_t keep_bytes)
+{
+    *slab = (struct leat_slab){.block_bytes = BLOCK_BYTES_MIN, .keep_bytes = keep_bytes};
+}
+
+static void free_blocks(struct leat_slab_block **blocks)
+{
+    while (*blocks != NULL) {
+        struct leat_slab_block *next = (*blocks)->next;
+        free(*blocks);
+        *blocks = next;
+    }
+}
+
+static void free_large(struct leat_slab *slab)
+{
+    while (slab->large != NULL) {
+        struct leat_slab_large *next = slab->large->next;
+        free(slab->large);
+        slab->large = next;
+    }
+}
+
+void leat_slab_fini(struct leat_slab *slab)
+{
+    free_large(slab);
+    free_blocks(&slab->blocks);
+    free_blocks(&slab->spare);
+    *slab = (struct leat_slab){0};
+}
+
+void leat_slab_reset(struct leat_slab *slab)
+{
+    struct leat_slab fresh;
+    leat_slab_init(&fresh, slab->keep_bytes);
+    free_large(slab);
+    size_t kept_bytes = 0;
+    struct leat_slab_block *lists[2] = {slab->blocks, slab->spare};
+    for (int i = 0; i < 2; i++) {
+        while (lists[i] != NULL) {
+            struct leat_slab_block *block = lists[i];
+            lists[i] = block->next;
+            if (kept_bytes + block->bytes > slab->keep_bytes) {
+                free(block);
+                continue;
+            }
+            kept_bytes += block->bytes;
+            block->next = fresh.spare;
+            fresh.spare = block;
+            fresh.block_bytes = slab->block_bytes;
+        }
+    }
+    *slab = fresh;
+}
+
+static void add_block(struct leat_slab *slab)
+{
+    struct leat_slab_block *block = slab->spare;
+    if (block != NULL) {
+        slab->spare = block->next;
+    } else {
+        block = allocate(slab->block_bytes);
+        block->bytes = slab->block_bytes - sizeof *block;
+        if (slab->block_bytes < BLOCK_BYTES_MAX) {
+            slab->block_bytes *= 2;
+        }
+    }
+    block->next = slab->blocks;
+    slab->blocks = block;
+    slab->cut_bytes = 0;
+}
+
+static void *take_large(struct leat_slab *slab, size_t size)
+{
+    struct leat_slab_large *large = allocate(sizeof *large + size);
+    large->previous = NULL;
+    large->next = slab->large;
+    if (slab->large != NULL) {
+        slab->large->previous = large;
+    }
+    slab->large = large;
+    return large->data;
+}
+
+void *leat_slab_take(struct leat_slab *slab, size_t size)
+{
+    slab->used_bytes += leat_slab_capacity(size);
+    if (size > LEAT_SLAB_SMALL_BYTES_MAX) {
+        return take_large(slab, size);
+    }
+    struct leat_slab_free **list = &slab->free[class_of(size)];
+    if (*list != NULL) {
+        struct leat_slab_free *piece = *list;
+        *list = piece->next;
+        return piece;
+    }
+    size_t piece_bytes = leat_slab_capacity(size);
+    if (slab->blocks == NULL || slab->blocks->bytes - slab->cut_bytes < piece_bytes) {
+        add_block(slab);
+    }
+    void *piece = slab->blocks->data + slab->cut_bytes;
+    slab->cut_bytes += piece_bytes;
+    return piece;
+}
+
+void leat_slab_give(struct leat_slab *slab, void *piece, size_t size)
+{
+    slab->used_bytes -= leat_slab_capacity(size);
+    if (size > LEAT_SLAB_SMALL_BYTES_MAX) {
+        struct leat_slab_large *large =
+            (void *)((unsigned char *)piece - offsetof(struct leat_slab_large, data));
+        if (large->next != NULL) {
+            large->next->previous = large->previous;
+        }
+        if (large->previous != NULL) {
+            large->previous->next = large->next;
+        } else {
+            slab->large = large->next;
+        }
+        free(large);
+        return;
+    }
+    struct leat_slab_free *free_piece = piece;
+    struct leat_slab_free **list = &slab->free[class_of(size)];
+    free_piece->next = *list;
+    *list = free_piece;
+}

@@ -1,0 +1,299 @@
+#include "store/store.h"
+
+#include <assert.h>
+
+#include "core/limits.h"
+#include "store/backend.h"
+
+void leat_store_init(struct leat_store *store, const struct leat_backend *backend,
+                     size_t keep_bytes)
+{
+    *store = (struct leat_store){.backend = backend, .has_room = true};
+    leat_batch_init(&store->batches[0], keep_bytes);
+    leat_batch_init(&store->batches[1], keep_bytes);
+    store->filling = &store->batches[0];
+    store->filling_number = 1;
+}
+
+void leat_store_fini(struct leat_store *store)
+{
+    leat_batch_fini(&store->batches[0]);
+    leat_batch_fini(&store->batches[1]);
+}
+
+void leat_store_restart(struct leat_store *store)
+{
+    leat_batch_clear(&store->batches[0]);
+    leat_batch_clear(&store->batches[1]);
+    store->filling = &store->batches[0];
+    store->committing = NULL;
+    store->filling_number = 1;
+    store->durable_number = 0;
+    store->is_broken = false;
+    store->error.text[0] = '\0';
+}
+
+enum leat_err leat_store_break(struct leat_store *store, const char *reason)
+{
+    if (!store->is_broken) {
+        store->is_broken = true;
+        (void)leat_fail(&store->error, LEAT_ERR_IO, "%s", reason);
+    }
+    return LEAT_ERR_IO;
+}
+
+const char *leat_store_error(const struct leat_store *store)
+{
+    return store->error.text;
+}
+
+/* ---- writing ---- */
+
+static void check_key(leat_table table, struct leat_bytes key)
+{
+    assert(table < LEAT_STORE_TABLES_MAX);
+    assert(key.size > 0 && key.size <= LEAT_STORE_KEY_BYTES_MAX);
+}
+
+void leat_store_put(struct leat_store *store, leat_table table, struct leat_bytes key,
+                    struct leat_bytes value)
+{
+    check_key(table, key);
+    assert(value.size <= LEAT_MESSAGE_BYTES_MAX);
+    leat_sorted_put(&store->filling->tables[table], key, value);
+}
+
+void leat_store_del(struct leat_store *store, leat_table table, struct leat_bytes key)
+{
+    check_key(table, key);
+    leat_sorted_put_tombstone(&store->filling->tables[table], key);
+}
+
+/* ---- reading: the filling batch over the one on its way over what is committed ---- */
+
+enum leat_err leat_store_get(struct leat_store *store, leat_table table, struct leat_bytes key,
+                             struct leat_bytes *ret_value)
+{
+    check_key(table, key);
+    if (store->is_broken) {
+        return LEAT_ERR_IO;
+    }
+    struct leat_sorted_entry entry;
+    bool is_found = leat_sorted_find(&store->filling->tables[table], key, &entry);
+    if (!is_found && store->committing != NULL) {
+        is_found = leat_sorted_find(&store->committing->tables[table], key, &entry);
+    }
+    if (!is_found) {
+        return store->backend->get(store, table, key, ret_value);
+    }
+    if (entry.is_tombstone) {
+        return LEAT_ERR_NOT_FOUND;
+    }
+    *ret_value = entry.value;
+    return LEAT_OK;
+}
+
+/* Both batches as one ordered sequence of last writes. */
+struct overlay {
+    struct leat_sorted_cursor upper;
+    struct leat_sorted_cursor lower;
+    bool has_entry;
+    struct leat_sorted_entry entry;
+};
+
+static void overlay_settle(struct overlay *overlay)
+{
+    struct leat_sorted_entry lower;
+    overlay->has_entry = leat_sorted_at(&overlay->upper, &overlay->entry);
+    if (leat_sorted_at(&overlay->lower, &lower) &&
+        (!overlay->has_entry || leat_sorted_compare(lower.key, overlay->entry.key) < 0)) {
+        overlay->entry = lower;
+        overlay->has_entry = true;
+    }
+}
+
+static void overlay_skip(struct leat_sorted_cursor *cursor, struct leat_bytes key)
+{
+    struct leat_sorted_entry entry;
+    if (leat_sorted_at(cursor, &entry) && leat_sorted_compare(entry.key, key) == 0) {
+        leat_sorted_next(cursor);
+    }
+}
+
+static void overlay_next(struct overlay *overlay)
+{
+    struct leat_bytes key = overlay->entry.key;
+    overlay_skip(&overlay->upper, key);
+    overlay_skip(&overlay->lower, key);
+    overlay_settle(overlay);
+}
+
+static void overlay_seek(const struct leat_store *store, leat_table table, struct leat_bytes from,
+                         struct overlay *ret_overlay)
+{
+    *ret_overlay = (struct overlay){.upper =
+                                        leat_sorted_seek(&store->filling->tables[table], from)};
+    if (store->committing != NULL) {
+        ret_overlay->lower = leat_sorted_seek(&store->committing->tables[table], from);
+    }
+    overlay_settle(ret_overlay);
+}
+
+enum leat_err leat_store_scan(struct leat_store *store, leat_table table, struct leat_bytes from,
+                              leat_store_visit_fn *visit, void *context)
+{
+    assert(table < LEAT_STORE_TABLES_MAX);
+    if (store->is_broken) {
+        return LEAT_ERR_IO;
+    }
+    struct overlay overlay;
+    overlay_seek(store, table, from, &overlay);
+    struct leat_entry base;
+    enum leat_err err = store->backend->seek(store, table, from, &base);
+    while (err == LEAT_OK || (err == LEAT_ERR_NOT_FOUND && overlay.has_entry)) {
+        int order = err != LEAT_OK      ? 1
+                    : overlay.has_entry ? leat_sorted_compare(base.key, overlay.entry.key)
+                                        : -1;
+        bool goes_on = true;
+        if (order < 0) {
+            goes_on = visit(base.key, base.value, context);
+        } else if (!overlay.entry.is_tombstone) {
+            goes_on = visit(overlay.entry.key, overlay.entry.value, context);
+        }
+        if (!goes_on) {
+            return LEAT_OK;
+        }
+        if (order >= 0) {
+            overlay_next(&overlay);
+        }
+        if (order <= 0) {
+            err = store->backend->next(store, &base);
+        }
+    }
+    return err == LEAT_ERR_NOT_FOUND ? LEAT_OK : err;
+}
+
+uint64_t leat_store_count(struct leat_store *store, leat_table table)
+{
+    assert(table < LEAT_STORE_TABLES_MAX);
+    uint64_t count = 0;
+    if (store->is_broken || store->backend->count(store, table, &count) != LEAT_OK) {
+        return 0;
+    }
+    struct overlay overlay;
+    overlay_seek(store, table, (struct leat_bytes){NULL, 0}, &overlay);
+    for (; overlay.has_entry; overlay_next(&overlay)) {
+        struct leat_bytes value;
+        bool is_in_base =
+            store->backend->get(store, table, overlay.entry.key, &value) == LEAT_OK;
+        if (is_in_base && overlay.entry.is_tombstone) {
+            count--;
+        } else if (!is_in_base && !overlay.entry.is_tombstone) {
+            count++;
+        }
+    }
+    return count;
+}
+
+/* ---- group commit ---- */
+
+bool leat_store_is_dirty(const struct leat_store *store)
+{
+    return !leat_batch_is_empty(store->filling);
+}
+
+bool leat_store_is_committing(const struct leat_store *store)
+{
+    return store->committing != NULL;
+}
+
+uint64_t leat_store_filling(const struct leat_store *store)
+{
+    return store->filling_number;
+}
+
+uint64_t leat_store_durable(const struct leat_store *store)
+{
+    return store->durable_number;
+}
+
+uint64_t leat_store_filling_bytes(const struct leat_store *store)
+{
+    return store->filling->slab.used_bytes;
+}
+
+void leat_store_seal(struct leat_store *store)
+{
+    assert(leat_store_is_dirty(store));
+    assert(!leat_store_is_committing(store));
+    store->committing = store->filling;
+    store->filling = store->committing == &store->batches[0] ? &store->batches[1]
+                                                             : &store->batches[0];
+    store->filling_number++;
+    store->backend->commit(store);
+}
+
+int leat_store_fd(const struct leat_store *store)
+{
+    return store->backend->fd(store);
+}
+
+enum leat_err leat_store_advance(struct leat_store *store, struct leat_why *why)
+{
+    if (!store->is_broken) {
+        struct leat_why reason = {""};
+        switch (store->backend->poll(store, &reason)) {
+        case LEAT_COMMIT_PENDING:
+            break;
+        case LEAT_COMMIT_DONE:
+            leat_batch_clear(store->committing);
+            store->committing = NULL;
+            store->durable_number = store->filling_number - 1;
+            break;
+        case LEAT_COMMIT_BROKEN:
+            (void)leat_store_break(store, reason.text);
+            break;
+        }
+    }
+    return store->is_broken ? leat_fail(why, LEAT_ERR_IO, "%s", store->error.text) : LEAT_OK;
+}
+
+enum leat_err leat_store_sync(struct leat_store *store, struct leat_why *why)
+{
+    for (;;) {
+        enum leat_err err = leat_store_advance(store, why);
+        if (err != LEAT_OK) {
+            return err;
+        }
+        if (store->committing == NULL) {
+            if (!leat_store_is_dirty(store)) {
+                return LEAT_OK;
+            }
+            leat_store_seal(store);
+        }
+        err = store->backend->wait(store, why);
+        if (err != LEAT_OK) {
+            return err;
+        }
+    }
+}
+
+/* ---- room ---- */
+
+bool leat_store_has_room(const struct leat_store *store)
+{
+    return store->has_room;
+}
+
+uint64_t leat_store_used_bytes(const struct leat_store *store)
+{
+    return store->used_bytes;
+}
+
+void leat_store_close(struct leat_store **store)
+{
+    if (*store != NULL) {
+        (*store)->backend->close(*store);
+        *store = NULL;
+    }
+}
