@@ -1,0 +1,175 @@
+"""A laboratory for the real executables: starts them in a temporary directory on ipc sockets, waits until they say that
+they are ready, kills them, asks the sink, and compares.
+
+    with Lab() as lab:
+        lab.sink(); lab.ventilator(); worker = lab.worker("--exec", "echo=cat")
+        lab.produce(["--type", "echo", "--lines", "-", "--wait"], stdin="one\ntwo\n")
+        lab.kill(worker)
+        lab.wait_for(lambda: lab.stats()["..."] == 2)
+
+Nothing sleeps for the sake of order: readiness comes over a pipe, everything else is asked for until it is so or the
+time is up. Only processes that were started here are ever ended, by their ids.
+"""
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import zmq
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.environ.get("LEAT_BIN", os.path.join(ROOT, "build", "release", "bin"))
+READY_S = 20
+# Everything that is waited for must come within this time, on a slow machine too.
+PATIENCE_S = 60
+
+
+class Process:
+    def __init__(self, name, popen, log):
+        self.name, self.popen, self.log = name, popen, log
+        self.pid = popen.pid
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def wait(self, timeout=PATIENCE_S):
+        return self.popen.wait(timeout)
+
+    def log_text(self):
+        with open(self.log, errors="replace") as f:
+            return f.read()
+
+
+class Lab:
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="leat-test.")
+        self.processes = []
+        self.endpoints = {name: f"ipc://{self.dir}/{name}" for name in ("ventilator", "sink", "stats", "events")}
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("LEAT_")}
+        for name in ("ventilator", "sink", "stats", "events"):
+            self.env["LEAT_" + name.upper()] = self.endpoints[name]
+        self.env["LEAT_LOG"] = os.environ.get("LEAT_TEST_LOG", "info")
+        self.context = zmq.Context()
+        self.serial = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is not None and os.environ.get("LEAT_TEST_KEEP"):
+            print(f"kept: {self.dir}", file=sys.stderr)
+        if kind is not None:
+            for process in self.processes:
+                text = process.log_text()
+                print(f"--- {process.name} (status {process.popen.poll()}) ---\n{text[-1500:]}", file=sys.stderr)
+        for process in self.processes:
+            if process.alive():
+                process.popen.send_signal(signal.SIGCONT)
+                process.popen.kill()
+        for process in self.processes:
+            process.popen.wait()
+        self.context.destroy(linger=0)
+        if kind is None or not os.environ.get("LEAT_TEST_KEEP"):
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    # ---- processes ----
+
+    def spawn(self, name, arguments, env=None, ready=True):
+        """Starts an executable of leat and waits until it is ready; its Process."""
+        self.serial += 1
+        log = os.path.join(self.dir, f"{self.serial:02d}-{name}.log")
+        read_end, write_end = os.pipe()
+        command = [os.path.join(BIN, arguments[0]), *arguments[1:]]
+        if ready:
+            command += ["--ready-fd", str(write_end)]
+        with open(log, "wb") as out:
+            popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                     pass_fds=[write_end] if ready else [], env={**self.env, **(env or {})},
+                                     cwd=self.dir)
+        os.close(write_end)
+        process = Process(name, popen, log)
+        self.processes.append(process)
+        if ready:
+            readable, _, _ = select.select([read_end], [], [], READY_S)
+            word = os.read(read_end, 4096) if readable else b""
+            if not word:
+                os.close(read_end)
+                raise AssertionError(f"{name} did not start: {process.log_text()[-800:]}")
+        os.close(read_end)
+        return process
+
+    def ventilator(self, *options, **kw):
+        return self.spawn("ventilator", ["leat-ventilator", "--listen", self.endpoints["ventilator"], "--data",
+                                         os.path.join(self.dir, "ventilator.data"), *options], **kw)
+
+    def sink(self, *options, **kw):
+        return self.spawn("sink", ["leat-sink", "--listen", self.endpoints["sink"], "--stats", self.endpoints["stats"],
+                                   "--events", self.endpoints["events"], "--data",
+                                   os.path.join(self.dir, "sink.data"), *options], **kw)
+
+    def worker(self, *options, name=None, **kw):
+        name = name or f"worker{self.serial}"
+        return self.spawn(name, ["leat-worker", "--name", name, *options], **kw)
+
+    def kill(self, process, signal_number=signal.SIGKILL):
+        process.popen.send_signal(signal_number)
+        if signal_number == signal.SIGKILL:
+            process.popen.wait()
+
+    def stop(self, process, timeout=PATIENCE_S):
+        """SIGTERM; the exit status."""
+        process.popen.send_signal(signal.SIGTERM)
+        return process.wait(timeout)
+
+    def run(self, *arguments, stdin=None, timeout=PATIENCE_S, env=None):
+        """Runs an executable of leat to its end: CompletedProcess with text."""
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run([os.path.join(BIN, arguments[0]), *arguments[1:]], input=data if data is not None else b"",
+                              capture_output=True, timeout=timeout, env={**self.env, **(env or {})}, cwd=self.dir)
+        done.out, done.err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        return done
+
+    def background(self, name, *arguments, stdin=None):
+        """Starts an executable that does not announce itself (a producer); stdin is a text."""
+        self.serial += 1
+        log = os.path.join(self.dir, f"{self.serial:02d}-{name}.log")
+        source = tempfile.TemporaryFile()
+        source.write((stdin or "").encode())
+        source.seek(0)
+        with open(log, "wb") as out:
+            popen = subprocess.Popen([os.path.join(BIN, arguments[0]), *arguments[1:]], stdin=source, stdout=out,
+                                     stderr=out, env=self.env, cwd=self.dir)
+        process = Process(name, popen, log)
+        self.processes.append(process)
+        return process
+
+    # ---- questions ----
+
+    def ask(self, request, timeout=10):
+        """One request to the sink's REP socket, JSON in and out."""
+        socket = self.context.socket(zmq.REQ)
+        socket.linger = 0
+        try:
+            socket.connect(self.endpoints["stats"])
+            socket.send(json.dumps({"request": request} if isinstance(request, str) else request).encode())
+            if not socket.poll(int(timeout * 1000)):
+                raise AssertionError(f"no answer to {request!r} within {timeout} s")
+            return json.loads(socket.recv())
+        finally:
+            socket.close()
+
+    def wait_for(self, condition, what="the condition", timeout=PATIENCE_S):
+        """Asks until `condition` gives something true; that."""
+        end = time.monotonic() + timeout
+        while True:
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {timeout} s: {what}")
+            select.select([], [], [], 0.02)
