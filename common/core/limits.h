@@ -20,6 +20,8 @@
 #define LEAT_ATTEMPTS_MAX           1000
 #define LEAT_ATTEMPTS_DEFAULT       3
 #define LEAT_BACKOFF_MS_MAX         (7 * 24 * 3600 * 1000LL)
+#define LEAT_BACKOFF_FACTOR_MIN     1000   /* thousandths: a delay never shrinks */
+#define LEAT_BACKOFF_FACTOR_MAX     100000 /* thousandths */
 #define LEAT_BACKOFF_BASE_MS        1000
 #define LEAT_BACKOFF_FACTOR_MILLI   2000 /* thousandths */
 #define LEAT_BACKOFF_CAP_MS         300000
@@ -30,12 +32,18 @@
 #define LEAT_RESULT_BYTES_CEILING (16 << 20)
 #define LEAT_ERROR_BYTES_MAX      4096 /* text of a failure, tail of stderr included */
 
+/* rates: tokens per time, for example "1000/h" */
+#define LEAT_RATE_TOKENS_MAX 1000000000000LL
+#define LEAT_RATE_PER_US_MAX (1000 * 24 * 3600 * 1000000LL) /* "0.001/d" */
+#define LEAT_BURST_MAX       100000
+
 /* messages */
 #define LEAT_BATCH_ITEMS_MAX     4096
 #define LEAT_BATCH_BYTES_TARGET  (256 << 10) /* a batch is closed at this size; one big item may exceed it */
 #define LEAT_MESSAGE_BYTES_MAX   (96 << 20)  /* what a socket accepts at all */
 #define LEAT_TEXT_BYTES_MAX      4096        /* of a text field without a closer bound */
 #define LEAT_NESTING_MAX         8
+#define LEAT_OUT_BYTES_MAX       (2 * LEAT_MESSAGE_BYTES_MAX) /* what waiting actions may borrow */
 #define LEAT_PEER_BYTES_MAX      8           /* routing ids that libzmq makes are 5 bytes */
 
 /* ventilator */
@@ -87,6 +95,8 @@
 _Static_assert(LEAT_PAYLOAD_BYTES_CEILING + LEAT_BODY_OVERHEAD_BYTES + LEAT_RESULT_BYTES_CEILING <
                    LEAT_MESSAGE_BYTES_MAX,
                "one message must hold the largest job or the largest failed result");
+_Static_assert(LEAT_RATE_PER_US_MAX <= (long long)(~0ULL >> 1) / LEAT_BURST_MAX,
+               "a full bucket fits 63 bits");
 _Static_assert(LEAT_BATCH_ITEMS_MAX <= LEAT_SESSION_LEASES_MAX, "a batch fits a session");
 _Static_assert(LEAT_SESSION_LEASES_MAX <= LEAT_LEASES_MAX, "a session fits the lease table");
 _Static_assert(LEAT_SLOTS_MAX + LEAT_PREFETCH_MAX <= LEAT_OUTBOX_RESULTS_MAX,
