@@ -1,0 +1,94 @@
+/* A bounded reader of msgpack (https://github.com/msgpack/msgpack/blob/master/spec.md) for bytes
+ * from outside.
+ *
+ * It never reads past `end`, never allocates, never recurses. Every declared length or count is
+ * compared with the bytes that are left before anything is computed from it: a count that is
+ * returned is never larger than the number of bytes that follow it. What is returned borrows from
+ * the bytes.
+ *
+ * All calls: on failure the cursor and the out parameters are as before.
+ *   LEAT_ERR_MALFORMED  the bytes end too early, are not msgpack, or hold another type
+ *   LEAT_ERR_LIMIT      (skip) nested more than LEAT_NESTING_MAX deep
+ */
+#ifndef LEAT_WIRE_CURSOR_H
+#define LEAT_WIRE_CURSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "core/view.h"
+
+struct leat_wire_cursor {
+    const uint8_t *at; /* at <= end */
+    const uint8_t *end;
+};
+
+enum leat_wire_kind {
+    LEAT_WIRE_NIL = 1,
+    LEAT_WIRE_BOOL,  /* boolean */
+    LEAT_WIRE_UINT,  /* uinteger: any integer that is not negative, of any width */
+    LEAT_WIRE_INT,   /* integer, below zero */
+    LEAT_WIRE_FLOAT, /* real */
+    LEAT_WIRE_STR,   /* bytes; not checked to be UTF-8 */
+    LEAT_WIRE_BIN,   /* bytes */
+    LEAT_WIRE_ARRAY, /* count elements follow */
+    LEAT_WIRE_MAP,   /* count pairs follow, so 2 * count elements */
+    LEAT_WIRE_EXT,   /* bytes, ext_type */
+};
+
+/* One scalar, or the head of an array or map. */
+struct leat_wire_token {
+    enum leat_wire_kind kind;
+    int8_t ext_type;
+    union {
+        bool boolean;
+        uint64_t uinteger;
+        int64_t integer;
+        double real;
+        uint32_t count;
+        struct leat_bytes bytes;
+    };
+};
+
+static inline struct leat_wire_cursor leat_wire_cursor_of(struct leat_bytes bytes)
+{
+    return (struct leat_wire_cursor){bytes.data, bytes.size > 0 ? bytes.data + bytes.size
+                                                                : bytes.data};
+}
+
+static inline size_t leat_wire_cursor_left(const struct leat_wire_cursor *cursor)
+{
+    return (size_t)(cursor->end - cursor->at);
+}
+
+/* Reads one scalar whole, or the head of an array or map. */
+LEAT_MUST_USE enum leat_err leat_wire_cursor_next(struct leat_wire_cursor *cursor,
+                                                  struct leat_wire_token *ret_token);
+/* Passes one element, whatever it holds. */
+LEAT_MUST_USE enum leat_err leat_wire_cursor_skip(struct leat_wire_cursor *cursor);
+
+/* One element of the given type. u64 takes integers that are not negative, i64 those up to
+ * INT64_MAX, of any width. */
+LEAT_MUST_USE enum leat_err leat_wire_cursor_u64(struct leat_wire_cursor *cursor,
+                                                 uint64_t *ret_value);
+LEAT_MUST_USE enum leat_err leat_wire_cursor_i64(struct leat_wire_cursor *cursor,
+                                                 int64_t *ret_value);
+LEAT_MUST_USE enum leat_err leat_wire_cursor_bool(struct leat_wire_cursor *cursor,
+                                                  bool *ret_value);
+/* Checked to be UTF-8. */
+LEAT_MUST_USE enum leat_err leat_wire_cursor_str(struct leat_wire_cursor *cursor,
+                                                 struct leat_str *ret_text);
+LEAT_MUST_USE enum leat_err leat_wire_cursor_bin(struct leat_wire_cursor *cursor,
+                                                 struct leat_bytes *ret_bytes);
+/* The head; *ret_count elements (pairs for map) follow. */
+LEAT_MUST_USE enum leat_err leat_wire_cursor_array(struct leat_wire_cursor *cursor,
+                                                   uint32_t *ret_count);
+LEAT_MUST_USE enum leat_err leat_wire_cursor_map(struct leat_wire_cursor *cursor,
+                                                 uint32_t *ret_count);
+
+/* "nil", "array", ...: what the next element is, for error texts; "nothing" at the end. */
+const char *leat_wire_cursor_what(const struct leat_wire_cursor *cursor);
+
+#endif

@@ -1,0 +1,310 @@
+#include "wire/fields.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "wire/utf8.h"
+
+/* ---- writing ---- */
+
+static int append(void *data, const char *bytes, size_t size)
+{
+    struct leat_wire_writer *writer = data;
+    if (writer->err == LEAT_OK) {
+        writer->err = leat_wire_buffer_append(writer->out, bytes, size);
+    }
+    return writer->err == LEAT_OK ? 0 : -1;
+}
+
+void leat_wire_writer_init(struct leat_wire_writer *writer, struct leat_wire_buffer *out)
+{
+    msgpack_packer_init(&writer->packer, writer, append);
+    writer->out = out;
+    writer->start = out->size;
+    writer->err = LEAT_OK;
+}
+
+enum leat_err leat_wire_writer_finish(struct leat_wire_writer *writer)
+{
+    if (writer->err != LEAT_OK) {
+        writer->out->size = writer->start;
+    }
+    return writer->err;
+}
+
+void leat_wire_writer_array(struct leat_wire_writer *writer, size_t count)
+{
+    (void)msgpack_pack_array(&writer->packer, count); /* the result is in writer->err */
+}
+
+void leat_wire_writer_u64(struct leat_wire_writer *writer, uint64_t value)
+{
+    (void)msgpack_pack_uint64(&writer->packer, value);
+}
+
+void leat_wire_writer_i64(struct leat_wire_writer *writer, int64_t value)
+{
+    (void)msgpack_pack_int64(&writer->packer, value);
+}
+
+void leat_wire_writer_bool(struct leat_wire_writer *writer, bool value)
+{
+    (void)(value ? msgpack_pack_true(&writer->packer) : msgpack_pack_false(&writer->packer));
+}
+
+static void fail(struct leat_wire_writer *writer, enum leat_err err)
+{
+    if (writer->err == LEAT_OK) {
+        writer->err = err;
+    }
+}
+
+void leat_wire_writer_str(struct leat_wire_writer *writer, struct leat_str text, uint64_t max)
+{
+    if (text.size > max) {
+        fail(writer, LEAT_ERR_LIMIT);
+    } else if (!leat_wire_utf8_valid(text.data, text.size)) {
+        fail(writer, LEAT_ERR_INVALID);
+    } else {
+        (void)msgpack_pack_str(&writer->packer, text.size);
+        (void)msgpack_pack_str_body(&writer->packer, text.data, text.size);
+    }
+}
+
+void leat_wire_writer_bin(struct leat_wire_writer *writer, struct leat_bytes bytes, uint64_t max)
+{
+    if (bytes.size > max) {
+        fail(writer, LEAT_ERR_LIMIT);
+    } else {
+        (void)msgpack_pack_bin(&writer->packer, bytes.size);
+        (void)msgpack_pack_bin_body(&writer->packer, bytes.data, bytes.size);
+    }
+}
+
+bool leat_wire_writer_list(struct leat_wire_writer *writer, size_t count, uint64_t max)
+{
+    if (count > max) {
+        fail(writer, LEAT_ERR_LIMIT);
+    } else {
+        leat_wire_writer_array(writer, count);
+    }
+    return writer->err == LEAT_OK;
+}
+
+/* ---- reading ---- */
+
+/* "jobs[3].headers[0]." in front of a field's name. */
+static size_t format_place(const struct leat_wire_place *place, char *text, size_t size)
+{
+    if (place == NULL) {
+        return 0;
+    }
+    size_t used = format_place(place->outer, text, size);
+    int more = snprintf(text + used, size - used, "%s[%" PRIu32 "].", place->name, place->index);
+    used += more > 0 ? (size_t)more : 0;
+    return used < size ? used : size - 1;
+}
+
+/* Leaves "SUBMIT jobs[3].queue" in `path`. */
+static const char *path_of(const struct leat_wire_reader *reader, const char *field, char *path,
+                           size_t size)
+{
+    char place[128];
+    place[0] = '\0';
+    (void)format_place(reader->place, place, sizeof(place));
+    (void)snprintf(path, size, "%s %s%s", reader->what, place, field);
+    return path;
+}
+
+enum { PATH_BYTES = 192 };
+
+static enum leat_err wrong_type(const struct leat_wire_reader *reader, const char *field,
+                                const char *wanted)
+{
+    char path[PATH_BYTES];
+    return leat_fail(reader->why, LEAT_ERR_MALFORMED, "%s must be %s, there is %s",
+                     path_of(reader, field, path, sizeof(path)), wanted,
+                     leat_wire_cursor_what(&reader->cursor));
+}
+
+static enum leat_err too_large(const struct leat_wire_reader *reader, const char *field,
+                               uint64_t size, const char *unit, uint64_t max)
+{
+    char path[PATH_BYTES];
+    return leat_fail(reader->why, LEAT_ERR_LIMIT, "%s is %" PRIu64 " %s, limit is %" PRIu64,
+                     path_of(reader, field, path, sizeof(path)), size, unit, max);
+}
+
+enum leat_err leat_wire_reader_u64(struct leat_wire_reader *reader, const char *field,
+                                   uint64_t *ret_value)
+{
+    if (leat_wire_cursor_u64(&reader->cursor, ret_value) != LEAT_OK) {
+        return wrong_type(reader, field, "an integer from 0 to 2^64-1");
+    }
+    return LEAT_OK;
+}
+
+enum leat_err leat_wire_reader_i64(struct leat_wire_reader *reader, const char *field,
+                                   int64_t *ret_value)
+{
+    if (leat_wire_cursor_i64(&reader->cursor, ret_value) != LEAT_OK) {
+        return wrong_type(reader, field, "an integer from -2^63 to 2^63-1");
+    }
+    return LEAT_OK;
+}
+
+enum leat_err leat_wire_reader_bool(struct leat_wire_reader *reader, const char *field,
+                                    bool *ret_value)
+{
+    if (leat_wire_cursor_bool(&reader->cursor, ret_value) != LEAT_OK) {
+        return wrong_type(reader, field, "bool");
+    }
+    return LEAT_OK;
+}
+
+enum leat_err leat_wire_reader_id(struct leat_wire_reader *reader, const char *field,
+                                  struct leat_id *ret_id)
+{
+    struct leat_bytes bytes;
+    if (leat_wire_cursor_bin(&reader->cursor, &bytes) != LEAT_OK) {
+        return wrong_type(reader, field, "bin of 16 bytes");
+    }
+    if (bytes.size != LEAT_ID_BYTES) {
+        char path[PATH_BYTES];
+        return leat_fail(reader->why, LEAT_ERR_MALFORMED, "%s must be bin of 16 bytes, it has %zu",
+                         path_of(reader, field, path, sizeof(path)), bytes.size);
+    }
+    memcpy(ret_id->bytes, bytes.data, LEAT_ID_BYTES);
+    return LEAT_OK;
+}
+
+enum leat_err leat_wire_reader_str(struct leat_wire_reader *reader, const char *field, uint64_t max,
+                                   struct leat_str *ret_text)
+{
+    struct leat_wire_token token;
+    struct leat_wire_cursor ahead = reader->cursor;
+    if (leat_wire_cursor_next(&ahead, &token) != LEAT_OK || token.kind != LEAT_WIRE_STR) {
+        return wrong_type(reader, field, "str");
+    }
+    if (token.bytes.size > max) { /* before the text is looked at */
+        return too_large(reader, field, token.bytes.size, "bytes", max);
+    }
+    struct leat_str text = {(const char *)token.bytes.data, token.bytes.size};
+    if (!leat_wire_utf8_valid(text.data, text.size)) {
+        char path[PATH_BYTES];
+        return leat_fail(reader->why, LEAT_ERR_MALFORMED, "%s of %zu bytes is not UTF-8",
+                         path_of(reader, field, path, sizeof(path)), text.size);
+    }
+    reader->cursor = ahead;
+    *ret_text = text;
+    return LEAT_OK;
+}
+
+enum leat_err leat_wire_reader_bin(struct leat_wire_reader *reader, const char *field, uint64_t max,
+                                   struct leat_bytes *ret_bytes)
+{
+    struct leat_bytes bytes;
+    if (leat_wire_cursor_bin(&reader->cursor, &bytes) != LEAT_OK) {
+        return wrong_type(reader, field, "bin");
+    }
+    if (bytes.size > max) {
+        return too_large(reader, field, bytes.size, "bytes", max);
+    }
+    *ret_bytes = bytes;
+    return LEAT_OK;
+}
+
+enum leat_err leat_wire_reader_list(struct leat_wire_reader *reader, const char *field,
+                                    uint64_t max, size_t min_bytes, size_t item_size,
+                                    uint32_t *ret_count, void **ret_items)
+{
+    uint32_t count;
+    if (leat_wire_cursor_array(&reader->cursor, &count) != LEAT_OK) {
+        return wrong_type(reader, field, "an array");
+    }
+    if (count > max) {
+        return too_large(reader, field, count, "items", max);
+    }
+    char path[PATH_BYTES];
+    if (count > leat_wire_cursor_left(&reader->cursor) / min_bytes) {
+        return leat_fail(reader->why, LEAT_ERR_MALFORMED,
+                         "%s declares %" PRIu32 " items, %zu bytes are left",
+                         path_of(reader, field, path, sizeof(path)), count,
+                         leat_wire_cursor_left(&reader->cursor));
+    }
+    void *items = NULL;
+    if (count > 0) {
+        items = leat_arena_take(reader->arena, count * item_size);
+        if (items == NULL) {
+            return leat_fail(reader->why, LEAT_ERR_MEMORY, "%s: no memory for %" PRIu32 " items",
+                             path_of(reader, field, path, sizeof(path)), count);
+        }
+    }
+    *ret_count = count;
+    *ret_items = items;
+    return LEAT_OK;
+}
+
+enum leat_err leat_wire_reader_head(struct leat_wire_reader *reader, size_t fields,
+                                    uint32_t *ret_extra)
+{
+    uint32_t count;
+    if (leat_wire_cursor_array(&reader->cursor, &count) != LEAT_OK) {
+        return wrong_type(reader, "itself", "an array");
+    }
+    if (count < fields) {
+        char path[PATH_BYTES];
+        return leat_fail(reader->why, LEAT_ERR_MALFORMED, "%s has %" PRIu32 " elements, needs %zu",
+                         path_of(reader, "itself", path, sizeof(path)), count, fields);
+    }
+    *ret_extra = count - (uint32_t)fields;
+    return LEAT_OK;
+}
+
+enum leat_err leat_wire_reader_extra(struct leat_wire_reader *reader, uint32_t extra)
+{
+    for (uint32_t i = 0; i < extra; i++) {
+        enum leat_err err = leat_wire_cursor_skip(&reader->cursor);
+        if (err != LEAT_OK) {
+            char path[PATH_BYTES];
+            return leat_fail(reader->why, err, "%s: %s",
+                             path_of(reader, "extra element", path, sizeof(path)),
+                             err == LEAT_ERR_LIMIT ? "nested too deeply" : "not whole");
+        }
+    }
+    return LEAT_OK;
+}
+
+enum leat_err leat_wire_reader_record(struct leat_wire_reader *reader, size_t fields,
+                                      uint32_t *ret_extra)
+{
+    uint32_t count;
+    uint64_t version;
+    if (leat_wire_cursor_array(&reader->cursor, &count) != LEAT_OK) {
+        return wrong_type(reader, "itself", "an array");
+    }
+    if (count == 0 || leat_wire_cursor_u64(&reader->cursor, &version) != LEAT_OK) {
+        return wrong_type(reader, "version", "an integer");
+    }
+    if (version != LEAT_RECORD_VERSION) {
+        return leat_fail(reader->why, LEAT_ERR_VERSION,
+                         "%s has record version %" PRIu64 ", this program reads %d", reader->what,
+                         version, LEAT_RECORD_VERSION);
+    }
+    if (count - 1 < fields) {
+        return leat_fail(reader->why, LEAT_ERR_MALFORMED,
+                         "%s has %" PRIu32 " fields, needs %zu", reader->what, count - 1, fields);
+    }
+    *ret_extra = count - 1 - (uint32_t)fields;
+    return LEAT_OK;
+}
+
+enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader)
+{
+    size_t left = leat_wire_cursor_left(&reader->cursor);
+    if (left > 0) {
+        return leat_fail(reader->why, LEAT_ERR_MALFORMED, "%s is followed by %zu bytes",
+                         reader->what, left);
+    }
+    return LEAT_OK;
+}

@@ -1,0 +1,225 @@
+/* The inside of the codec: how one field of each kind is written and read. For codec.c and for the
+ * code that wire/record_template.h expands; nobody else needs it.
+ *
+ * A field macro F(kind, name, max, item, doc) becomes a statement that works on `from` and `writer`
+ * when written, on `to` and `reader` when read.
+ */
+#ifndef LEAT_WIRE_FIELDS_H
+#define LEAT_WIRE_FIELDS_H
+
+#include <msgpack.h>
+
+#include "core/arena.h"
+#include "core/messages.h"
+#include "wire/buffer.h"
+#include "wire/cursor.h"
+#include "wire/record.h"
+
+/* ---- writing ---- */
+
+/* Failures stick: after the first, nothing more is written, and finish reports it. So the expanded
+ * code needs no branch per field. */
+struct leat_wire_writer {
+    msgpack_packer packer;
+    struct leat_wire_buffer *out;
+    size_t start; /* out's size at the beginning, restored on failure */
+    enum leat_err err;
+};
+
+void leat_wire_writer_init(struct leat_wire_writer *writer, struct leat_wire_buffer *out);
+enum leat_err leat_wire_writer_finish(struct leat_wire_writer *writer);
+void leat_wire_writer_array(struct leat_wire_writer *writer, size_t count);
+void leat_wire_writer_u64(struct leat_wire_writer *writer, uint64_t value);
+void leat_wire_writer_i64(struct leat_wire_writer *writer, int64_t value);
+void leat_wire_writer_bool(struct leat_wire_writer *writer, bool value);
+void leat_wire_writer_str(struct leat_wire_writer *writer, struct leat_str text, uint64_t max);
+void leat_wire_writer_bin(struct leat_wire_writer *writer, struct leat_bytes bytes, uint64_t max);
+/* The head of a list; false when it failed and the items must not be written. */
+bool leat_wire_writer_list(struct leat_wire_writer *writer, size_t count, uint64_t max);
+
+/* ---- reading ---- */
+
+/* Where in the message we are, for error texts: a chain on the stack, innermost first. */
+struct leat_wire_place {
+    const struct leat_wire_place *outer;
+    const char *name; /* of the list */
+    uint32_t index;
+};
+
+struct leat_wire_reader {
+    struct leat_wire_cursor cursor;
+    struct leat_arena *arena;
+    struct leat_why *why; /* may be NULL */
+    const char *what;     /* name of the message or record */
+    const struct leat_wire_place *place;
+};
+
+/* Each names `field` in `why` when it fails. */
+enum leat_err leat_wire_reader_u64(struct leat_wire_reader *reader, const char *field,
+                                   uint64_t *ret_value);
+enum leat_err leat_wire_reader_i64(struct leat_wire_reader *reader, const char *field,
+                                   int64_t *ret_value);
+enum leat_err leat_wire_reader_bool(struct leat_wire_reader *reader, const char *field,
+                                    bool *ret_value);
+enum leat_err leat_wire_reader_id(struct leat_wire_reader *reader, const char *field,
+                                  struct leat_id *ret_id);
+enum leat_err leat_wire_reader_str(struct leat_wire_reader *reader, const char *field, uint64_t max,
+                                   struct leat_str *ret_text);
+enum leat_err leat_wire_reader_bin(struct leat_wire_reader *reader, const char *field, uint64_t max,
+                                   struct leat_bytes *ret_bytes);
+/* The head of a list and the memory for its items: only after count <= max and count * min_bytes
+ * <= bytes left, where min_bytes is the smallest form of one item. *ret_items is NULL for 0. */
+enum leat_err leat_wire_reader_list(struct leat_wire_reader *reader, const char *field,
+                                    uint64_t max, size_t min_bytes, size_t item_size,
+                                    uint32_t *ret_count, void **ret_items);
+/* The head of an array of at least `fields` elements; *ret_extra is how many there are above. */
+enum leat_err leat_wire_reader_head(struct leat_wire_reader *reader, size_t fields,
+                                    uint32_t *ret_extra);
+enum leat_err leat_wire_reader_extra(struct leat_wire_reader *reader, uint32_t extra);
+/* Head and version of a stand-alone item. */
+enum leat_err leat_wire_reader_record(struct leat_wire_reader *reader, size_t fields,
+                                      uint32_t *ret_extra);
+/* Nothing may follow. */
+enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
+
+/* ---- what the tables expand to ---- */
+
+#define LEAT_WIRE_ONE(kind, name, max, item, doc) +1u
+#define LEAT_WIRE_FIELD_COUNT(NAME)               (0u LEAT_FIELDS_##NAME(LEAT_WIRE_ONE))
+
+#define LEAT_WIRE_PUT_U64(name, max, item)  leat_wire_writer_u64(writer, from->name);
+#define LEAT_WIRE_PUT_I64(name, max, item)  leat_wire_writer_i64(writer, from->name);
+#define LEAT_WIRE_PUT_BOOL(name, max, item) leat_wire_writer_bool(writer, from->name);
+#define LEAT_WIRE_PUT_ID(name, max, item)                                                          \
+    leat_wire_writer_bin(writer, leat_bytes_of(from->name.bytes, LEAT_ID_BYTES), LEAT_ID_BYTES);
+#define LEAT_WIRE_PUT_STR(name, max, item) leat_wire_writer_str(writer, from->name, (max));
+#define LEAT_WIRE_PUT_BIN(name, max, item) leat_wire_writer_bin(writer, from->name, (max));
+#define LEAT_WIRE_PUT_ITEM(name, max, item) leat_wire_put_##item(writer, &from->name);
+#define LEAT_WIRE_PUT_LIST(name, max, item)                                                        \
+    if (leat_wire_writer_list(writer, from->name.count, (max))) {                                  \
+        for (size_t i = 0; i < from->name.count; i++) {                                            \
+            leat_wire_put_##item(writer, &from->name.items[i]);                                    \
+        }                                                                                          \
+    }
+#define LEAT_WIRE_PUT(kind, name, max, item, doc) LEAT_WIRE_PUT_##kind(name, max, item)
+
+#define LEAT_WIRE_TRY(call)                                                                        \
+    do {                                                                                           \
+        enum leat_err try_err = (call);                                                            \
+        if (try_err != LEAT_OK) {                                                                  \
+            return try_err;                                                                        \
+        }                                                                                          \
+    } while (0)
+
+#define LEAT_WIRE_GET_U64(name, max, item)                                                         \
+    LEAT_WIRE_TRY(leat_wire_reader_u64(reader, #name, &to->name));
+#define LEAT_WIRE_GET_I64(name, max, item)                                                         \
+    LEAT_WIRE_TRY(leat_wire_reader_i64(reader, #name, &to->name));
+#define LEAT_WIRE_GET_BOOL(name, max, item)                                                        \
+    LEAT_WIRE_TRY(leat_wire_reader_bool(reader, #name, &to->name));
+#define LEAT_WIRE_GET_ID(name, max, item)                                                          \
+    LEAT_WIRE_TRY(leat_wire_reader_id(reader, #name, &to->name));
+#define LEAT_WIRE_GET_STR(name, max, item)                                                         \
+    LEAT_WIRE_TRY(leat_wire_reader_str(reader, #name, (max), &to->name));
+#define LEAT_WIRE_GET_BIN(name, max, item)                                                         \
+    LEAT_WIRE_TRY(leat_wire_reader_bin(reader, #name, (max), &to->name));
+#define LEAT_WIRE_GET_ITEM(name, max, item) LEAT_WIRE_TRY(leat_wire_get_##item(reader, &to->name));
+#define LEAT_WIRE_GET_LIST(name, max, item)                                                        \
+    {                                                                                              \
+        struct leat_wire_place place = {reader->place, #name, 0};                                  \
+        uint32_t count;                                                                            \
+        void *items;                                                                               \
+        LEAT_WIRE_TRY(leat_wire_reader_list(reader, #name, (max), LEAT_WIRE_LEAST_##item,          \
+                                            sizeof(*to->name.items), &count, &items));             \
+        to->name.items = items;                                                                    \
+        to->name.count = count;                                                                    \
+        reader->place = &place;                                                                    \
+        for (; place.index < count; place.index++) {                                               \
+            LEAT_WIRE_TRY(leat_wire_get_##item(reader, &to->name.items[place.index]));             \
+        }                                                                                          \
+        reader->place = place.outer;                                                               \
+    }
+#define LEAT_WIRE_GET(kind, name, max, item, doc) LEAT_WIRE_GET_##kind(name, max, item)
+
+/* ---- the functions of one item ---- */
+
+#define LEAT_WIRE_DEFINE_ITEM(NAME, name)                                                          \
+    static void put_fields_##name(struct leat_wire_writer *writer,                                 \
+                                  const struct leat_item_##name *from)                             \
+    {                                                                                              \
+        LEAT_FIELDS_##NAME(LEAT_WIRE_PUT)                                                          \
+    }                                                                                              \
+                                                                                                   \
+    static enum leat_err get_fields_##name(struct leat_wire_reader *reader,                        \
+                                           struct leat_item_##name *to)                            \
+    {                                                                                              \
+        LEAT_FIELDS_##NAME(LEAT_WIRE_GET)                                                          \
+        return LEAT_OK;                                                                            \
+    }                                                                                              \
+                                                                                                   \
+    void leat_wire_put_##name(struct leat_wire_writer *writer,                                     \
+                              const struct leat_item_##name *item)                                 \
+    {                                                                                              \
+        leat_wire_writer_array(writer, LEAT_WIRE_FIELD_COUNT(NAME));                               \
+        put_fields_##name(writer, item);                                                           \
+    }                                                                                              \
+                                                                                                   \
+    enum leat_err leat_wire_get_##name(struct leat_wire_reader *reader,                            \
+                                       struct leat_item_##name *ret_item)                          \
+    {                                                                                              \
+        uint32_t extra;                                                                            \
+        LEAT_WIRE_TRY(leat_wire_reader_head(reader, LEAT_WIRE_FIELD_COUNT(NAME), &extra));         \
+        LEAT_WIRE_TRY(get_fields_##name(reader, ret_item));                                        \
+        return leat_wire_reader_extra(reader, extra);                                              \
+    }                                                                                              \
+                                                                                                   \
+    enum leat_err leat_wire_encode_item_##name(const struct leat_item_##name *item,                \
+                                               struct leat_wire_buffer *out)                       \
+    {                                                                                              \
+        struct leat_wire_writer writer;                                                            \
+        leat_wire_writer_init(&writer, out);                                                       \
+        leat_wire_writer_array(&writer, 1 + LEAT_WIRE_FIELD_COUNT(NAME));                          \
+        leat_wire_writer_u64(&writer, LEAT_RECORD_VERSION);                                        \
+        put_fields_##name(&writer, item);                                                          \
+        return leat_wire_writer_finish(&writer);                                                   \
+    }                                                                                              \
+                                                                                                   \
+    enum leat_err leat_wire_decode_item_##name(struct leat_bytes bytes, struct leat_arena *arena,  \
+                                               struct leat_item_##name *ret_item,                  \
+                                               struct leat_why *why)                               \
+    {                                                                                              \
+        struct leat_wire_reader reader = {leat_wire_cursor_of(bytes), arena, why, #name, NULL};    \
+        struct leat_item_##name item;                                                              \
+        uint32_t extra;                                                                            \
+        LEAT_WIRE_TRY(leat_wire_reader_record(&reader, LEAT_WIRE_FIELD_COUNT(NAME), &extra));      \
+        LEAT_WIRE_TRY(get_fields_##name(&reader, &item));                                          \
+        LEAT_WIRE_TRY(leat_wire_reader_extra(&reader, extra));                                     \
+        LEAT_WIRE_TRY(leat_wire_reader_end(&reader));                                              \
+        *ret_item = item;                                                                          \
+        return LEAT_OK;                                                                            \
+    }                                                                                              \
+                                                                                                   \
+    enum leat_err leat_wire_seal_item_##name(const struct leat_item_##name *item,                  \
+                                             struct leat_wire_buffer *out)                         \
+    {                                                                                              \
+        size_t start;                                                                              \
+        LEAT_WIRE_TRY(leat_record_begin(out, &start));                                             \
+        enum leat_err err = leat_wire_encode_item_##name(item, out);                               \
+        if (err != LEAT_OK) {                                                                      \
+            out->size = start;                                                                     \
+            return err;                                                                            \
+        }                                                                                          \
+        leat_record_end(out, start);                                                               \
+        return LEAT_OK;                                                                            \
+    }                                                                                              \
+                                                                                                   \
+    enum leat_err leat_wire_unseal_item_##name(struct leat_bytes sealed, struct leat_arena *arena, \
+                                               struct leat_item_##name *ret_item,                  \
+                                               struct leat_why *why)                               \
+    {                                                                                              \
+        struct leat_bytes payload;                                                                 \
+        LEAT_WIRE_TRY(leat_record_unseal(sealed, &payload, why));                                  \
+        return leat_wire_decode_item_##name(payload, arena, ret_item, why);                        \
+    }
+
+#endif
