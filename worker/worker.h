@@ -20,6 +20,7 @@
 #ifndef LEAT_WORKER_WORKER_H
 #define LEAT_WORKER_WORKER_H
 
+#include "core/bucket.h"
 #include "core/err.h"
 #include "core/step.h"
 
@@ -33,12 +34,12 @@ struct leat_worker_handler {
     enum leat_worker_kind kind;
 };
 
-/* A token bucket: at most `burst` starts at once, and over any window of t seconds at most
- * burst + t * milli_per_s / 1000 starts. */
+/* A token bucket (core/bucket.h): at most `burst` starts at once, and over any window of time t at
+ * most burst + rate * t. */
 struct leat_worker_rate {
-    struct leat_str type; /* empty: all attempts of the worker together */
-    uint64_t milli_per_s; /* starts per 1000 seconds, at least 1 */
-    uint64_t burst;       /* at least 1 */
+    struct leat_str type;  /* a type that has a handler; empty: all attempts of the worker together */
+    struct leat_rate rate; /* starts */
+    uint64_t burst;        /* 1 to LEAT_BURST_MAX */
 };
 
 /* Everything is copied by leat_worker_new. */

@@ -71,6 +71,7 @@
 #define LEAT_PIPELINE_JOBS        64 /* jobs sent ahead to one plug-in child */
 #define LEAT_GRACE_MS_DEFAULT     5000
 #define LEAT_DRAIN_MS_DEFAULT     30000
+#define LEAT_STARTED_BYTES_MAX    (64LL << 20) /* of bodies with the spawner; one big job may exceed it */
 #define LEAT_OUTBOX_RESULTS_MAX   16384
 #define LEAT_OUTBOX_BYTES_MAX     (64LL << 20)
 #define LEAT_PREFETCH_MAX         (LEAT_OUTBOX_RESULTS_MAX - LEAT_SLOTS_MAX)
