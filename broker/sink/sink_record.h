@@ -6,6 +6,8 @@
 #include "core/id.h"
 #include "core/instant.h"
 
+#include "wire/codec.h"
+
 #include "broker/sink/sink_records.def"
 #define LEAT_RECORD_TABLE LEAT_SINK_ITEMS
 #include "wire/record_template.h"

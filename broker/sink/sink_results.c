@@ -1,21 +1,6 @@
 /* RESULTS: the first final result of each job wins. */
 #include "broker/sink/sink_inside.h"
-
-static bool name_is_valid(struct leat_str name, size_t max)
-{
-    if (name.size == 0 || name.size > max) {
-        return false;
-    }
-    for (size_t i = 0; i < name.size; i++) {
-        char c = name.data[i];
-        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '_' || c == '.' || c == '-';
-        if (!ok) {
-            return false;
-        }
-    }
-    return true;
-}
+#include "core/name.h"
 
 static bool status_fits_failure(uint64_t status, uint64_t failure)
 {
@@ -43,17 +28,13 @@ static enum leat_err validate(const struct leat_item_result *result, struct leat
     if (leat_id_is_zero(&result->id)) {
         return leat_fail(why, LEAT_ERR_INVALID, "a result has the zero id");
     }
-    if (!name_is_valid(result->queue, LEAT_QUEUE_BYTES_MAX)) {
-        return leat_fail(why, LEAT_ERR_INVALID,
-                         "job %s: queue '%.*s' is not 1 to %d of A-Z a-z 0-9 _ . -", id,
-                         (int)(result->queue.size > 64 ? 64 : result->queue.size),
-                         result->queue.size > 0 ? result->queue.data : "", LEAT_QUEUE_BYTES_MAX);
+    struct leat_why what;
+    enum leat_err err = leat_name_check_queue(result->queue, &what);
+    if (err == LEAT_OK) {
+        err = leat_name_check_type(result->type, &what);
     }
-    if (!name_is_valid(result->type, LEAT_TYPE_BYTES_MAX)) {
-        return leat_fail(why, LEAT_ERR_INVALID,
-                         "job %s: type '%.*s' is not 1 to %d of A-Z a-z 0-9 _ . -", id,
-                         (int)(result->type.size > 64 ? 64 : result->type.size),
-                         result->type.size > 0 ? result->type.data : "", LEAT_TYPE_BYTES_MAX);
+    if (err != LEAT_OK) {
+        return leat_fail(why, err, "job %s: %s", id, what.text);
     }
     if (!status_fits_failure(result->status, result->failure)) {
         return leat_fail(why, LEAT_ERR_INVALID, "job %s: status %llu with failure %llu", id,
