@@ -37,7 +37,7 @@ struct leat_store_options {
     const char *const *tables; /* names; a table's number is its place here. Names last for ever: a
                                   table that is new to a directory is added, others stay as they are */
     unsigned table_count;      /* 1 to LEAT_STORE_TABLES_MAX */
-    uint64_t max_bytes;        /* 0: LEAT_STORE_BYTES_DEFAULT; at least 4 * LEAT_STORE_RESERVE_BYTES */
+    uint64_t max_bytes;        /* 0: LEAT_STORE_BYTES_DEFAULT; at least 2 * LEAT_STORE_RESERVE_BYTES */
     uint64_t map_bytes;        /* address space at first, it grows; 0: follows max_bytes. For tests. */
 };
 

@@ -179,6 +179,15 @@ bool leat_sorted_find(const struct leat_sorted *sorted, struct leat_bytes key,
     return true;
 }
 
+bool leat_sorted_last(const struct leat_sorted *sorted, struct leat_sorted_entry *ret_entry)
+{
+    if (sorted->last == NULL) {
+        return false;
+    }
+    *ret_entry = view_of(sorted->last->entries[sorted->last->node.count - 1]);
+    return true;
+}
+
 struct leat_sorted_cursor leat_sorted_seek(const struct leat_sorted *sorted, struct leat_bytes from)
 {
     if (sorted->root == NULL) {

@@ -51,6 +51,9 @@ bool leat_sorted_erase(struct leat_sorted *sorted, struct leat_bytes key);
 bool leat_sorted_find(const struct leat_sorted *sorted, struct leat_bytes key,
                       struct leat_sorted_entry *ret_entry);
 
+/* The entry with the greatest key; false when the map is empty. */
+bool leat_sorted_last(const struct leat_sorted *sorted, struct leat_sorted_entry *ret_entry);
+
 /* The place of the first key >= from (empty: of the first key). */
 struct leat_sorted_cursor leat_sorted_seek(const struct leat_sorted *sorted,
                                            struct leat_bytes from);

@@ -1,0 +1,276 @@
+#include <errno.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/limits.h"
+#include "store/lmdb_store.h"
+
+/* ---- writing a batch: in the order of the keys, so that LMDB's cursor stays on its page ---- */
+
+/* Whether a key lies beyond everything in the table: then all that follow it in the batch do as well,
+ * and go to the end of pages that LMDB leaves full. */
+static int lies_beyond(MDB_cursor *place, struct leat_bytes key, bool *ret_is_beyond)
+{
+    MDB_val last;
+    MDB_val value;
+    int rc = mdb_cursor_get(place, &last, &value, MDB_LAST);
+    if (rc != 0 && rc != MDB_NOTFOUND) {
+        return rc;
+    }
+    *ret_is_beyond = rc == MDB_NOTFOUND || leat_sorted_compare(leat_lmdb_bytes(&last), key) < 0;
+    return 0;
+}
+
+static int write_one(MDB_cursor *place, const struct leat_sorted_entry *entry, unsigned flags)
+{
+    MDB_val key = leat_lmdb_val(entry->key);
+    MDB_val value = leat_lmdb_val(entry->value);
+    if (!entry->is_tombstone) {
+        return mdb_cursor_put(place, &key, &value, flags);
+    }
+    int rc = mdb_cursor_get(place, &key, &value, MDB_SET);
+    if (rc == 0) {
+        return mdb_cursor_del(place, 0);
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int write_table(MDB_txn *txn, MDB_dbi table, const struct leat_sorted *writes)
+{
+    if (writes->count == 0) {
+        return 0;
+    }
+    MDB_cursor *place;
+    int rc = mdb_cursor_open(txn, table, &place);
+    if (rc != 0) {
+        return rc;
+    }
+    struct leat_sorted_cursor cursor = leat_sorted_seek(writes, (struct leat_bytes){NULL, 0});
+    struct leat_sorted_entry entry;
+    struct leat_sorted_entry last;
+    bool is_beyond = false;
+    bool may_pass_the_end = leat_sorted_last(writes, &last);
+    if (may_pass_the_end) {
+        rc = lies_beyond(place, last.key, &may_pass_the_end);
+    }
+    for (; rc == 0 && leat_sorted_at(&cursor, &entry); leat_sorted_next(&cursor)) {
+        if (may_pass_the_end && !is_beyond && !entry.is_tombstone) {
+            rc = lies_beyond(place, entry.key, &is_beyond);
+        }
+        if (rc == 0 && !(is_beyond && entry.is_tombstone)) {
+            rc = write_one(place, &entry, is_beyond ? MDB_APPEND : 0);
+        }
+    }
+    mdb_cursor_close(place);
+    return rc;
+}
+
+static int write_batch(struct leat_lmdb *lmdb, const struct leat_batch *batch,
+                       uint64_t *ret_used_bytes)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
+    if (rc != 0) {
+        return rc;
+    }
+    for (unsigned i = 0; rc == 0 && i < lmdb->table_count; i++) {
+        rc = write_table(txn, lmdb->tables[i], &batch->tables[i]);
+    }
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    uint64_t used_bytes = leat_lmdb_used_bytes(lmdb, txn);
+    rc = mdb_txn_commit(txn);
+    if (rc == 0) {
+        *ret_used_bytes = used_bytes;
+    }
+    return rc;
+}
+
+/* ---- the thread ---- */
+
+static void tell_owner(struct leat_committer *committer)
+{
+    const uint64_t one = 1;
+    ssize_t written = write(committer->event_fd, &one, sizeof one);
+    (void)written; /* EAGAIN: it is readable already */
+}
+
+static void set_room(struct leat_lmdb *lmdb, bool has_blocks)
+{
+    struct leat_committer *committer = &lmdb->committer;
+    bool has_room =
+        has_blocks && committer->used_bytes + LEAT_STORE_RESERVE_BYTES <= lmdb->max_bytes;
+    if (has_room != committer->has_room) {
+        committer->has_room = has_room;
+        tell_owner(committer);
+    }
+}
+
+/* A full disk shows itself as ENOSPC, or, when a write ends half-way, as LMDB's EIO; the latter is
+ * believed to be that only when no blocks could be had just before. Trying again is safe: what the
+ * batch wrote is not valid before its last page is, and it is written again from the first. */
+static bool is_full_disk(int rc, bool has_blocks)
+{
+    return rc == ENOSPC || rc == EDQUOT || (rc == EIO && !has_blocks);
+}
+
+/* One attempt at the batch. Called with the mutex, gives it up meanwhile. */
+static void attempt(struct leat_lmdb *lmdb)
+{
+    struct leat_committer *committer = &lmdb->committer;
+    const struct leat_batch *batch = committer->batch;
+    uint64_t used_bytes = committer->used_bytes;
+    pthread_mutex_unlock(&committer->mutex);
+    uint64_t need = leat_lmdb_estimate(batch->slab.used_bytes, leat_batch_count(batch), used_bytes,
+                                       lmdb->page_bytes);
+    bool has_blocks = leat_lmdb_allocate_ahead(lmdb, need + LEAT_STORE_RESERVE_BYTES);
+    int rc = write_batch(lmdb, batch, &used_bytes);
+    pthread_mutex_lock(&committer->mutex);
+
+    committer->used_bytes = used_bytes;
+    committer->is_stuck = false;
+    if (rc == 0) {
+        committer->phase = LEAT_PHASE_DONE;
+    } else if (rc == MDB_MAP_FULL) {
+        committer->phase = LEAT_PHASE_SHORT_OF_MAP;
+    } else if (is_full_disk(rc, has_blocks)) {
+        committer->is_stuck = true;
+        has_blocks = false;
+    } else {
+        (void)leat_fail(&committer->why, LEAT_ERR_IO, "cannot commit to store %s: %s", lmdb->path,
+                        mdb_strerror(rc));
+        committer->phase = LEAT_PHASE_BROKEN;
+    }
+    set_room(lmdb, has_blocks);
+    tell_owner(committer);
+}
+
+/* Looks again whether there are blocks, with nothing to commit. */
+static void look_for_room(struct leat_lmdb *lmdb)
+{
+    struct leat_committer *committer = &lmdb->committer;
+    pthread_mutex_unlock(&committer->mutex);
+    bool has_blocks = leat_lmdb_allocate_ahead(lmdb, LEAT_STORE_RESERVE_BYTES);
+    pthread_mutex_lock(&committer->mutex);
+    set_room(lmdb, has_blocks);
+}
+
+/* Sleeps until woken; while the disk is full at most LEAT_STORE_ROOM_CHECK_MS. Whether the time ran
+ * out. */
+static bool wait_for_work(struct leat_committer *committer)
+{
+    if (committer->has_room && !committer->is_stuck) {
+        pthread_cond_wait(&committer->wake, &committer->mutex);
+        return false;
+    }
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += LEAT_STORE_ROOM_CHECK_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return pthread_cond_timedwait(&committer->wake, &committer->mutex, &until) == ETIMEDOUT;
+}
+
+static void *run(void *argument)
+{
+    struct leat_lmdb *lmdb = argument;
+    struct leat_committer *committer = &lmdb->committer;
+    pthread_mutex_lock(&committer->mutex);
+    for (;;) {
+        bool is_working = committer->phase == LEAT_PHASE_WORKING;
+        if (is_working && !committer->is_stuck) {
+            attempt(lmdb);
+        } else if (committer->is_stopping) {
+            break;
+        } else if (wait_for_work(committer)) {
+            if (is_working) {
+                attempt(lmdb);
+            } else if (committer->phase == LEAT_PHASE_IDLE) {
+                look_for_room(lmdb);
+            }
+        }
+    }
+    pthread_mutex_unlock(&committer->mutex);
+    return NULL;
+}
+
+/* ---- the owner's side ---- */
+
+void leat_committer_submit(struct leat_lmdb *lmdb, const struct leat_batch *batch)
+{
+    struct leat_committer *committer = &lmdb->committer;
+    pthread_mutex_lock(&committer->mutex);
+    committer->batch = batch;
+    committer->phase = LEAT_PHASE_WORKING;
+    committer->is_stuck = false;
+    pthread_cond_signal(&committer->wake);
+    pthread_mutex_unlock(&committer->mutex);
+}
+
+void leat_committer_hold(struct leat_lmdb *lmdb)
+{
+    struct leat_committer *committer = &lmdb->committer;
+    pthread_mutex_lock(&committer->mutex);
+    committer->phase = LEAT_PHASE_WORKING;
+    committer->is_stuck = true;
+    set_room(lmdb, false);
+    pthread_cond_signal(&committer->wake); /* from an untimed wait to a timed one */
+    pthread_mutex_unlock(&committer->mutex);
+}
+
+static int start_thread(struct leat_lmdb *lmdb)
+{
+    struct leat_committer *committer = &lmdb->committer;
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_mutex_init(&committer->mutex, NULL);
+    pthread_cond_init(&committer->wake, &clock);
+    pthread_condattr_destroy(&clock);
+    /* Signals are the owner's. */
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&committer->thread, NULL, run, lmdb);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc == 0) {
+        pthread_setname_np(committer->thread, "leat-commit");
+    } else {
+        pthread_mutex_destroy(&committer->mutex);
+        pthread_cond_destroy(&committer->wake);
+    }
+    return rc;
+}
+
+enum leat_err leat_committer_start(struct leat_lmdb *lmdb, struct leat_why *why)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0) {
+        return leat_fail(why, LEAT_ERR_IO, "cannot make an eventfd: %s", strerror(errno));
+    }
+    lmdb->committer.event_fd = fd;
+    int rc = start_thread(lmdb);
+    if (rc != 0) {
+        close(fd);
+        return leat_fail(why, LEAT_ERR_IO, "cannot start the commit thread: %s", strerror(rc));
+    }
+    return LEAT_OK;
+}
+
+void leat_committer_stop(struct leat_lmdb *lmdb)
+{
+    struct leat_committer *committer = &lmdb->committer;
+    pthread_mutex_lock(&committer->mutex);
+    committer->is_stopping = true;
+    pthread_cond_signal(&committer->wake);
+    pthread_mutex_unlock(&committer->mutex);
+    pthread_join(committer->thread, NULL);
+    pthread_mutex_destroy(&committer->mutex);
+    pthread_cond_destroy(&committer->wake);
+    close(committer->event_fd);
+}
