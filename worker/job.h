@@ -1,0 +1,127 @@
+/* One job as a worker holds it, from its JOBS message until nobody needs to hear of it any more, and
+ * the table of all of them. A lease is (job id, delivery): two deliveries of one job are two leases.
+ *
+ * Every job is in exactly one place, and in exactly one list: the lane of its handler (QUEUED), one
+ * of the lists of the table, or a batch of results on its way (FINISHED). LIMBO holds what has left
+ * the table but whose bytes a message that is not yet sent may still borrow. */
+#ifndef LEAT_WORKER_JOB_H
+#define LEAT_WORKER_JOB_H
+
+#include "core/container.h"
+#include "core/instant.h"
+#include "core/list.h"
+#include "core/map.h"
+#include "core/messages.h"
+
+enum leat_worker_place {
+    LEAT_WORKER_QUEUED = 0,
+    LEAT_WORKER_STARTED = 1,
+    LEAT_WORKER_REPEATING = 2,
+    LEAT_WORKER_RETURNING = 3,
+    LEAT_WORKER_FINISHED = 4,
+    LEAT_WORKER_LIMBO = 5,
+    LEAT_WORKER_PLACES = 6,
+};
+
+/* How the job ended; the texts are in the job. */
+struct leat_worker_outcome {
+    enum leat_state status;
+    enum leat_failure failure;
+    int64_t code;
+    uint64_t attempts;
+    bool truncated;
+    int64_t finished_us; /* wall */
+    uint64_t wait_us;
+    uint64_t run_us;
+};
+
+struct leat_worker_job {
+    struct leat_list_node link;
+    enum leat_worker_place place;
+
+    struct leat_id id;
+    uint64_t delivery;
+    uint64_t attempt;
+    char queue[LEAT_QUEUE_BYTES_MAX];
+    char type[LEAT_TYPE_BYTES_MAX];
+    size_t queue_size;
+    size_t type_size;
+    int64_t expires_at_ms; /* wall; 0: never */
+    int64_t accepted_us;   /* wall */
+    int64_t ready_us;      /* wall */
+
+    uint8_t *bytes; /* owned: the body as it came; NULL when it is no longer needed */
+    size_t bytes_size;
+    struct leat_item_body body; /* borrows from bytes; its header list is owned */
+
+    size_t lane;       /* index of its handler; meaningless for a job that never had one */
+    uint64_t sequence; /* order of arrival in this process */
+    bool refused;      /* the lease is not ours any more: not announced, not retried */
+    bool killed;       /* KILL was sent for it */
+
+    struct leat_wall begun;  /* STARTED: when RUN was emitted */
+    int64_t due_us;          /* REPEATING: monotonic time of the next attempt */
+    uint64_t pings_before;   /* REPEATING, said: PINGs of the round that went out before its RETRY */
+    struct leat_worker_outcome outcome; /* FINISHED */
+    char *error;                        /* owned; FINISHED, may be NULL */
+    size_t error_size;
+    uint8_t *output; /* owned; FINISHED, may be NULL */
+    size_t output_size;
+};
+
+struct leat_worker_table {
+    struct leat_map map; /* lease to job; owns the jobs */
+    size_t counts[LEAT_WORKER_PLACES];
+    struct leat_list limbo;
+};
+
+/* Ends the process when memory is out: see worker.h. Returns `memory`. */
+void *leat_worker_must(void *memory);
+
+/* The table may not be moved in memory afterwards. */
+void leat_worker_table_init(struct leat_worker_table *table, uint64_t seed);
+/* Frees every job, the table and limbo. */
+void leat_worker_table_fini(struct leat_worker_table *table);
+
+/* A new job in the table with a copy of everything that `delivery` holds, in `place` and not yet in
+ * a list. Owned by the table. The lease must not be in the table. */
+struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
+                                            const struct leat_item_delivery *delivery,
+                                            enum leat_worker_place place);
+/* NULL when the lease is not held. */
+struct leat_worker_job *leat_worker_job_find(const struct leat_worker_table *table,
+                                             const struct leat_id *id, uint64_t delivery);
+/* Changes place and the counts; lists are the caller's. */
+void leat_worker_job_move(struct leat_worker_table *table, struct leat_worker_job *job,
+                          enum leat_worker_place place);
+/* Takes the job, which must be in no list, out of the table and puts it into limbo. */
+void leat_worker_job_drop(struct leat_worker_table *table, struct leat_worker_job *job);
+/* Frees what is in limbo. Nothing may borrow from it any more. */
+void leat_worker_table_sweep(struct leat_worker_table *table);
+
+/* Leases that are held, in whatever place. */
+static inline size_t leat_worker_table_held(const struct leat_worker_table *table)
+{
+    return table->map.count;
+}
+
+/* The job of a list's node; NULL for NULL. */
+static inline struct leat_worker_job *leat_worker_job_of(struct leat_list_node *node)
+{
+    return node == NULL ? NULL : LEAT_CONTAINER_OF(node, struct leat_worker_job, link);
+}
+
+static inline struct leat_str leat_worker_job_queue(const struct leat_worker_job *job)
+{
+    return (struct leat_str){job->queue, job->queue_size};
+}
+
+static inline struct leat_str leat_worker_job_type(const struct leat_worker_job *job)
+{
+    return (struct leat_str){job->type, job->type_size};
+}
+
+/* Bytes of memory that the job stands for. */
+size_t leat_worker_job_bytes(const struct leat_worker_job *job);
+
+#endif
