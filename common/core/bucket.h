@@ -19,7 +19,8 @@ struct leat_rate {
     uint64_t per_us; /* 1 to LEAT_RATE_PER_US_MAX */
 };
 
-/* The rate in thousandths of a token per second, rounded down, at least 1, at most UINT64_MAX / 2. */
+/* The rate in thousandths of a token per second, rounded down, at least 1, at most UINT64_MAX / 2.
+ */
 uint64_t leat_rate_milli_per_s(struct leat_rate rate);
 
 struct leat_bucket {

@@ -1,6 +1,6 @@
-/* Assertions against our own bugs, in every build: a broken invariant ends the process (SIGABRT, with
- * file, line and condition on stderr) before it can harm data. Never on bytes from outside, never
- * on what the environment did. */
+/* Assertions against our own bugs, in every build: a broken invariant ends the process (SIGABRT,
+ * with file, line and condition on stderr) before it can harm data. Never on bytes from outside,
+ * never on what the environment did. */
 #ifndef LEAT_CORE_CHECK_H
 #define LEAT_CORE_CHECK_H
 

@@ -1,5 +1,5 @@
-/* A binary heap of elements that know their place in it, so that any of them can be removed or moved
- * in O(log n): deadlines, delays. Elements with equal keys come out in the order of adding.
+/* A binary heap of elements that know their place in it, so that any of them can be removed or
+ * moved in O(log n): deadlines, delays. Elements with equal keys come out in the order of adding.
  *
  * Invariants: nodes[i]->place == i + 1; no node comes before its parent. An element is owned by
  * whoever made it and must leave the heap before it is freed. Not thread-safe. */

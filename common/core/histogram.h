@@ -1,9 +1,10 @@
-/* A histogram of durations with bounded relative error and fixed memory, after the log-linear layout
- * of HdrHistogram (G. Tene) and DDSketch's promise: each power of two is cut into 32 equal buckets.
+/* A histogram of durations with bounded relative error and fixed memory, after the log-linear
+ * layout of HdrHistogram (G. Tene) and DDSketch's promise: each power of two is cut into 32 equal
+ * buckets.
  *
  * Values under 64 us are exact. Above, a quantile is never under the true one and at most 1/32
- * (3.2 %) over it, and never over the largest value recorded. Values from 2^42 us (50 days) on share
- * one last bucket; there a quantile is the largest value. count, sum, max are exact. */
+ * (3.2 %) over it, and never over the largest value recorded. Values from 2^42 us (50 days) on
+ * share one last bucket; there a quantile is the largest value. count, sum, max are exact. */
 #ifndef LEAT_CORE_HISTOGRAM_H
 #define LEAT_CORE_HISTOGRAM_H
 
@@ -12,7 +13,8 @@
 #define LEAT_HISTOGRAM_LINEAR_BITS 5
 #define LEAT_HISTOGRAM_VALUE_BITS  42
 #define LEAT_HISTOGRAM_BUCKETS                                                                     \
-    (((LEAT_HISTOGRAM_VALUE_BITS - LEAT_HISTOGRAM_LINEAR_BITS + 1) << LEAT_HISTOGRAM_LINEAR_BITS) + \
+    (((LEAT_HISTOGRAM_VALUE_BITS - LEAT_HISTOGRAM_LINEAR_BITS + 1)                                 \
+      << LEAT_HISTOGRAM_LINEAR_BITS) +                                                             \
      1)
 
 /* About 10 KB. Caller's storage, all zero is empty and valid, plain copy is a copy. */

@@ -1,8 +1,9 @@
-/* An intrusive, doubly linked list: the link sits in the element, so that adding needs no memory and
- * an element leaves its list in O(1) without a search.
+/* An intrusive, doubly linked list: the link sits in the element, so that adding needs no memory
+ * and an element leaves its list in O(1) without a search.
  *
  * A list is a ring of links with the list's own link as the start. An element owns nothing and is
- * owned by whoever made it; it must leave the list before it is freed. One link, one list at a time. */
+ * owned by whoever made it; it must leave the list before it is freed. One link, one list at a
+ * time. */
 #ifndef LEAT_CORE_LIST_H
 #define LEAT_CORE_LIST_H
 
@@ -47,7 +48,8 @@ static inline bool leat_list_is_empty(const struct leat_list *list)
     return list->ring.next == &list->ring;
 }
 
-/* Puts `node`, which is in no list, before `where`: a member of `list`, or &list->ring for the end. */
+/* Puts `node`, which is in no list, before `where`: a member of `list`, or &list->ring for the end.
+ */
 static inline void leat_list_insert_before(struct leat_list *list, struct leat_list_node *where,
                                            struct leat_list_node *node)
 {

@@ -1,9 +1,9 @@
 /* A hash map from keys of one fixed size (ids, mostly) to numbers or pointers.
  *
- * Entries lie densely in the order in which their keys were added; a table of open addressing beside
- * them holds where each key's entry is. So the order of iteration depends on what was done and
- * never on the seed: a run can be repeated. An erased entry stays as a gap until the next rebuild,
- * and a table slot that leads to a gap is the tombstone.
+ * Entries lie densely in the order in which their keys were added; a table of open addressing
+ * beside them holds where each key's entry is. So the order of iteration depends on what was done
+ * and never on the seed: a run can be repeated. An erased entry stays as a gap until the next
+ * rebuild, and a table slot that leads to a gap is the tombstone.
  *
  * Invariants: count <= used <= capacity; table_size >= 2 * capacity, a power of two; every live
  * entry is reached from its hash without crossing an empty slot; no entry before `oldest` is live.
@@ -35,8 +35,8 @@ struct leat_map {
     uint64_t rebuilds;
 };
 
-/* Caller's storage; allocates nothing yet. Keys of 1 to LEAT_MAP_KEY_BYTES_MAX bytes. The seed should
- * be unknown to peers: draw it from the core's generator. */
+/* Caller's storage; allocates nothing yet. Keys of 1 to LEAT_MAP_KEY_BYTES_MAX bytes. The seed
+ * should be unknown to peers: draw it from the core's generator. */
 void leat_map_init(struct leat_map *map, size_t key_bytes, uint64_t seed);
 void leat_map_fini(struct leat_map *map);
 /* Forgets all keys, keeps the memory. */

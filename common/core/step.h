@@ -91,7 +91,9 @@ struct leat_action {
     int exit_status;
 };
 
-/* The actions of one or several steps, in order. Caller's storage. */
+/* The actions of one or several steps, in order. Caller's storage. When there is no memory for an
+ * action the process ends, as after a crash: half a step could not be taken back. The arena holds
+ * LEAT_OUT_BYTES_MAX. */
 struct leat_out {
     struct leat_arena arena;
     struct leat_action *actions; /* owned, grows */
@@ -106,7 +108,7 @@ void leat_out_clear(struct leat_out *out);
  * pointer is valid until the next append. */
 struct leat_msg *leat_out_send(struct leat_out *out, enum leat_link link, struct leat_peer peer,
                                enum leat_msg_type type);
-/* Appends a NOTE; `name` is copied into the arena. */
+/* Appends a NOTE; `subject` may be NULL; `name` is copied into the arena. */
 void leat_out_note(struct leat_out *out, enum leat_note_id id, const struct leat_id *subject,
                    struct leat_str name, int64_t value);
 void leat_out_exit(struct leat_out *out, int exit_status);

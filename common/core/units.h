@@ -39,7 +39,8 @@ const char *leat_units_format_size(uint64_t bytes, char text[LEAT_UNITS_TEXT_BYT
 /* "5/s"; a rate that no parser could have made is written in tokens per second, rounded down. */
 const char *leat_units_format_rate(struct leat_rate rate, char text[LEAT_UNITS_TEXT_BYTES]);
 
-/* For tables that people read: about three digits, rounded down ("1.23ms", "45.6s", "12m", "3.42GiB"). */
+/* For tables that people read, rounded down: "850us", "1.23ms", "45.6s", "4m12s", "3h05m", "2d04h";
+ * "512B", "3.42GiB". */
 const char *leat_units_about_duration(int64_t us, char text[LEAT_UNITS_TEXT_BYTES]);
 const char *leat_units_about_size(uint64_t bytes, char text[LEAT_UNITS_TEXT_BYTES]);
 

@@ -1,0 +1,70 @@
+#include "core/hash.h"
+
+#include "core/rng.h"
+
+static uint64_t rotate_left(uint64_t value, unsigned bits)
+{
+    return value << bits | value >> (64 - bits);
+}
+
+static void sip_rounds(uint64_t v[4], int rounds)
+{
+    while (rounds-- > 0) {
+        v[0] += v[1];
+        v[1] = rotate_left(v[1], 13) ^ v[0];
+        v[0] = rotate_left(v[0], 32);
+        v[2] += v[3];
+        v[3] = rotate_left(v[3], 16) ^ v[2];
+        v[0] += v[3];
+        v[3] = rotate_left(v[3], 21) ^ v[0];
+        v[2] += v[1];
+        v[1] = rotate_left(v[1], 17) ^ v[2];
+        v[2] = rotate_left(v[2], 32);
+    }
+}
+
+static uint64_t read_little_endian(const uint8_t *bytes, size_t count)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < count; i++) {
+        value |= (uint64_t)bytes[i] << (8 * i);
+    }
+    return value;
+}
+
+struct leat_hash_key leat_hash_key_of(uint64_t seed)
+{
+    struct leat_rng rng;
+    leat_rng_init(&rng, seed);
+    struct leat_hash_key key;
+    key.halves[0] = leat_rng_next(&rng);
+    key.halves[1] = leat_rng_next(&rng);
+    return key;
+}
+
+uint64_t leat_hash_bytes(struct leat_hash_key key, const void *data, size_t size)
+{
+    uint64_t v[4] = {
+        key.halves[0] ^ UINT64_C(0x736f6d6570736575),
+        key.halves[1] ^ UINT64_C(0x646f72616e646f6d),
+        key.halves[0] ^ UINT64_C(0x6c7967656e657261),
+        key.halves[1] ^ UINT64_C(0x7465646279746573),
+    };
+    const uint8_t *bytes = data;
+    size_t left = size;
+    while (left >= 8) {
+        uint64_t word = read_little_endian(bytes, 8);
+        v[3] ^= word;
+        sip_rounds(v, 2);
+        v[0] ^= word;
+        bytes += 8;
+        left -= 8;
+    }
+    uint64_t last = (uint64_t)size << 56 | read_little_endian(bytes, left);
+    v[3] ^= last;
+    sip_rounds(v, 2);
+    v[0] ^= last;
+    v[2] ^= 0xff;
+    sip_rounds(v, 4);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
