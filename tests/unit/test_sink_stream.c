@@ -1,0 +1,421 @@
+/* The stream of settled ids, and how long results are kept. */
+#include "tests/unit/sink_rig.h"
+
+#define HOUR_US (INT64_C(3600) * LEAT_US_PER_S)
+
+static int setup(void **state)
+{
+    struct rig *rig = malloc(sizeof *rig);
+    rig_open(rig);
+    *state = rig;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    rig_close(*state);
+    free(*state);
+    return 0;
+}
+
+/* Starts the sink again with another configuration, on the same store. */
+static void reboot(struct rig *rig)
+{
+    assert_int_equal(leat_store_sync(rig->store, NULL), LEAT_OK);
+    rig_shut(rig);
+    rig_boot(rig);
+}
+
+static void expect_settled(struct rig *rig, size_t nth, uint8_t peer, uint64_t first,
+                           size_t count)
+{
+    const struct leat_action *action = rig_sent(rig, LEAT_LINK_PEERS, LEAT_MSG_SETTLED, nth);
+    struct leat_id stream = leat_sink_info(rig->sink).stream;
+    if (action == NULL) {
+        fail_msg("SETTLED %zu was not sent", nth);
+        return;
+    }
+    assert_true(leat_peer_equal(action->peer, rig_peer(peer)));
+    assert_true(leat_id_equal(&action->msg.settled.stream, &stream));
+    assert_int_equal(action->msg.settled.first, first);
+    assert_int_equal(action->msg.settled.jobs.count, count);
+}
+
+static void expect_silence(struct rig *rig)
+{
+    assert_null(rig_sent(rig, LEAT_LINK_PEERS, LEAT_MSG_SETTLED, 0));
+}
+
+static void record_many(struct rig *rig, unsigned first, unsigned count)
+{
+    struct leat_item_result *items = calloc(count, sizeof *items);
+    for (unsigned i = 0; i < count; i++) {
+        items[i] = rig_success(first + i);
+    }
+    rig_results(rig, first, items, count);
+    free(items);
+}
+
+static void a_ventilator_without_a_stream_gets_everything_from_the_first_number_kept(void **state)
+{
+    struct rig *rig = *state;
+    record_many(rig, 1, 3);
+    expect_silence(rig); /* nobody follows yet */
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    expect_settled(rig, 0, 9, 1, 3);
+    const struct leat_msg *settled = rig_reply(rig, LEAT_MSG_SETTLED);
+    for (unsigned i = 0; i < 3; i++) {
+        struct leat_id id = rig_id(1 + i);
+        assert_true(leat_id_equal(&settled->settled.jobs.items[i].id, &id));
+    }
+    rig_confirm(rig, 9, 2);
+    rig_follow(rig, 8, rig_id(5), 77); /* another ventilator, of another stream */
+    expect_settled(rig, 0, 8, 3, 1);
+    rig_check(rig);
+}
+
+static void new_results_are_pushed_to_the_follower_at_once_in_one_message(void **state)
+{
+    struct rig *rig = *state;
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    record_many(rig, 1, 5);
+    expect_settled(rig, 0, 9, 1, 5);
+    assert_null(rig_sent(rig, LEAT_LINK_PEERS, LEAT_MSG_SETTLED, 1));
+    record_many(rig, 6, 2);
+    expect_settled(rig, 0, 9, 6, 2);
+}
+
+static void a_follow_always_gets_an_answer(void **state)
+{
+    struct rig *rig = *state;
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    expect_settled(rig, 0, 9, 1, 0);
+    record_many(rig, 1, 2);
+    rig_confirm(rig, 9, 2);
+    expect_settled(rig, 0, 9, 3, 0);
+    rig_confirm(rig, 9, 2);
+    expect_settled(rig, 0, 9, 3, 0);
+}
+
+static void what_the_ventilator_has_on_disk_is_deleted(void **state)
+{
+    struct rig *rig = *state;
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    record_many(rig, 1, 10);
+    rig_confirm(rig, 9, 4);
+    assert_int_equal(leat_sink_info(rig->sink).trimmed, 4);
+    assert_int_equal(leat_store_count(rig->store, LEAT_SINK_TABLE_SETTLE), 6);
+    rig_confirm(rig, 9, 2); /* an old FOLLOW that comes late takes nothing back */
+    assert_int_equal(leat_sink_info(rig->sink).confirmed, 4);
+    rig_check(rig);
+}
+
+static void no_more_than_the_window_is_sent_unconfirmed(void **state)
+{
+    struct rig *rig = *state;
+    rig->config.settled_window = 10;
+    reboot(rig);
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    record_many(rig, 1, 25);
+    expect_settled(rig, 0, 9, 1, 10);
+    record_many(rig, 26, 1);
+    expect_silence(rig);
+    rig_confirm(rig, 9, 7);
+    expect_settled(rig, 0, 9, 11, 7);
+    rig_check(rig);
+}
+
+static void long_stretches_are_cut_into_batches(void **state)
+{
+    struct rig *rig = *state;
+    for (unsigned i = 0; i < 3; i++) {
+        record_many(rig, 1 + i * 4000, 4000);
+    }
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    expect_settled(rig, 0, 9, 1, LEAT_BATCH_ITEMS_MAX);
+    expect_settled(rig, 1, 9, 1 + LEAT_BATCH_ITEMS_MAX, LEAT_BATCH_ITEMS_MAX);
+    expect_settled(rig, 2, 9, 1 + 2 * LEAT_BATCH_ITEMS_MAX, 12000 - 2 * LEAT_BATCH_ITEMS_MAX);
+    rig_confirm(rig, 9, 12000);
+    /* Deleted in bounded steps, at once but not all in one. */
+    assert_true(leat_sink_info(rig->sink).trimmed < 12000);
+    while (leat_sink_info(rig->sink).trimmed < 12000) {
+        assert_true(leat_sink_deadline_us(rig->sink) <= rig->now.mono_us);
+        rig_tick(rig);
+    }
+    rig_check(rig);
+}
+
+static void lost_settled_is_sent_again_after_a_while_and_less_and_less_often(void **state)
+{
+    struct rig *rig = *state;
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    record_many(rig, 1, 3);
+    int64_t waits_s[4];
+    for (size_t i = 0; i < 4; i++) {
+        int64_t deadline_us = leat_sink_deadline_us(rig->sink);
+        waits_s[i] = (deadline_us - rig->now.mono_us) / LEAT_US_PER_S;
+        rig_pass(rig, deadline_us - rig->now.mono_us - 1);
+        rig_tick(rig);
+        expect_silence(rig);
+        rig_pass(rig, 1);
+        rig_tick(rig);
+        expect_settled(rig, 0, 9, 1, 3);
+    }
+    assert_int_equal(waits_s[0], 1);
+    assert_int_equal(waits_s[1], 2);
+    assert_int_equal(waits_s[3], 8);
+    rig_confirm(rig, 9, 3);
+    rig_pass(rig, 100 * LEAT_US_PER_S);
+    rig_tick(rig);
+    expect_silence(rig);
+}
+
+static void a_follow_without_progress_gets_the_rest_again(void **state)
+{
+    struct rig *rig = *state;
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    record_many(rig, 1, 3);
+    rig_confirm(rig, 9, 1);
+    expect_settled(rig, 0, 9, 2, 0); /* the rest may still be on its way */
+    rig_pass(rig, LEAT_US_PER_S);
+    rig_confirm(rig, 9, 1);
+    expect_settled(rig, 0, 9, 2, 2);
+}
+
+static void a_ventilator_that_reconnects_gets_the_unconfirmed_again(void **state)
+{
+    struct rig *rig = *state;
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    record_many(rig, 1, 3);
+    rig_feed(rig, (struct leat_event){.kind = LEAT_EVENT_UNREACHABLE,
+                                      .link = LEAT_LINK_PEERS,
+                                      .peer = rig_peer(9)});
+    assert_false(leat_sink_info(rig->sink).followed);
+    record_many(rig, 4, 1);
+    expect_silence(rig);
+    rig_confirm(rig, 10, 1);
+    expect_settled(rig, 0, 10, 2, 3);
+}
+
+static void somebody_elses_lost_connection_does_not_stop_the_stream(void **state)
+{
+    struct rig *rig = *state;
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    rig_feed(rig, (struct leat_event){.kind = LEAT_EVENT_UNREACHABLE,
+                                      .link = LEAT_LINK_PEERS,
+                                      .peer = rig_peer(3)});
+    record_many(rig, 1, 1);
+    expect_settled(rig, 0, 9, 1, 1);
+}
+
+static void the_stream_goes_on_where_it_stood_after_a_crash(void **state)
+{
+    struct rig *rig = *state;
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    record_many(rig, 1, 5);
+    rig_confirm(rig, 9, 2);
+    reboot(rig);
+    record_many(rig, 6, 1); /* not committed, and lost */
+    rig_shut(rig);
+    leat_store_memory_crash(rig->store, LEAT_STORE_LOST);
+    rig_boot(rig);
+    rig_confirm(rig, 10, 2);
+    expect_settled(rig, 0, 10, 3, 3);
+    record_many(rig, 7, 1);
+    expect_settled(rig, 0, 10, 6, 1);
+    rig_check(rig);
+}
+
+static void a_later_result_settles_its_id_again(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_id id = rig_id(1);
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    record_many(rig, 1, 1);
+    rig_confirm(rig, 9, 1);
+    record_many(rig, 1, 1);
+    expect_settled(rig, 0, 9, 2, 1);
+    assert_true(leat_id_equal(&rig_reply(rig, LEAT_MSG_SETTLED)->settled.jobs.items[0].id, &id));
+    rig_check(rig);
+}
+
+static void repeated_results_do_not_let_the_stream_grow_while_nobody_follows(void **state)
+{
+    struct rig *rig = *state;
+    for (unsigned i = 0; i < 50; i++) {
+        record_many(rig, 1, 3);
+    }
+    assert_int_equal(leat_sink_info(rig->sink).last, 3);
+    rig_check(rig);
+}
+
+static void a_ventilator_that_knows_more_than_the_sink_gets_a_stream_with_a_new_name(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_id before = leat_sink_info(rig->sink).stream;
+    record_many(rig, 1, 2);
+    rig_confirm(rig, 9, 50); /* the sink was restored from an older copy */
+    struct leat_id after = leat_sink_info(rig->sink).stream;
+    assert_false(leat_id_equal(&before, &after));
+    expect_settled(rig, 0, 9, 1, 2);
+    reboot(rig);
+    struct leat_id kept = leat_sink_info(rig->sink).stream;
+    assert_true(leat_id_equal(&after, &kept));
+    rig_check(rig);
+}
+
+static void a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_name(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_id before = leat_sink_info(rig->sink).stream;
+    record_many(rig, 1, 5);
+    rig_confirm(rig, 9, 4);
+    rig_confirm(rig, 10, 1); /* 2 to 4 are gone */
+    struct leat_id after = leat_sink_info(rig->sink).stream;
+    assert_false(leat_id_equal(&before, &after));
+    expect_settled(rig, 0, 10, 5, 1);
+    rig_check(rig);
+}
+
+/* ---- retention ---- */
+
+static void confirm_all(struct rig *rig)
+{
+    rig_confirm(rig, 9, leat_sink_info(rig->sink).last);
+}
+
+static void successes_are_removed_when_they_are_old(void **state)
+{
+    struct rig *rig = *state;
+    record_many(rig, 1, 2);
+    rig_pass(rig, HOUR_US);
+    record_many(rig, 3, 1);
+    confirm_all(rig);
+    rig_pass(rig, 23 * HOUR_US - 1);
+    rig_tick(rig);
+    assert_int_equal(leat_sink_info(rig->sink).successes, 3);
+    assert_int_equal(leat_sink_deadline_us(rig->sink), rig->now.mono_us + 1);
+    rig_pass(rig, 1);
+    rig_tick(rig);
+    assert_int_equal(leat_sink_info(rig->sink).successes, 1);
+    assert_true(rig_noted(rig, LEAT_NOTE_RETENTION));
+    rig_check(rig);
+}
+
+static void failures_are_kept_longer(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_item_result failure = rig_failure(1);
+    rig_results(rig, 1, &failure, 1);
+    confirm_all(rig);
+    rig_pass(rig, 29 * 24 * HOUR_US);
+    rig_tick(rig);
+    assert_int_equal(leat_sink_info(rig->sink).failures, 1);
+    rig_pass(rig, 24 * HOUR_US);
+    rig_tick(rig);
+    assert_int_equal(leat_sink_info(rig->sink).failures, 0);
+    rig_check(rig);
+}
+
+static void above_the_bound_the_oldest_successes_go(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_sink_kept kept;
+    struct leat_id old = rig_id(1);
+    struct leat_id young = rig_id(20);
+    rig->config.keep_results_max = 10;
+    reboot(rig);
+    record_many(rig, 1, 10);
+    rig_pass(rig, 1000);
+    record_many(rig, 11, 10);
+    confirm_all(rig);
+    assert_int_equal(leat_sink_info(rig->sink).successes, 10);
+    assert_int_equal(leat_sink_store_find(rig->typed, &old, &kept), LEAT_ERR_NOT_FOUND);
+    assert_int_equal(leat_sink_store_find(rig->typed, &young, &kept), LEAT_OK);
+    rig_check(rig);
+}
+
+static void much_is_removed_in_small_steps(void **state)
+{
+    struct rig *rig = *state;
+    record_many(rig, 1, 2000);
+    confirm_all(rig);
+    rig_pass(rig, 25 * HOUR_US);
+    uint64_t before = leat_sink_info(rig->sink).successes;
+    unsigned steps = 0;
+    while (before > 0) {
+        rig_tick(rig);
+        uint64_t after = leat_sink_info(rig->sink).successes;
+        assert_true(before - after > 0 && before - after <= 512);
+        assert_true(after == 0 ||
+                    leat_sink_deadline_us(rig->sink) <= rig->now.mono_us + 10 * LEAT_US_PER_MS);
+        rig_pass(rig, 10 * LEAT_US_PER_MS);
+        before = after;
+        steps++;
+    }
+    assert_true(steps >= 4);
+    assert_int_equal(leat_sink_deadline_us(rig->sink), LEAT_NEVER_US);
+    rig_check(rig);
+}
+
+static void a_result_is_kept_until_the_ventilator_has_confirmed_it(void **state)
+{
+    struct rig *rig = *state;
+    record_many(rig, 1, 2);
+    rig_confirm(rig, 9, 1);
+    rig_pass(rig, 1000 * HOUR_US);
+    rig_tick(rig);
+    assert_int_equal(leat_sink_info(rig->sink).successes, 1);
+    rig_confirm(rig, 9, 2);
+    assert_int_equal(leat_sink_info(rig->sink).successes, 0);
+    rig_check(rig);
+}
+
+static void a_wall_clock_that_steps_back_removes_nothing(void **state)
+{
+    struct rig *rig = *state;
+    record_many(rig, 1, 1);
+    confirm_all(rig);
+    rig->now.wall.us -= 1000 * HOUR_US;
+    rig->now.mono_us += 1000 * HOUR_US;
+    rig_tick(rig);
+    record_many(rig, 2, 1);
+    confirm_all(rig);
+    assert_int_equal(leat_sink_info(rig->sink).successes, 2);
+    /* And it looks again soon, should the clock be put right. */
+    assert_true(leat_sink_deadline_us(rig->sink) <= rig->now.mono_us + 60 * LEAT_US_PER_S);
+    rig->now.wall.us += 1000 * HOUR_US + 24 * HOUR_US - 1;
+    rig->now.mono_us += 60 * LEAT_US_PER_S;
+    rig_tick(rig);
+    assert_int_equal(leat_sink_info(rig->sink).successes, 1);
+    rig_check(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+        TEST(a_ventilator_without_a_stream_gets_everything_from_the_first_number_kept),
+        TEST(new_results_are_pushed_to_the_follower_at_once_in_one_message),
+        TEST(a_follow_always_gets_an_answer),
+        TEST(what_the_ventilator_has_on_disk_is_deleted),
+        TEST(no_more_than_the_window_is_sent_unconfirmed),
+        TEST(long_stretches_are_cut_into_batches),
+        TEST(lost_settled_is_sent_again_after_a_while_and_less_and_less_often),
+        TEST(a_follow_without_progress_gets_the_rest_again),
+        TEST(a_ventilator_that_reconnects_gets_the_unconfirmed_again),
+        TEST(somebody_elses_lost_connection_does_not_stop_the_stream),
+        TEST(the_stream_goes_on_where_it_stood_after_a_crash),
+        TEST(a_later_result_settles_its_id_again),
+        TEST(repeated_results_do_not_let_the_stream_grow_while_nobody_follows),
+        TEST(a_ventilator_that_knows_more_than_the_sink_gets_a_stream_with_a_new_name),
+        TEST(a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_name),
+        TEST(successes_are_removed_when_they_are_old),
+        TEST(failures_are_kept_longer),
+        TEST(above_the_bound_the_oldest_successes_go),
+        TEST(much_is_removed_in_small_steps),
+        TEST(a_result_is_kept_until_the_ventilator_has_confirmed_it),
+        TEST(a_wall_clock_that_steps_back_removes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
