@@ -1,0 +1,278 @@
+/* libleat's public calls for submitting; see leat/producer.h. */
+#include "leat/producer.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/name.h"
+#include "io/clock.h"
+#include "io/random.h"
+#include "io/socket.h"
+#include "producer/inside.h"
+#include "wire/codec.h"
+
+#define DEFAULT_VENTILATOR "tcp://127.0.0.1:5170"
+#define DEFAULT_SINK       "tcp://127.0.0.1:5171"
+
+/* The public numbers are those of enum leat_err. */
+_Static_assert((int)LEAT_PRODUCER_BUSY == (int)LEAT_ERR_BUSY, "");
+_Static_assert((int)LEAT_PRODUCER_INVALID == (int)LEAT_ERR_INVALID, "");
+_Static_assert((int)LEAT_PRODUCER_TIMEOUT == (int)LEAT_ERR_TIMEOUT, "");
+_Static_assert((int)LEAT_PRODUCER_UNREACHABLE == (int)LEAT_ERR_UNREACHABLE, "");
+_Static_assert((int)LEAT_PRODUCER_REFUSED == (int)LEAT_ERR_REFUSED, "");
+_Static_assert((int)LEAT_PRODUCER_MEMORY == (int)LEAT_ERR_MEMORY, "");
+_Static_assert((int)LEAT_PRODUCER_NOT_FOUND == (int)LEAT_ERR_NOT_FOUND, "");
+_Static_assert(LEAT_PRODUCER_ERROR_BYTES >= LEAT_WHY_BYTES, "");
+_Static_assert(LEAT_PRODUCER_ID_TEXT_BYTES == LEAT_ID_TEXT_BYTES, "");
+
+/* A limit is a kind of invalid value to the caller. */
+static int public_result(enum leat_err err)
+{
+    return err == LEAT_ERR_LIMIT || err == LEAT_ERR_LOCKED ? LEAT_PRODUCER_INVALID : (int)err;
+}
+
+static const char *endpoint_of(const char *given, const char *variable, const char *otherwise)
+{
+    const char *environment = getenv(variable);
+    if (given != NULL) {
+        return given;
+    }
+    return environment != NULL && environment[0] != '\0' ? environment : otherwise;
+}
+
+static enum leat_err check_options(const struct leat_producer_options *options,
+                                   struct leat_why *why)
+{
+    if (options->payload_bytes_max > LEAT_PAYLOAD_BYTES_CEILING) {
+        return leat_fail(why, LEAT_ERR_INVALID, "payload_bytes_max is %zu, at most %d",
+                         options->payload_bytes_max, LEAT_PAYLOAD_BYTES_CEILING);
+    }
+    if (options->window_jobs > 16 * (size_t)LEAT_PRODUCER_WINDOW_JOBS) {
+        return leat_fail(why, LEAT_ERR_INVALID, "window_jobs is %zu, at most %d",
+                         options->window_jobs, 16 * LEAT_PRODUCER_WINDOW_JOBS);
+    }
+    return LEAT_OK;
+}
+
+static enum leat_err set_up(struct leat_producer *producer,
+                            const struct leat_producer_options *options, struct leat_why *why)
+{
+    struct leat_submitter_config config = leat_submitter_defaults(leat_random_seed());
+    if (options->window_jobs > 0) {
+        config.window_jobs = options->window_jobs;
+    }
+    if (options->window_bytes > 0) {
+        config.window_bytes = options->window_bytes;
+    }
+    producer->payload_bytes_max = options->payload_bytes_max > 0 ? options->payload_bytes_max
+                                                                 : LEAT_PAYLOAD_BYTES_DEFAULT;
+    producer->submitter = leat_submitter_new(&config);
+    producer->sink_endpoint = strdup(endpoint_of(options->sink, "LEAT_SINK", DEFAULT_SINK));
+    leat_out_init(&producer->out);
+    leat_arena_init(&producer->decoded, LEAT_MESSAGE_BYTES_MAX);
+    leat_arena_init(&producer->outcome, LEAT_MESSAGE_BYTES_MAX);
+    if (producer->submitter == NULL || producer->sink_endpoint == NULL) {
+        return leat_fail(why, LEAT_ERR_MEMORY, "out of memory");
+    }
+    enum leat_err err = leat_endpoint_check(producer->sink_endpoint, why);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    return leat_producer_open_links(
+        producer, endpoint_of(options->ventilator, "LEAT_VENTILATOR", DEFAULT_VENTILATOR), why);
+}
+
+int leat_producer_connect(const struct leat_producer_options *options,
+                          struct leat_producer **ret_producer, char *error)
+{
+    struct leat_why why = {""};
+    struct leat_producer *producer = NULL;
+    enum leat_err err = check_options(options, &why);
+    if (err == LEAT_OK) {
+        producer = calloc(1, sizeof(*producer));
+        err = producer == NULL ? leat_fail(&why, LEAT_ERR_MEMORY, "out of memory")
+                               : set_up(producer, options, &why);
+    }
+    if (err != LEAT_OK) {
+        leat_producer_close(&producer);
+        if (error != NULL) {
+            memcpy(error, why.text, sizeof(why.text));
+        }
+        return public_result(err);
+    }
+    *ret_producer = producer;
+    return LEAT_PRODUCER_OK;
+}
+
+void leat_producer_close(struct leat_producer **producer)
+{
+    if (producer == NULL || *producer == NULL) {
+        return;
+    }
+    struct leat_producer *p = *producer;
+    leat_producer_close_links(p);
+    leat_submitter_destroy(&p->submitter);
+    leat_out_fini(&p->out);
+    leat_arena_fini(&p->decoded);
+    leat_arena_fini(&p->outcome);
+    leat_wire_buffer_fini(&p->body);
+    leat_wire_buffer_fini(&p->frame);
+    free(p->sink_endpoint);
+    free(p);
+    *producer = NULL;
+}
+
+/* ---- a job ---- */
+
+static enum leat_err make_body(struct leat_producer *producer, const struct leat_producer_job *job,
+                               struct leat_bytes *ret_body)
+{
+    struct leat_item_header headers[LEAT_HEADERS_MAX];
+    struct leat_item_body body;
+    leat_job_body_defaults(&body);
+    body.payload = leat_bytes_of(job->payload, job->payload_bytes);
+    if (job->headers_count > LEAT_HEADERS_MAX) {
+        return leat_fail(&producer->error, LEAT_ERR_INVALID, "%zu headers, at most %d",
+                         job->headers_count, LEAT_HEADERS_MAX);
+    }
+    for (size_t i = 0; i < job->headers_count; i++) {
+        headers[i].name = leat_str_of(job->headers[i].name);
+        headers[i].value = leat_str_of(job->headers[i].value);
+    }
+    body.headers.items = headers;
+    body.headers.count = job->headers_count;
+    body.timeout_ms = job->timeout_ms > 0 ? job->timeout_ms : body.timeout_ms;
+    body.attempts_max = job->attempts_max > 0 ? job->attempts_max : body.attempts_max;
+    body.backoff_base_ms = job->backoff_base_ms > 0 ? job->backoff_base_ms : body.backoff_base_ms;
+    body.backoff_cap_ms = job->backoff_cap_ms > 0 ? job->backoff_cap_ms : body.backoff_cap_ms;
+    body.backoff_jitter = !job->backoff_no_jitter;
+    if (job->backoff_factor != 0) {
+        if (!(job->backoff_factor >= 1 && job->backoff_factor <= 1000)) {
+            return leat_fail(&producer->error, LEAT_ERR_INVALID,
+                             "backoff factor is %g, must be 1 to 1000", job->backoff_factor);
+        }
+        body.backoff_factor_milli = (uint64_t)llround(job->backoff_factor * 1000);
+    }
+    enum leat_err err = leat_job_check_body(&body, producer->payload_bytes_max, &producer->error);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    leat_wire_buffer_clear(&producer->body);
+    err = leat_wire_encode_item_body(&body, &producer->body);
+    if (err != LEAT_OK) {
+        return leat_fail(&producer->error, err, "the job cannot be encoded: %s",
+                         leat_err_text(err));
+    }
+    *ret_body = leat_wire_buffer_view(&producer->body);
+    return LEAT_OK;
+}
+
+static enum leat_err make_submission(struct leat_producer *producer,
+                                     const struct leat_producer_job *job,
+                                     struct leat_item_submission *ret)
+{
+    static const struct leat_id any = {{1}};
+    struct leat_item_submission made = {
+        .id = any, /* stands in for the id that the submitter gives */
+        .queue = leat_str_of(job->queue == NULL ? "default" : job->queue),
+        .type = leat_str_of(job->type),
+        .not_before_ms = job->not_before_ms,
+        .expires_at_ms = job->expires_at_ms,
+    };
+    enum leat_err err = LEAT_OK;
+    if (job->id != NULL) {
+        err = leat_id_parse(leat_str_of(job->id), &made.id, &producer->error);
+    }
+    if (err == LEAT_OK) {
+        err = make_body(producer, job, &made.body);
+    }
+    if (err == LEAT_OK) {
+        err = leat_job_check_submission(&made, producer->payload_bytes_max, &producer->error);
+    }
+    if (err != LEAT_OK) {
+        return err;
+    }
+    if (job->id == NULL) {
+        memset(&made.id, 0, sizeof(made.id));
+    }
+    *ret = made;
+    return LEAT_OK;
+}
+
+int leat_producer_submit(struct leat_producer *producer, const struct leat_producer_job *job,
+                         int64_t wait_ms, char ret_id[LEAT_PRODUCER_ID_TEXT_BYTES])
+{
+    struct leat_item_submission submission;
+    enum leat_err err = make_submission(producer, job, &submission);
+    if (err != LEAT_OK) {
+        return public_result(err);
+    }
+    struct leat_now now;
+    leat_clock_now(&now);
+    int64_t end_us =
+        wait_ms < 0 ? LEAT_NEVER_US : leat_add_us(now.mono_us, wait_ms * LEAT_US_PER_MS);
+    for (;;) {
+        struct leat_id id;
+        err = leat_submitter_offer(producer->submitter, &submission, now, &id);
+        if (err == LEAT_OK) {
+            if (ret_id != NULL) {
+                leat_id_format(&id, ret_id);
+            }
+            leat_producer_turn(producer, 0, -1);
+            return LEAT_PRODUCER_OK;
+        }
+        if (err != LEAT_ERR_BUSY || now.mono_us >= end_us) {
+            leat_fail(&producer->error, err, "%s",
+                      err == LEAT_ERR_BUSY ? "the window is full: the ventilator does not take jobs"
+                                           : "out of memory");
+            return public_result(err);
+        }
+        leat_producer_turn(producer, end_us == LEAT_NEVER_US ? LEAT_NEVER_US : end_us - now.mono_us,
+                           -1);
+        leat_clock_now(&now);
+    }
+}
+
+int leat_producer_pump(struct leat_producer *producer, int64_t wait_ms)
+{
+    leat_producer_turn(producer, wait_ms < 0 ? LEAT_NEVER_US : wait_ms * LEAT_US_PER_MS, -1);
+    return LEAT_PRODUCER_OK;
+}
+
+int leat_producer_flush(struct leat_producer *producer, int64_t timeout_ms)
+{
+    struct leat_now now;
+    leat_clock_now(&now);
+    int64_t end_us =
+        timeout_ms < 0 ? LEAT_NEVER_US : leat_add_us(now.mono_us, timeout_ms * LEAT_US_PER_MS);
+    while (leat_submitter_pending(producer->submitter) > 0) {
+        if (now.mono_us >= end_us) {
+            leat_fail(&producer->error, LEAT_ERR_TIMEOUT,
+                      "%zu jobs are not acknowledged after %lld ms: is the ventilator running?",
+                      leat_submitter_pending(producer->submitter), (long long)timeout_ms);
+            return LEAT_PRODUCER_TIMEOUT;
+        }
+        leat_producer_turn(producer, end_us == LEAT_NEVER_US ? LEAT_NEVER_US : end_us - now.mono_us,
+                           -1);
+        leat_clock_now(&now);
+    }
+    struct leat_submitter_counts counts = leat_submitter_counts(producer->submitter);
+    if (counts.rejected > producer->rejected_reported) {
+        producer->rejected_reported = counts.rejected;
+        leat_fail(&producer->error, LEAT_ERR_REFUSED, "%s",
+                  leat_submitter_last_error(producer->submitter));
+        return LEAT_PRODUCER_REFUSED;
+    }
+    return LEAT_PRODUCER_OK;
+}
+
+size_t leat_producer_pending(const struct leat_producer *producer)
+{
+    return leat_submitter_pending(producer->submitter);
+}
+
+const char *leat_producer_error(const struct leat_producer *producer)
+{
+    return producer->error.text;
+}

@@ -1,0 +1,45 @@
+/* A whole cluster in the simulated world: one ventilator, one sink, some workers and producers, and
+ * what must hold of them whatever happens (docs/ARCHITECTURE.md, promise P1).
+ *
+ *   1. every acknowledged job has exactly one final result at the end
+ *   2. no result belongs to a job that was not submitted
+ *   3. a result that was recorded once never changes, and is announced at most once
+ *   4. each job ends as its kind must: see sim_job_kind
+ *   5. no attempt has a number above the job's maximum
+ *   6. nothing is left at the ventilator, and every core keeps its own invariants all the time
+ */
+#ifndef LEAT_SIMULATION_CLUSTER_H
+#define LEAT_SIMULATION_CLUSTER_H
+
+#include "tests/simulation/world.h"
+
+enum sim_job_kind {
+    SIM_OK,      /* succeeds */
+    SIM_FLAKY,   /* fails twice, then succeeds */
+    SIM_BAD,     /* fails for good at the first attempt */
+    SIM_HANGING, /* every attempt times out; fails after 2 */
+    SIM_POISON,  /* kills its worker; ends as lost too often */
+    SIM_DELAYED, /* succeeds, not before its time */
+    SIM_KINDS,
+};
+
+struct sim_cluster_config {
+    uint64_t seed;
+    int workers, producers;
+    int jobs_per_producer;
+    int64_t faults_for_us; /* faults happen until then; 0: none */
+    int64_t end_us;        /* everything must have ended by then */
+    bool trace;
+};
+
+struct sim_cluster_report {
+    const char *broken; /* NULL: everything held; else which rule, with details in `text` */
+    char text[256];
+    uint64_t submitted, acknowledged, results, steps, messages, lost, crashes;
+    int64_t ended_us; /* when the last job had ended */
+};
+
+/* The world is made, lives and is taken down inside this call. */
+struct sim_cluster_report sim_cluster_run(const struct sim_cluster_config *config);
+
+#endif

@@ -1,0 +1,97 @@
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "broker/sink/sink.h"
+#include "tests/simulation/roles.h"
+
+/* The invariants of the sink are checked against its whole store, so not after every single step. */
+#define CHECK_EVERY 32
+
+struct sink {
+    struct leat_sink *sink;
+    struct leat_sink_store *store;
+    unsigned steps;
+};
+
+uint64_t sim_sink_results(const struct sim_node *node)
+{
+    const struct sink *sink = node->core;
+    struct leat_sink_info info = leat_sink_info(sink->sink);
+    return info.successes + info.failures;
+}
+
+static void sink_step(void *core, const struct leat_event *event, struct leat_out *out)
+{
+    struct sink *sink = core;
+    leat_sink_step(sink->sink, event, out);
+    if (++sink->steps % CHECK_EVERY == 0) {
+        struct leat_why why;
+        if (leat_sink_check(sink->sink, &why) != LEAT_OK) {
+            fprintf(stderr, "the sink is broken: %s\n", why.text);
+            abort();
+        }
+    }
+}
+
+static int64_t sink_deadline_us(const void *core)
+{
+    return leat_sink_deadline_us(((const struct sink *)core)->sink);
+}
+
+static void sink_check(const void *core)
+{
+    (void)core; /* in sink_step, every now and then */
+}
+
+static void *sink_boot(struct sim_node *node, struct leat_out *out)
+{
+    struct sink *sink = calloc(1, sizeof(*sink));
+    assert(sink != NULL);
+    struct leat_sink_config config;
+    leat_sink_config_init(&config);
+    config.seed = leat_rng_next(&node->world->rng);
+    sink->store = leat_sink_store_new(node->store);
+    sink->sink = leat_sink_new(&config, sink->store);
+    struct leat_why why;
+    enum leat_err err = leat_sink_recover(sink->sink, sim_now(node->world), out, &why);
+    assert(err == LEAT_OK);
+    return sink;
+}
+
+static void sink_destroy(void *core)
+{
+    struct sink *sink = core;
+    leat_sink_destroy(&sink->sink);
+    leat_sink_store_destroy(&sink->store);
+    free(sink);
+}
+
+/* A result is announced once, when it is recorded. */
+static void sink_local(struct sim_node *node, enum leat_link link, const struct leat_msg *msg)
+{
+    struct sim_ledger *ledger = node->context;
+    if (link != LEAT_LINK_EVENTS || msg->type != LEAT_MSG_FINISHED) {
+        return;
+    }
+    for (size_t i = 0; i < msg->finished.jobs.count; i++) {
+        const struct leat_item_ended *ended = &msg->finished.jobs.items[i];
+        struct sim_job *job = &ledger->jobs[sim_job_index(&ended->id)];
+        job->announced++;
+        job->announced_status = ended->status;
+        if (job->announced > 1 && ledger->broken == NULL) {
+            ledger->broken = "a second result was recorded";
+            snprintf(ledger->text, sizeof(ledger->text), "job %zu", sim_job_index(&ended->id));
+        }
+    }
+}
+
+const struct sim_role sim_role_sink = {
+    .name = "sink",
+    .step = sink_step,
+    .deadline_us = sink_deadline_us,
+    .check = sink_check,
+    .boot = sink_boot,
+    .destroy = sink_destroy,
+    .local = sink_local,
+};

@@ -1,0 +1,79 @@
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "broker/ventilator/ventilator.h"
+#include "tests/simulation/roles.h"
+
+/* The invariants are checked against the whole store, so not after every single step. */
+#define CHECK_EVERY 32
+
+struct ventilator {
+    struct leat_ventilator *ventilator;
+    struct leat_ventilator_store *store;
+    unsigned steps;
+};
+
+uint64_t sim_ventilator_jobs(const struct sim_node *node)
+{
+    const struct ventilator *v = node->core;
+    return leat_ventilator_counts(v->ventilator).jobs;
+}
+
+static void ventilator_step(void *core, const struct leat_event *event, struct leat_out *out)
+{
+    struct ventilator *v = core;
+    leat_ventilator_step(v->ventilator, event, out);
+    if (++v->steps % CHECK_EVERY == 0) {
+        struct leat_why why;
+        if (leat_ventilator_check(v->ventilator, &why) != LEAT_OK) {
+            fprintf(stderr, "the ventilator is broken: %s\n", why.text);
+            abort();
+        }
+    }
+}
+
+static int64_t ventilator_deadline_us(const void *core)
+{
+    return leat_ventilator_deadline_us(((const struct ventilator *)core)->ventilator);
+}
+
+static void ventilator_check(const void *core)
+{
+    (void)core; /* in ventilator_step, every now and then */
+}
+
+static void *ventilator_boot(struct sim_node *node, struct leat_out *out)
+{
+    struct ventilator *v = calloc(1, sizeof(*v));
+    assert(v != NULL);
+    struct leat_ventilator_config config;
+    leat_ventilator_config_init(&config);
+    config.seed = leat_rng_next(&node->world->rng);
+    for (size_t i = 0; i < LEAT_ID_BYTES; i++) {
+        config.sender.bytes[i] = (uint8_t)leat_rng_below(&node->world->rng, 256);
+    }
+    v->store = leat_ventilator_store_new(node->store);
+    v->ventilator = leat_ventilator_new(&config, v->store);
+    struct leat_why why;
+    enum leat_err err = leat_ventilator_recover(v->ventilator, sim_now(node->world), out, &why);
+    assert(err == LEAT_OK);
+    return v;
+}
+
+static void ventilator_destroy(void *core)
+{
+    struct ventilator *v = core;
+    leat_ventilator_destroy(&v->ventilator);
+    leat_ventilator_store_destroy(&v->store);
+    free(v);
+}
+
+const struct sim_role sim_role_ventilator = {
+    .name = "ventilator",
+    .step = ventilator_step,
+    .deadline_us = ventilator_deadline_us,
+    .check = ventilator_check,
+    .boot = ventilator_boot,
+    .destroy = ventilator_destroy,
+};

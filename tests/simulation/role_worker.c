@@ -1,0 +1,255 @@
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/simulation/roles.h"
+#include "worker/worker.h"
+
+#define SLOTS        3
+#define ATTEMPTS_MAX 1024
+
+/* An attempt at the simulated spawner: the first SLOTS in order run, the others wait. */
+struct attempt {
+    struct leat_id id;
+    uint64_t delivery, number;
+    bool is_running;
+    uint64_t serial; /* tells a timer whether it is still this attempt */
+};
+
+struct worker {
+    struct sim_ledger *ledger;
+    struct attempt attempts[ATTEMPTS_MAX];
+    size_t count;
+    uint64_t serial;
+};
+
+void *sim_worker_new(struct sim_ledger *ledger)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+    assert(worker != NULL);
+    worker->ledger = ledger;
+    return worker;
+}
+
+void sim_worker_free(void *context)
+{
+    free(context);
+}
+
+static void start_waiting(struct sim_node *node);
+
+static void answer(struct sim_node *node, size_t index, enum leat_failure failure, bool permanent)
+{
+    struct worker *worker = node->context;
+    struct attempt attempt = worker->attempts[index];
+    worker->count--;
+    memmove(&worker->attempts[index], &worker->attempts[index + 1],
+            (worker->count - index) * sizeof(attempt));
+    struct leat_msg ran = {.type = LEAT_MSG_RAN};
+    ran.ran.id = attempt.id;
+    ran.ran.delivery = attempt.delivery;
+    ran.ran.failure = failure;
+    ran.ran.permanent = permanent;
+    ran.ran.code = failure == LEAT_FAILURE_EXIT ? 1 : 0;
+    ran.ran.error = leat_str_of(failure == LEAT_FAILURE_NONE ? "" : "it failed");
+    ran.ran.run_us = 1000;
+    start_waiting(node);
+    sim_deliver_local(node, LEAT_LINK_SPAWNER, &ran);
+}
+
+static void crash_of_poison(struct sim_world *world, struct sim_node *node, uint64_t argument);
+
+static void finish(struct sim_world *world, struct sim_node *node, uint64_t serial)
+{
+    struct worker *worker = node->context;
+    size_t i = 0;
+    while (i < worker->count && worker->attempts[i].serial != serial) {
+        i++;
+    }
+    if (i == worker->count) {
+        return; /* killed meanwhile */
+    }
+    const struct attempt *attempt = &worker->attempts[i];
+    switch (worker->ledger->jobs[sim_job_index(&attempt->id)].kind) {
+    case SIM_FLAKY:
+        answer(node, i, attempt->number >= 3 ? LEAT_FAILURE_NONE : LEAT_FAILURE_EXIT, false);
+        return;
+    case SIM_BAD:
+        answer(node, i, LEAT_FAILURE_EXIT, true);
+        return;
+    case SIM_HANGING:
+        answer(node, i, LEAT_FAILURE_TIMEOUT, false);
+        return;
+    case SIM_POISON:
+        crash_of_poison(world, node, 0);
+        return;
+    case SIM_OK:
+    case SIM_DELAYED:
+    case SIM_KINDS:
+        answer(node, i, LEAT_FAILURE_NONE, false);
+        return;
+    }
+}
+
+static void come_back(struct sim_world *world, struct sim_node *none, uint64_t index)
+{
+    (void)none;
+    if (world->nodes[index].core == NULL) {
+        sim_boot(&world->nodes[index]);
+    }
+}
+
+static void crash_of_poison(struct sim_world *world, struct sim_node *node, uint64_t argument)
+{
+    (void)argument;
+    sim_crash(node);
+    sim_at(world, world->now_us + (int64_t)leat_rng_below(&world->rng, 300000), NULL, come_back,
+           (uint64_t)node->index);
+}
+
+static void start_waiting(struct sim_node *node)
+{
+    struct worker *worker = node->context;
+    for (size_t i = 0; i < worker->count && i < SLOTS; i++) {
+        struct attempt *attempt = &worker->attempts[i];
+        if (!attempt->is_running) {
+            attempt->is_running = true;
+            int64_t takes_us = 1000 + (int64_t)leat_rng_below(&node->world->rng, 300000);
+            sim_at(node->world, node->world->now_us + takes_us, node, finish, attempt->serial);
+        }
+    }
+}
+
+static void run(struct sim_node *node, const struct leat_msg_run *msg)
+{
+    struct worker *worker = node->context;
+    assert(worker->count < ATTEMPTS_MAX);
+    const struct sim_job *job = &worker->ledger->jobs[sim_job_index(&msg->id)];
+    uint64_t most = job->kind == SIM_HANGING ? 2 : 50;
+    if (msg->attempt > most && worker->ledger->broken == NULL) {
+        worker->ledger->broken = "an attempt above the maximum";
+        snprintf(worker->ledger->text, sizeof(worker->ledger->text), "job %zu attempt %llu",
+                 sim_job_index(&msg->id), (unsigned long long)msg->attempt);
+    }
+    worker->attempts[worker->count++] = (struct attempt){.id = msg->id,
+                                                         .delivery = msg->delivery,
+                                                         .number = msg->attempt,
+                                                         .serial = ++worker->serial};
+    start_waiting(node);
+}
+
+static void recall(struct sim_node *node)
+{
+    struct worker *worker = node->context;
+    struct leat_item_lease leases[ATTEMPTS_MAX];
+    struct leat_msg msg = {.type = LEAT_MSG_RECALLED};
+    msg.recalled.jobs.items = leases;
+    while (worker->count > SLOTS) {
+        const struct attempt *last = &worker->attempts[--worker->count];
+        leases[msg.recalled.jobs.count++] = (struct leat_item_lease){last->id, last->delivery};
+    }
+    sim_deliver_local(node, LEAT_LINK_SPAWNER, &msg);
+}
+
+static void killed(struct sim_world *world, struct sim_node *node, uint64_t serial)
+{
+    (void)world;
+    struct worker *worker = node->context;
+    for (size_t i = 0; i < worker->count; i++) {
+        if (worker->attempts[i].serial == serial) {
+            answer(node, i, LEAT_FAILURE_KILLED, false);
+            return;
+        }
+    }
+}
+
+static void recalled_later(struct sim_world *world, struct sim_node *node, uint64_t argument)
+{
+    (void)world;
+    (void)argument;
+    recall(node);
+}
+
+static void worker_local(struct sim_node *node, enum leat_link link, const struct leat_msg *msg)
+{
+    struct worker *worker = node->context;
+    struct sim_world *world = node->world;
+    assert(link == LEAT_LINK_SPAWNER);
+    if (msg->type == LEAT_MSG_RUN) {
+        run(node, &msg->run);
+    } else if (msg->type == LEAT_MSG_RECALL) {
+        sim_at(world, world->now_us + 10, node, recalled_later, 0);
+    } else if (msg->type == LEAT_MSG_KILL) {
+        for (size_t i = 0; i < worker->count; i++) {
+            if (leat_id_is_zero(&msg->kill.id) ||
+                leat_id_equal(&msg->kill.id, &worker->attempts[i].id)) {
+                sim_at(world, world->now_us + 1000, node, killed, worker->attempts[i].serial);
+            }
+        }
+    }
+}
+
+static void worker_step(void *core, const struct leat_event *event, struct leat_out *out)
+{
+    leat_worker_step(core, event, out);
+}
+
+static int64_t worker_deadline_us(const void *core)
+{
+    return leat_worker_deadline_us(core);
+}
+
+static void worker_check(const void *core)
+{
+    leat_worker_check(core);
+}
+
+static void *worker_boot(struct sim_node *node, struct leat_out *out)
+{
+    (void)out;
+    static const char *const types[] = {"ok", "flaky", "bad", "hanging", "poison", "delayed"};
+    struct leat_worker_handler handlers[SIM_KINDS];
+    for (int i = 0; i < SIM_KINDS; i++) {
+        handlers[i] = (struct leat_worker_handler){
+            leat_str_of(types[i]), i % 2 == 0 ? LEAT_WORKER_PLUGIN : LEAT_WORKER_EXEC};
+    }
+    struct leat_str queue = leat_str_of("default");
+    struct worker *worker = node->context;
+    worker->count = 0;
+    struct leat_worker_config config = {
+        .name = leat_str_of("simulated"),
+        .queues = &queue,
+        .queue_count = 1,
+        .handlers = handlers,
+        .handler_count = SIM_KINDS,
+        .slots = SLOTS,
+        .prefetch = 4,
+        .drain_ms = 5000,
+        .grace_ms = 100,
+        .seed = leat_rng_next(&node->world->rng),
+    };
+    for (size_t i = 0; i < LEAT_ID_BYTES; i++) {
+        config.session.bytes[i] = (uint8_t)leat_rng_below(&node->world->rng, 256);
+    }
+    struct leat_worker *core = NULL;
+    struct leat_why why;
+    enum leat_err err = leat_worker_new(&config, &core, &why);
+    assert(err == LEAT_OK);
+    return core;
+}
+
+static void worker_destroy(void *core)
+{
+    struct leat_worker *worker = core;
+    leat_worker_destroy(&worker);
+}
+
+const struct sim_role sim_role_worker = {
+    .name = "worker",
+    .step = worker_step,
+    .deadline_us = worker_deadline_us,
+    .check = worker_check,
+    .boot = worker_boot,
+    .destroy = worker_destroy,
+    .local = worker_local,
+};
