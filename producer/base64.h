@@ -7,7 +7,8 @@
 #include "core/err.h"
 #include "core/view.h"
 
-/* *ret_bytes is the caller's to free(). LEAT_ERR_INVALID when it is no padded base64, LEAT_ERR_MEMORY. */
+/* *ret_bytes is the caller's to free(). LEAT_ERR_INVALID when it is no padded base64,
+ * LEAT_ERR_MEMORY. */
 LEAT_MUST_USE enum leat_err leat_base64_decode(struct leat_str text, unsigned char **ret_bytes,
                                                size_t *ret_size);
 

@@ -75,8 +75,7 @@ bool leat_follow_add(struct leat_follow *follow, const char *id, const char *lab
     }
     struct waiting *added = &follow->waiting[follow->count];
     added->label = strdup(label);
-    if (added->label == NULL ||
-        leat_id_parse(leat_str_of(id), &added->id.id, NULL) != LEAT_OK) {
+    if (added->label == NULL || leat_id_parse(leat_str_of(id), &added->id.id, NULL) != LEAT_OK) {
         free(added->label);
         return false;
     }

@@ -1,5 +1,5 @@
-/* The jobs whose results leat-producer waits for: asks the sink in turn for all that are out, hands each
- * result on once. */
+/* The jobs whose results leat-producer waits for: asks the sink in turn for all that are out, hands
+ * each result on once. */
 #ifndef LEAT_PRODUCER_FOLLOW_H
 #define LEAT_PRODUCER_FOLLOW_H
 
@@ -24,8 +24,8 @@ void leat_follow_destroy(struct leat_follow **follow);
 bool leat_follow_add(struct leat_follow *follow, const char *id, const char *label);
 /* Jobs without a result. */
 size_t leat_follow_count(const struct leat_follow *follow);
-/* Asks for the next LEAT_QUERY_IDS_MAX of them if it is time to; blocks at most wait_ms for the answer. False when
- * the sink did not answer. */
+/* Asks for the next LEAT_QUERY_IDS_MAX of them if it is time to; blocks at most wait_ms for the
+ * answer. False when the sink did not answer. */
 bool leat_follow_ask(struct leat_follow *follow, struct leat_now now, int64_t wait_ms);
 /* Monotonic time of the next question; LEAT_NEVER_US while nothing is waited for. */
 int64_t leat_follow_due_us(const struct leat_follow *follow);

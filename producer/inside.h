@@ -1,5 +1,5 @@
-/* The inside of libleat: one struct, its I/O (link.c), and the public calls (producer.c, results.c).
- * leat-producer uses the two calls at the end as well. */
+/* The inside of libleat: one struct, its I/O (link.c), and the public calls (producer.c,
+ * results.c). leat-producer uses the two calls at the end as well. */
 #ifndef LEAT_PRODUCER_INSIDE_H
 #define LEAT_PRODUCER_INSIDE_H
 
@@ -35,16 +35,16 @@ enum leat_err leat_producer_open_links(struct leat_producer *producer, const cha
 enum leat_err leat_producer_open_sink(struct leat_producer *producer);
 void leat_producer_close_links(struct leat_producer *producer);
 
-/* One round: gives the submitter its step, waits at most wait_us (LEAT_NEVER_US: as long as it takes)
- * for the sockets, the submitter's deadline or `fd` (-1: none), and takes what has come. */
+/* One round: gives the submitter its step, waits at most wait_us (LEAT_NEVER_US: as long as it
+ * takes) for the sockets, the submitter's deadline or `fd` (-1: none), and takes what has come. */
 void leat_producer_turn(struct leat_producer *producer, int64_t wait_us, int fd);
 /* Sends a QUERY; its answer comes as producer->answers by later turns. False: not connected now. */
 bool leat_producer_send_query(struct leat_producer *producer, const struct leat_item_job_id *ids,
                               size_t count, bool with_output);
 
 /* As leat_producer_poll_results, for ids that are read already, and with the outputs if wanted. An
- * answer is waited for until timeout_ms (-1: as long as it takes). LEAT_OK, LEAT_ERR_UNREACHABLE, or why the
- * sink's endpoint cannot be used. */
+ * answer is waited for until timeout_ms (-1: as long as it takes). LEAT_OK, LEAT_ERR_UNREACHABLE,
+ * or why the sink's endpoint cannot be used. */
 LEAT_MUST_USE enum leat_err leat_producer_fetch(struct leat_producer *producer,
                                                 const struct leat_item_job_id *ids, size_t count,
                                                 bool with_output, int64_t timeout_ms,

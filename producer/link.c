@@ -160,9 +160,8 @@ void leat_producer_turn(struct leat_producer *producer, int64_t wait_us, int fd)
     if (fd >= 0) {
         items[count++] = (zmq_pollitem_t){NULL, fd, ZMQ_POLLIN, 0};
     }
-    (void)zmq_poll(items, count, writing != 0 && wait_us == LEAT_NEVER_US
-                                     ? 1000
-                                     : poll_ms(producer, wait_us));
+    (void)zmq_poll(items, count,
+                   writing != 0 && wait_us == LEAT_NEVER_US ? 1000 : poll_ms(producer, wait_us));
     take_from_ventilator(producer);
     if (producer->sink != NULL) {
         take_from_sink(producer);

@@ -70,11 +70,11 @@ static enum leat_err open_source(struct run *run, struct leat_why *why)
 static void write_result(struct run *run, const char *label,
                          const struct leat_producer_outcome *outcome)
 {
-    json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:I}", "id", outcome->id,
-                             "source", label, "status", outcome->status, "failure",
-                             outcome->failure, "error", outcome->error, "attempts",
-                             (json_int_t)outcome->attempts, "truncated", outcome->truncated,
-                             "output_bytes", (json_int_t)outcome->output_bytes);
+    json_t *line =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:I}", "id", outcome->id, "source", label,
+                  "status", outcome->status, "failure", outcome->failure, "error", outcome->error,
+                  "attempts", (json_int_t)outcome->attempts, "truncated", outcome->truncated,
+                  "output_bytes", (json_int_t)outcome->output_bytes);
     char *text = line == NULL ? NULL : json_dumps(line, JSON_COMPACT);
     if (text != NULL) {
         fprintf(run->results, "%s\n", text);
@@ -83,8 +83,7 @@ static void write_result(struct run *run, const char *label,
     json_decref(line);
 }
 
-static void on_result(const char *label, const struct leat_producer_outcome *outcome,
-                      void *context)
+static void on_result(const char *label, const struct leat_producer_outcome *outcome, void *context)
 {
     struct run *run = context;
     *(outcome->succeeded ? &run->counts.succeeded : &run->counts.failed) += 1;
@@ -113,7 +112,8 @@ static bool set_up(struct run *run)
         return false;
     }
     if (run->settings.wait) {
-        run->follow = leat_follow_new(run->producer, run->settings.outputs_path != NULL, on_result, run);
+        run->follow =
+            leat_follow_new(run->producer, run->settings.outputs_path != NULL, on_result, run);
         if (run->follow == NULL) {
             fputs("leat-producer: out of memory\n", stderr);
             return false;
@@ -303,7 +303,8 @@ int main(int argc, char *argv[])
     if (!leat_producer_settings_read(argc, argv, &run.settings, &status)) {
         return status;
     }
-    leat_signals_reset(); /* Ctrl-C ends it as it ends any filter; jobs that were acknowledged go on */
+    leat_signals_reset(); /* Ctrl-C ends it as it ends any filter; jobs that were acknowledged go on
+                           */
     if (!set_up(&run)) {
         return close_all(&run, LEAT_EXIT_FAILED);
     }

@@ -2,69 +2,172 @@
 
 #include <string.h>
 
-#include "core/view.h"
 #include "core/name.h"
+#include "core/view.h"
 #include "io/serve.h"
 
 static const struct leat_option rows[] = {
-    {.name = "lines", .kind = LEAT_OPTION_STRING, .value = "FILE", .group = "Where jobs come from (one of these)",
+    {.name = "lines",
+     .kind = LEAT_OPTION_STRING,
+     .value = "FILE",
+     .group = "Where jobs come from (one of these)",
      .help = "one job per line, the payload is the line; - is the standard input"},
-    {.name = "lines0", .kind = LEAT_OPTION_STRING, .value = "FILE", .group = "Where jobs come from (one of these)",
+    {.name = "lines0",
+     .kind = LEAT_OPTION_STRING,
+     .value = "FILE",
+     .group = "Where jobs come from (one of these)",
      .help = "the same, ended by a zero byte, as from find -print0"},
-    {.name = "json", .kind = LEAT_OPTION_STRING, .value = "FILE", .group = "Where jobs come from (one of these)",
-     .help = "one JSON object per line: id, queue, type, payload or payload_base64, timeout, attempts,\n"
-             "backoff_base, backoff_factor, backoff_cap, jitter, not_before, delay, expires_at, expires_in, headers"},
-    {.name = "files", .kind = LEAT_OPTION_STRING, .value = "DIR", .group = "Where jobs come from (one of these)",
+    {.name = "json",
+     .kind = LEAT_OPTION_STRING,
+     .value = "FILE",
+     .group = "Where jobs come from (one of these)",
+     .help = "one JSON object per line: id, queue, type, payload or payload_base64, timeout, "
+             "attempts,\n"
+             "backoff_base, backoff_factor, backoff_cap, jitter, not_before, delay, expires_at, "
+             "expires_in, headers"},
+    {.name = "files",
+     .kind = LEAT_OPTION_STRING,
+     .value = "DIR",
+     .group = "Where jobs come from (one of these)",
      .help = "one job per file below a directory, the payload is its content"},
-    {.name = "paths", .kind = LEAT_OPTION_STRING, .value = "DIR", .group = "Where jobs come from (one of these)",
+    {.name = "paths",
+     .kind = LEAT_OPTION_STRING,
+     .value = "DIR",
+     .group = "Where jobs come from (one of these)",
      .help = "one job per file below a directory, the payload is its path"},
-    {.name = "every", .kind = LEAT_OPTION_DURATION, .min = 1, .max = 86400000, .group = "Where jobs come from (one of these)",
+    {.name = "every",
+     .kind = LEAT_OPTION_DURATION,
+     .min = 1,
+     .max = 86400000,
+     .group = "Where jobs come from (one of these)",
      .help = "a job at each tick; the ticks do not drift"},
-    {.name = "count", .kind = LEAT_OPTION_COUNT, .initial = "0", .max = 1000000000, .group = "Where jobs come from (one of these)",
+    {.name = "count",
+     .kind = LEAT_OPTION_COUNT,
+     .initial = "0",
+     .max = 1000000000,
+     .group = "Where jobs come from (one of these)",
      .help = "with --every: how many ticks; 0 is without end"},
-    {.name = "burst", .kind = LEAT_OPTION_COUNT, .initial = "1", .min = 1, .max = 1000000, .group = "Where jobs come from (one of these)",
+    {.name = "burst",
+     .kind = LEAT_OPTION_COUNT,
+     .initial = "1",
+     .min = 1,
+     .max = 1000000,
+     .group = "Where jobs come from (one of these)",
      .help = "with --every: how many jobs at each tick"},
 
     {.name = "type", .kind = LEAT_OPTION_STRING, .group = "The jobs", .help = "the handler's name"},
-    {.name = "queue", .kind = LEAT_OPTION_STRING, .initial = "default", .group = "The jobs", .help = "the queue"},
-    {.name = "payload", .kind = LEAT_OPTION_STRING, .value = "TEXT", .group = "The jobs",
+    {.name = "queue",
+     .kind = LEAT_OPTION_STRING,
+     .initial = "default",
+     .group = "The jobs",
+     .help = "the queue"},
+    {.name = "payload",
+     .kind = LEAT_OPTION_STRING,
+     .value = "TEXT",
+     .group = "The jobs",
      .help = "with --every: the payload; default: the tick's number"},
-    {.name = "timeout", .kind = LEAT_OPTION_DURATION, .initial = "60s", .min = LEAT_TIMEOUT_MS_MIN,
-     .max = LEAT_TIMEOUT_MS_MAX, .group = "The jobs", .help = "an attempt that takes longer is killed"},
-    {.name = "attempts", .kind = LEAT_OPTION_COUNT, .initial = "3", .min = 1, .max = LEAT_ATTEMPTS_MAX,
-     .group = "The jobs", .help = "attempts in all"},
-    {.name = "backoff-base", .kind = LEAT_OPTION_DURATION, .initial = "1s", .min = 1, .max = LEAT_BACKOFF_MS_MAX,
-     .group = "The jobs", .help = "longest delay before the second attempt"},
-    {.name = "backoff-factor", .kind = LEAT_OPTION_COUNT, .initial = "2", .min = 1, .max = 1000, .group = "The jobs",
+    {.name = "timeout",
+     .kind = LEAT_OPTION_DURATION,
+     .initial = "60s",
+     .min = LEAT_TIMEOUT_MS_MIN,
+     .max = LEAT_TIMEOUT_MS_MAX,
+     .group = "The jobs",
+     .help = "an attempt that takes longer is killed"},
+    {.name = "attempts",
+     .kind = LEAT_OPTION_COUNT,
+     .initial = "3",
+     .min = 1,
+     .max = LEAT_ATTEMPTS_MAX,
+     .group = "The jobs",
+     .help = "attempts in all"},
+    {.name = "backoff-base",
+     .kind = LEAT_OPTION_DURATION,
+     .initial = "1s",
+     .min = 1,
+     .max = LEAT_BACKOFF_MS_MAX,
+     .group = "The jobs",
+     .help = "longest delay before the second attempt"},
+    {.name = "backoff-factor",
+     .kind = LEAT_OPTION_COUNT,
+     .initial = "2",
+     .min = 1,
+     .max = 1000,
+     .group = "The jobs",
      .help = "growth of the delay per attempt"},
-    {.name = "backoff-cap", .kind = LEAT_OPTION_DURATION, .initial = "5m", .min = 1, .max = LEAT_BACKOFF_MS_MAX,
-     .group = "The jobs", .help = "longest delay of all"},
-    {.name = "no-jitter", .kind = LEAT_OPTION_FLAG, .group = "The jobs",
+    {.name = "backoff-cap",
+     .kind = LEAT_OPTION_DURATION,
+     .initial = "5m",
+     .min = 1,
+     .max = LEAT_BACKOFF_MS_MAX,
+     .group = "The jobs",
+     .help = "longest delay of all"},
+    {.name = "no-jitter",
+     .kind = LEAT_OPTION_FLAG,
+     .group = "The jobs",
      .help = "wait the whole delay, not a random part of it"},
-    {.name = "delay", .kind = LEAT_OPTION_DURATION, .max = 365LL * 86400000, .group = "The jobs",
+    {.name = "delay",
+     .kind = LEAT_OPTION_DURATION,
+     .max = 365LL * 86400000,
+     .group = "The jobs",
      .help = "run not before this time from now"},
-    {.name = "expires-in", .kind = LEAT_OPTION_DURATION, .max = 365LL * 86400000, .group = "The jobs",
+    {.name = "expires-in",
+     .kind = LEAT_OPTION_DURATION,
+     .max = 365LL * 86400000,
+     .group = "The jobs",
      .help = "do not start after this time from now"},
-    {.name = "header", .kind = LEAT_OPTION_LIST, .value = "NAME=VALUE", .group = "The jobs",
+    {.name = "header",
+     .kind = LEAT_OPTION_LIST,
+     .value = "NAME=VALUE",
+     .group = "The jobs",
      .help = "a free header for handler and result; repeatable"},
-    {.name = "max-payload", .kind = LEAT_OPTION_SIZE, .initial = "1MiB", .min = 1, .max = LEAT_PAYLOAD_BYTES_CEILING,
-     .group = "The jobs", .help = "larger payloads are refused"},
+    {.name = "max-payload",
+     .kind = LEAT_OPTION_SIZE,
+     .initial = "1MiB",
+     .min = 1,
+     .max = LEAT_PAYLOAD_BYTES_CEILING,
+     .group = "The jobs",
+     .help = "larger payloads are refused"},
 
-    {.name = "wait", .kind = LEAT_OPTION_FLAG, .group = "Following",
+    {.name = "wait",
+     .kind = LEAT_OPTION_FLAG,
+     .group = "Following",
      .help = "wait until every job has its result, with a progress bar"},
-    {.name = "deadline", .kind = LEAT_OPTION_DURATION, .min = 1, .max = 365LL * 86400000, .group = "Following",
+    {.name = "deadline",
+     .kind = LEAT_OPTION_DURATION,
+     .min = 1,
+     .max = 365LL * 86400000,
+     .group = "Following",
      .help = "give up in order after this time, exit status 3"},
-    {.name = "ids", .kind = LEAT_OPTION_STRING, .value = "FILE", .group = "Following",
+    {.name = "ids",
+     .kind = LEAT_OPTION_STRING,
+     .value = "FILE",
+     .group = "Following",
      .help = "write a line \"ID<tab>source\" per job"},
-    {.name = "results", .kind = LEAT_OPTION_STRING, .value = "FILE", .group = "Following",
+    {.name = "results",
+     .kind = LEAT_OPTION_STRING,
+     .value = "FILE",
+     .group = "Following",
      .help = "with --wait: write a JSON line per result"},
-    {.name = "outputs", .kind = LEAT_OPTION_STRING, .value = "FILE", .group = "Following",
-     .help = "with --wait: write what the handlers returned, one after the other; - is the standard output"},
-    {.name = "quiet", .kind = LEAT_OPTION_FLAG, .group = "Following", .help = "no progress, no summary"},
+    {.name = "outputs",
+     .kind = LEAT_OPTION_STRING,
+     .value = "FILE",
+     .group = "Following",
+     .help = "with --wait: write what the handlers returned, one after the other; - is the "
+             "standard output"},
+    {.name = "quiet",
+     .kind = LEAT_OPTION_FLAG,
+     .group = "Following",
+     .help = "no progress, no summary"},
 
-    {.name = "ventilator", .kind = LEAT_OPTION_ENDPOINT, .initial = "tcp://127.0.0.1:5170", .group = "Common",
+    {.name = "ventilator",
+     .kind = LEAT_OPTION_ENDPOINT,
+     .initial = "tcp://127.0.0.1:5170",
+     .group = "Common",
      .help = "where jobs go"},
-    {.name = "sink", .kind = LEAT_OPTION_ENDPOINT, .initial = "tcp://127.0.0.1:5171", .group = "Common",
+    {.name = "sink",
+     .kind = LEAT_OPTION_ENDPOINT,
+     .initial = "tcp://127.0.0.1:5171",
+     .group = "Common",
      .help = "where results are"},
     LEAT_OPTIONS_COMMON,
 };
@@ -74,7 +177,8 @@ const struct leat_program leat_producer_program = {
     .summary = "submits jobs from lines, JSON lines, files or a ticker, and follows their results",
     .rows = rows,
     .row_count = LEAT_COUNT_OF(rows),
-    .more = "Exit status: 0 every job was accepted and, with --wait, succeeded; 1 some were refused or failed;\n"
+    .more = "Exit status: 0 every job was accepted and, with --wait, succeeded; 1 some were "
+            "refused or failed;\n"
             "2 usage; 3 the deadline came first.\n",
 };
 
@@ -84,8 +188,9 @@ static bool choose_source(struct leat_producer_settings *settings)
         const char *name;
         enum leat_producer_source_kind kind;
     } sources[] = {
-        {"lines", LEAT_PRODUCER_LINES}, {"lines0", LEAT_PRODUCER_RECORDS}, {"json", LEAT_PRODUCER_JSON},
-        {"files", LEAT_PRODUCER_FILES}, {"paths", LEAT_PRODUCER_PATHS},
+        {"lines", LEAT_PRODUCER_LINES}, {"lines0", LEAT_PRODUCER_RECORDS},
+        {"json", LEAT_PRODUCER_JSON},   {"files", LEAT_PRODUCER_FILES},
+        {"paths", LEAT_PRODUCER_PATHS},
     };
     int found = 0;
     for (size_t i = 0; i < LEAT_COUNT_OF(sources); i++) {
@@ -123,8 +228,7 @@ static bool read_headers(struct leat_producer_settings *settings, int *ret_statu
             return false;
         }
         memcpy(settings->header_names[i], name.data, name.size);
-        settings->headers[i] =
-            (struct leat_producer_header){settings->header_names[i], equals + 1};
+        settings->headers[i] = (struct leat_producer_header){settings->header_names[i], equals + 1};
     }
     settings->template.headers = settings->headers;
     settings->template.headers_count = count;
@@ -169,7 +273,8 @@ bool leat_producer_settings_read(int argc, char *const argv[], struct leat_produ
     }
     if (!choose_source(ret)) {
         *ret_status = leat_options_refuse(
-            &leat_producer_program, "exactly one of --lines, --lines0, --json, --files, --paths, --every is needed");
+            &leat_producer_program,
+            "exactly one of --lines, --lines0, --json, --files, --paths, --every is needed");
         return false;
     }
     read_template(ret);

@@ -21,7 +21,7 @@ enum leat_producer_source_kind {
 struct leat_producer_settings {
     struct leat_options *options; /* owned; the texts below borrow from it */
     enum leat_producer_source_kind kind;
-    const char *source;           /* a path; NULL for ticks */
+    const char *source; /* a path; NULL for ticks */
     int64_t every_ms;
     uint64_t count, burst;
     struct leat_producer_job template;
@@ -30,7 +30,7 @@ struct leat_producer_settings {
     int64_t delay_ms, expires_in_ms; /* 0: none */
     size_t payload_bytes_max;
     bool wait;
-    int64_t deadline_ms; /* 0: none */
+    int64_t deadline_ms;                                /* 0: none */
     const char *ids_path, *results_path, *outputs_path; /* NULL: none */
     bool quiet;
 };

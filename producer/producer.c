@@ -65,8 +65,8 @@ static enum leat_err set_up(struct leat_producer *producer,
     if (options->window_bytes > 0) {
         config.window_bytes = options->window_bytes;
     }
-    producer->payload_bytes_max = options->payload_bytes_max > 0 ? options->payload_bytes_max
-                                                                 : LEAT_PAYLOAD_BYTES_DEFAULT;
+    producer->payload_bytes_max =
+        options->payload_bytes_max > 0 ? options->payload_bytes_max : LEAT_PAYLOAD_BYTES_DEFAULT;
     producer->submitter = leat_submitter_new(&config);
     producer->sink_endpoint = strdup(endpoint_of(options->sink, "LEAT_SINK", DEFAULT_SINK));
     leat_out_init(&producer->out);

@@ -31,8 +31,9 @@ static void draw(struct leat_progress *progress, const struct leat_progress_coun
         bar[WIDTH] = '\0';
         fprintf(progress->file, "\r[%s] ", bar);
     }
-    fprintf(progress->file, "%" PRIu64 " of %" PRIu64 "%s done, %" PRIu64 " failed, %" PRId64 ":%02d",
-            done, counts->total > 0 ? counts->total : counts->submitted,
+    fprintf(progress->file,
+            "%" PRIu64 " of %" PRIu64 "%s done, %" PRIu64 " failed, %" PRId64 ":%02d", done,
+            counts->total > 0 ? counts->total : counts->submitted,
             counts->total > 0 ? "" : " so far", counts->failed, seconds / 60, (int)(seconds % 60));
     fputs(progress->is_terminal ? "\033[K" : "\n", progress->file);
     fflush(progress->file);

@@ -1,5 +1,5 @@
-/* How far leat-producer is, for people: a bar that redraws itself on a terminal, else a plain line now and
- * then. */
+/* How far leat-producer is, for people: a bar that redraws itself on a terminal, else a plain line
+ * now and then. */
 #ifndef LEAT_PRODUCER_PROGRESS_H
 #define LEAT_PRODUCER_PROGRESS_H
 

@@ -1,5 +1,6 @@
-/* libleat's public calls for results; see leat/producer.h. The sink is asked again and again, with a growing
- * pause: an answer may be lost, a result may come at any time, and nothing has to be remembered at the sink. */
+/* libleat's public calls for results; see leat/producer.h. The sink is asked again and again, with
+ * a growing pause: an answer may be lost, a result may come at any time, and nothing has to be
+ * remembered at the sink. */
 #include <stdlib.h>
 
 #include "io/clock.h"
@@ -49,8 +50,8 @@ static int64_t left_until(int64_t end_us)
     struct leat_now now;
     leat_clock_now(&now);
     return end_us == LEAT_NEVER_US ? LEAT_NEVER_US
-           : end_us > now.mono_us ? end_us - now.mono_us
-                                  : 0;
+           : end_us > now.mono_us  ? end_us - now.mono_us
+                                   : 0;
 }
 
 /* Asks until there is an answer. LEAT_OK with producer->answers, or LEAT_ERR_UNREACHABLE. */
@@ -109,7 +110,8 @@ int leat_producer_wait(struct leat_producer *producer, const char *id, int64_t t
     }
 }
 
-/* Index of the id among those asked for, from `from` on: answers come in the order of the question. */
+/* Index of the id among those asked for, from `from` on: answers come in the order of the question.
+ */
 static size_t index_of(const struct leat_item_job_id *ids, size_t from, size_t count,
                        const struct leat_id *id)
 {

@@ -146,9 +146,8 @@ enum leat_err leat_source_open_ticker(int64_t every_us, uint64_t count, uint64_t
     if (ticker == NULL) {
         return leat_fail(why, LEAT_ERR_MEMORY, "out of memory");
     }
-    *ticker = (struct ticker){.every_us = every_us,
-                              .ticks_left = count == 0 ? UINT64_MAX : count,
-                              .burst = burst};
+    *ticker = (struct ticker){
+        .every_us = every_us, .ticks_left = count == 0 ? UINT64_MAX : count, .burst = burst};
     ticker->source = (struct leat_source){.template = template,
                                           .next = next_tick,
                                           .close = close_ticker,

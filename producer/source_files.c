@@ -1,11 +1,11 @@
 /* One job per regular file below a directory. */
 #include <errno.h>
+#include <fcntl.h>
 #include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include "core/limits.h"
 #include "producer/source_inside.h"
@@ -68,8 +68,7 @@ static enum leat_err take_file(struct files *files, const char *path,
         if (job.headers_count > 0) {
             memcpy(files->headers, job.headers, job.headers_count * sizeof(files->headers[0]));
         }
-        files->headers[job.headers_count++] =
-            (struct leat_producer_header){"path", source->label};
+        files->headers[job.headers_count++] = (struct leat_producer_header){"path", source->label};
         job.headers = files->headers;
     }
     *ret_job = (struct leat_source_job){job, source->label};

@@ -31,7 +31,8 @@ LEAT_MUST_USE enum leat_err leat_records_open(struct leat_records *records, cons
                                               char delimiter, struct leat_why *why);
 void leat_records_close(struct leat_records *records);
 /* LEAT_OK: a record without its delimiter, followed by a zero byte, borrowed until the next call.
- * LEAT_ERR_BUSY: nothing now. LEAT_ERR_NOT_FOUND: the end. LEAT_ERR_LIMIT: too long, skipped. LEAT_ERR_IO. */
+ * LEAT_ERR_BUSY: nothing now. LEAT_ERR_NOT_FOUND: the end. LEAT_ERR_LIMIT: too long, skipped.
+ * LEAT_ERR_IO. */
 LEAT_MUST_USE enum leat_err leat_records_next(struct leat_records *records,
                                               struct leat_bytes *ret_record, struct leat_why *why);
 

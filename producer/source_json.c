@@ -11,7 +11,7 @@
 struct json_lines {
     struct leat_source source;
     struct leat_records records;
-    json_t *line; /* owned; what the last job borrows from */
+    json_t *line;           /* owned; what the last job borrows from */
     unsigned char *payload; /* owned; decoded from base64 */
     struct leat_producer_header headers[LEAT_HEADERS_MAX];
 };
@@ -81,7 +81,8 @@ static enum leat_err read_headers(struct json_lines *lines, struct leat_producer
     size_t count = 0;
     const char *name = NULL;
     json_t *value = NULL;
-    json_object_foreach(headers, name, value) {
+    json_object_foreach(headers, name, value)
+    {
         if (!json_is_string(value)) {
             return refuse(lines, why, "headers", "an object of at most 32 texts");
         }
@@ -139,14 +140,14 @@ static enum leat_err read_factor(struct json_lines *lines, struct leat_producer_
 static enum leat_err check_keys(struct json_lines *lines, struct leat_why *why)
 {
     static const char *const known[] = {
-        "id",          "queue",         "type",           "payload",     "payload_base64",
-        "timeout",     "attempts",      "backoff_base",   "backoff_cap", "backoff_factor",
-        "jitter",      "not_before",    "delay",          "expires_at",  "expires_in",
-        "headers",
+        "id",       "queue",        "type",        "payload",        "payload_base64", "timeout",
+        "attempts", "backoff_base", "backoff_cap", "backoff_factor", "jitter",         "not_before",
+        "delay",    "expires_at",   "expires_in",  "headers",
     };
     const char *key = NULL;
     json_t *value = NULL;
-    json_object_foreach(lines->line, key, value) {
+    json_object_foreach(lines->line, key, value)
+    {
         size_t i = 0;
         while (i < sizeof(known) / sizeof(known[0]) && strcmp(key, known[i]) != 0) {
             i++;

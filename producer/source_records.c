@@ -17,9 +17,8 @@ enum leat_err leat_records_open(struct leat_records *records, const char *path, 
         return leat_fail(why, LEAT_ERR_IO, "cannot read %s: %s", path, strerror(errno));
     }
     /* A JSON line holds the payload in base64 or with escapes; six bytes per byte is the worst. */
-    *records = (struct leat_records){.fd = fd,
-                                     .delimiter = delimiter,
-                                     .limit = 6 * (size_t)LEAT_PAYLOAD_BYTES_CEILING};
+    *records = (struct leat_records){
+        .fd = fd, .delimiter = delimiter, .limit = 6 * (size_t)LEAT_PAYLOAD_BYTES_CEILING};
     return LEAT_OK;
 }
 
@@ -88,10 +87,9 @@ enum leat_err leat_records_next(struct leat_records *records, struct leat_bytes 
     size_t searched = 0;
     for (;;) {
         size_t size = records->end - records->begin;
-        char *found = size > searched
-                          ? memchr(records->data + records->begin + searched, records->delimiter,
-                                   size - searched)
-                          : NULL;
+        char *found = size > searched ? memchr(records->data + records->begin + searched,
+                                               records->delimiter, size - searched)
+                                      : NULL;
         if (found != NULL) {
             *ret_record = take(records, (size_t)(found - (records->data + records->begin)), 1);
             return LEAT_OK;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 /* Batches sent and not yet acknowledged: enough to keep the wire and the disk busy at one time. */
-#define IN_FLIGHT_MAX 8
+#define IN_FLIGHT_MAX     8
 #define REPEAT_GROWTH_MAX 8
 
 /* One job, with the texts and the body behind it in the same allocation. */
@@ -38,10 +38,12 @@ struct leat_submitter {
     size_t in_flight_count;
     size_t unsent; /* how many batches at the end of in_flight are still to be sent (again) */
 
-    int64_t repeat_at_us; /* silence until then: send again; LEAT_NEVER_US while nothing is in flight */
+    int64_t
+        repeat_at_us; /* silence until then: send again; LEAT_NEVER_US while nothing is in flight */
     int64_t repeat_after_us;
-    bool is_held;       /* a BUSY holds every send back until repeat_at_us */
-    uint64_t resent_from; /* answered RESEND for this batch already; 0: none since the last progress */
+    bool is_held; /* a BUSY holds every send back until repeat_at_us */
+    uint64_t
+        resent_from; /* answered RESEND for this batch already; 0: none since the last progress */
     struct leat_wall wall; /* of the last event; only ids use it */
 
     struct leat_submitter_counts counts;
@@ -240,7 +242,8 @@ static bool send_batch(struct leat_submitter *s, struct batch *batch, struct lea
     return true;
 }
 
-/* The delay grows with each silence and is spread, so that many producers do not come back in step. */
+/* The delay grows with each silence and is spread, so that many producers do not come back in step.
+ */
 static void await_answer(struct leat_submitter *s, int64_t now_us)
 {
     uint64_t half = (uint64_t)s->repeat_after_us / 2;
@@ -352,9 +355,9 @@ static void remember_error(struct leat_submitter *s, struct leat_str text)
     leat_fail(&s->last_error, LEAT_ERR_REFUSED, "%.*s", LEAT_STR_ARGS(text));
 }
 
-/* The batches before a rejected one were accepted, since batches are taken in order. The number of the
- * rejected one is free again, and an old copy of a later batch may still be on its way: only a new id
- * keeps that copy from being taken for one of ours. */
+/* The batches before a rejected one were accepted, since batches are taken in order. The number of
+ * the rejected one is free again, and an old copy of a later batch may still be on its way: only a
+ * new id keeps that copy from being taken for one of ours. */
 static void on_rejected(struct leat_submitter *s, const struct leat_msg_rejected *msg,
                         struct leat_out *out)
 {
@@ -374,8 +377,9 @@ static void on_resend(struct leat_submitter *s, const struct leat_msg_resend *ms
         return;
     }
     if (is_in_flight(s, msg->batch)) {
-        /* What comes before the expected batch is on disk: only its ACCEPTED was lost. Each batch behind
-         * a lost one brings a RESEND; answering the first is enough, else repeats multiply. */
+        /* What comes before the expected batch is on disk: only its ACCEPTED was lost. Each batch
+         * behind a lost one brings a RESEND; answering the first is enough, else repeats multiply.
+         */
         forget_up_to(s, msg->batch - 1);
         if (s->resent_from != msg->batch) {
             send_again_from(s, msg->batch);

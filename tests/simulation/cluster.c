@@ -54,8 +54,7 @@ static void fill_disk(struct sim_world *world, struct sim_node *node)
 
 static void cut_something(struct sim_world *world)
 {
-    struct sim_node *node =
-        &world->nodes[leat_rng_below(&world->rng, (uint64_t)world->node_count)];
+    struct sim_node *node = &world->nodes[leat_rng_below(&world->rng, (uint64_t)world->node_count)];
     if (node->role == &sim_role_producer) {
         sim_cut(node, LEAT_LINK_VENTILATOR);
     } else if (node->role == &sim_role_ventilator) {
@@ -91,8 +90,7 @@ static void fault(struct sim_world *world, struct sim_node *node, uint64_t until
         calm(world);
         return;
     }
-    struct sim_node *some =
-        &world->nodes[leat_rng_below(&world->rng, (uint64_t)world->node_count)];
+    struct sim_node *some = &world->nodes[leat_rng_below(&world->rng, (uint64_t)world->node_count)];
     switch (leat_rng_below(&world->rng, 8)) {
     case 0:
     case 1:
@@ -123,8 +121,8 @@ static void fault(struct sim_world *world, struct sim_node *node, uint64_t until
 
 /* ---- the verdict ---- */
 
-__attribute__((format(printf, 3, 4))) static void
-broken(struct sim_cluster_report *report, const char *rule, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void broken(struct sim_cluster_report *report,
+                                                         const char *rule, const char *format, ...)
 {
     if (report->broken != NULL) {
         return;
@@ -150,8 +148,7 @@ static void judge_job(const struct sim_ledger *ledger, size_t index, uint64_t st
     const struct sim_job *job = &ledger->jobs[index];
     /* A worker that dies five times by misfortune with the same job ends that job, too. */
     bool by_misfortune = status == LEAT_STATE_FAILED && failure == LEAT_FAILURE_LOST;
-    if (!by_misfortune &&
-        (status != expected[job->kind][0] || failure != expected[job->kind][1])) {
+    if (!by_misfortune && (status != expected[job->kind][0] || failure != expected[job->kind][1])) {
         broken(report, "a job ended otherwise than it must", "job %zu kind %d status %s failure %s",
                index, job->kind, leat_state_name(status), leat_failure_name(failure));
     }
@@ -160,8 +157,8 @@ static void judge_job(const struct sim_ledger *ledger, size_t index, uint64_t st
     }
 }
 
-static void judge_results(struct sim_world *world, struct sim_ledger *ledger,
-                          struct sim_node *sink, struct sim_cluster_report *report)
+static void judge_results(struct sim_world *world, struct sim_ledger *ledger, struct sim_node *sink,
+                          struct sim_cluster_report *report)
 {
     for (size_t i = 0; i < ledger->count; i++) {
         struct leat_item_job_id id = {sim_job_id(i)};
@@ -241,7 +238,8 @@ struct sim_cluster_report sim_cluster_run(const struct sim_cluster_config *confi
     struct sim_node *ventilator = sim_add_node(world, &sim_role_ventilator, &ledger, true);
     sim_connect(ventilator, LEAT_LINK_SINK, sink);
     for (int i = 0; i < config->workers; i++) {
-        struct sim_node *worker = sim_add_node(world, &sim_role_worker, sim_worker_new(&ledger), false);
+        struct sim_node *worker =
+            sim_add_node(world, &sim_role_worker, sim_worker_new(&ledger), false);
         sim_connect(worker, LEAT_LINK_VENTILATOR, ventilator);
         sim_connect(worker, LEAT_LINK_SINK, sink);
     }

@@ -7,7 +7,7 @@
 
 struct producer {
     struct sim_ledger *ledger;
-    int left;         /* to be submitted */
+    int left;          /* to be submitted */
     size_t unanswered; /* of this life */
 };
 
@@ -138,8 +138,7 @@ static void *producer_boot(struct sim_node *node, struct leat_out *out)
     (void)out;
     struct producer *producer = node->context;
     producer->unanswered = 0;
-    struct leat_submitter_config config =
-        leat_submitter_defaults(leat_rng_next(&node->world->rng));
+    struct leat_submitter_config config = leat_submitter_defaults(leat_rng_next(&node->world->rng));
     config.batch_jobs = 1 + (size_t)leat_rng_below(&node->world->rng, 8);
     struct leat_submitter *submitter = leat_submitter_new(&config);
     assert(submitter != NULL);

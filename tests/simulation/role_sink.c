@@ -5,7 +5,8 @@
 #include "broker/sink/sink.h"
 #include "tests/simulation/roles.h"
 
-/* The invariants of the sink are checked against its whole store, so not after every single step. */
+/* The invariants of the sink are checked against its whole store, so not after every single step.
+ */
 #define CHECK_EVERY 32
 
 struct sink {

@@ -16,15 +16,15 @@ struct sim_event {
     enum event_kind kind;
     int node; /* -1: none */
     unsigned life;
-    size_t connection; /* ARRIVAL */
-    bool to_server;    /* ARRIVAL */
+    size_t connection;       /* ARRIVAL */
+    bool to_server;          /* ARRIVAL */
     struct leat_bytes frame; /* ARRIVAL; owned */
     sim_action_fn *action;
     uint64_t argument;
 };
 
-/* A client's way to a server. A cut or a crash of either end ends it; the next message of the client
- * opens a new one with a new routing id, as libzmq does. */
+/* A client's way to a server. A cut or a crash of either end ends it; the next message of the
+ * client opens a new one with a new routing id, as libzmq does. */
 struct sim_connection {
     struct leat_peer peer; /* the client, as the server sees it */
     int client, server;
@@ -105,10 +105,8 @@ void sim_world_init(struct sim_world *world, uint64_t seed)
     leat_rng_init(&world->rng, seed);
     world->now_us = 1000;
     world->wall_offset_us = INT64_C(1700000000000000);
-    world->faults = (struct sim_faults){.delay_min_us = 50,
-                                        .delay_max_us = 500,
-                                        .commit_min_us = 100,
-                                        .commit_max_us = 2000};
+    world->faults = (struct sim_faults){
+        .delay_min_us = 50, .delay_max_us = 500, .commit_min_us = 100, .commit_max_us = 2000};
 }
 
 static void drop_waiting(struct sim_node *node)
@@ -187,7 +185,8 @@ static struct sim_connection *open_connection(struct sim_world *world, int clien
                                               enum leat_link link)
 {
     if (world->connection_count == world->connection_capacity) {
-        world->connection_capacity = world->connection_capacity == 0 ? 64 : world->connection_capacity * 2;
+        world->connection_capacity =
+            world->connection_capacity == 0 ? 64 : world->connection_capacity * 2;
         world->connections =
             realloc(world->connections, world->connection_capacity * sizeof(*world->connections));
         assert(world->connections != NULL);
@@ -451,8 +450,7 @@ static void deliver(struct sim_node *node, enum leat_link link, struct leat_peer
     enum leat_err err = leat_wire_decode(frame, &arena, &msg, &why);
     assert(err == LEAT_OK);
     trace(node, "gets ", &msg);
-    struct leat_event event = {
-        .kind = LEAT_EVENT_MESSAGE, .link = link, .peer = peer, .msg = &msg};
+    struct leat_event event = {.kind = LEAT_EVENT_MESSAGE, .link = link, .peer = peer, .msg = &msg};
     sim_event(node, &event);
     leat_arena_fini(&arena);
 }

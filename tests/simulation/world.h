@@ -1,10 +1,10 @@
-/* The simulated world: virtual time, a network that loses, repeats, delays and cuts, disks that forget
- * what was not committed, and processes that die and come back. Everything that happens follows from
- * the seed.
+/* The simulated world: virtual time, a network that loses, repeats, delays and cuts, disks that
+ * forget what was not committed, and processes that die and come back. Everything that happens
+ * follows from the seed.
  *
  * A node is one process: a core (core/step.h), its store if it has one, and the gate that holds its
- * messages back until what they speak of is on the disk. Its incarnation counts its lives; whatever was
- * under way to an earlier life is lost.
+ * messages back until what they speak of is on the disk. Its incarnation counts its lives; whatever
+ * was under way to an earlier life is lost.
  *
  * Bytes travel, not structs: every message is encoded when it leaves and decoded when it arrives.
  */
@@ -64,9 +64,9 @@ struct sim_node {
 };
 
 struct sim_faults {
-    uint32_t loss_ppm;      /* a message vanishes */
-    uint32_t repeat_ppm;    /* a message arrives twice */
-    uint32_t reorder_ppm;   /* a message overtakes others of its connection */
+    uint32_t loss_ppm;    /* a message vanishes */
+    uint32_t repeat_ppm;  /* a message arrives twice */
+    uint32_t reorder_ppm; /* a message overtakes others of its connection */
     int64_t delay_min_us, delay_max_us;
     int64_t commit_min_us, commit_max_us;
 };
@@ -100,8 +100,8 @@ struct sim_node *sim_add_node(struct sim_world *world, const struct sim_role *ro
 void sim_connect(struct sim_node *client, enum leat_link link, struct sim_node *server);
 
 void sim_boot(struct sim_node *node);
-/* kill -9: the core is gone, the disk loses what was not durable (a batch under way is kept or lost by
- * chance), everything under way to or from it is lost. */
+/* kill -9: the core is gone, the disk loses what was not durable (a batch under way is kept or lost
+ * by chance), everything under way to or from it is lost. */
 void sim_crash(struct sim_node *node);
 /* Breaks the connection: what is under way on it is lost, the next message opens a new one. */
 void sim_cut(struct sim_node *client, enum leat_link link);
