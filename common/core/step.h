@@ -59,6 +59,7 @@ struct leat_event {
     enum leat_err error;        /* MALFORMED: what is wrong with the bytes */
     const char *why;            /* MALFORMED: in words; borrowed for the call */
     bool store_full;            /* SPACE: the store can take no new jobs */
+    uint64_t msg_type;          /* MALFORMED: type number for the ERROR that answers, 0: unreadable */
 };
 
 enum leat_action_kind {

@@ -18,7 +18,7 @@
 
 #define LEAT_LOG_LINE_BYTES_MAX  4096 /* longer lines are cut, marked by cut=true */
 #define LEAT_LOG_VALUE_BYTES_MAX 1024
-#define LEAT_LOG_LINES_PER_S     200
+#define LEAT_LOG_LINES_PER_S     200 /* but for trace, which is asked for */
 
 enum leat_log_level {
     LEAT_LOG_ERROR = 0,

@@ -20,6 +20,18 @@
 /* Frames of more bytes than this are handed to libzmq without a copy. */
 #define LEAT_SOCKET_COPY_BYTES_MAX 8192
 
+/* What every socket gets; a test reads each of them back. */
+#define LEAT_SOCKET_HANDSHAKE_MS          5000
+#define LEAT_SOCKET_BACKLOG               1024
+#define LEAT_SOCKET_KEEPALIVE_IDLE_S      30
+#define LEAT_SOCKET_KEEPALIVE_INTERVAL_S  10
+#define LEAT_SOCKET_KEEPALIVE_COUNT       3
+#define LEAT_SOCKET_TCP_GIVE_UP_MS        15000
+#define LEAT_SOCKET_CONNECT_MS            3000
+#define LEAT_SOCKET_RECONNECT_MS_MIN      100 /* first interval: random between this ... */
+#define LEAT_SOCKET_RECONNECT_MS_BASE_MAX 500 /* ... and this, doubling ... */
+#define LEAT_SOCKET_RECONNECT_MS_MAX      4000 /* ... up to this */
+
 struct leat_socket_config {
     int type;             /* ZMQ_ROUTER, DEALER, REP, REQ, PUB, SUB, PAIR */
     const char *bind;     /* endpoint; exactly one of bind and connect */

@@ -1,0 +1,147 @@
+#include "io/options.h"
+
+#include <string.h>
+
+#include "io/options_inside.h"
+
+#define INDENT_COLUMNS 6
+#define WIDTH_COLUMNS  96
+
+static const char *value_name(const struct leat_option *row)
+{
+    if (row->value != NULL) {
+        return row->value;
+    }
+    switch (row->kind) {
+    case LEAT_OPTION_FLAG:
+        return "";
+    case LEAT_OPTION_STRING:
+    case LEAT_OPTION_LIST:
+        return "TEXT";
+    case LEAT_OPTION_COUNT:
+        return "N";
+    case LEAT_OPTION_DURATION:
+        return "TIME";
+    case LEAT_OPTION_SIZE:
+        return "SIZE";
+    case LEAT_OPTION_RATE:
+        return "RATE";
+    case LEAT_OPTION_ENDPOINT:
+        return "ENDPOINT";
+    default:
+        return "VALUE";
+    }
+}
+
+static const char *group_of(const struct leat_option *row)
+{
+    return row->group == NULL ? "Options" : row->group;
+}
+
+/* Words of `text`, broken at WIDTH_COLUMNS, indented. Returns with the column of the end. */
+static size_t print_words(FILE *file, const char *text, size_t column)
+{
+    while (*text != '\0') {
+        size_t size = strcspn(text, " \n");
+        if (column > 0 && column + 1 + size > WIDTH_COLUMNS) {
+            fputc('\n', file);
+            column = 0;
+        }
+        column += (size_t)fprintf(file, "%*s%.*s", column == 0 ? INDENT_COLUMNS : 1, "", (int)size,
+                                  text);
+        text += size;
+        text += strspn(text, " \n");
+    }
+    return column;
+}
+
+static void print_row(FILE *file, const struct leat_option *row)
+{
+    const char *value = value_name(row);
+    fprintf(file, "  --%s%s%s%s\n", row->name, value[0] == '\0' ? "" : " ", value,
+            row->kind == LEAT_OPTION_LIST ? " ..." : "");
+    size_t column = print_words(file, row->help, 0);
+    char more[256];
+    if (row->choices != NULL) {
+        snprintf(more, sizeof more, "(%s)", row->choices);
+        column = print_words(file, more, column);
+    }
+    if (row->initial != NULL) {
+        snprintf(more, sizeof more, "[default: %s]", row->initial);
+        column = print_words(file, more, column);
+    }
+    char env[LEAT_OPTION_ENV_BYTES];
+    leat_option_env_name(row, env);
+    if (env[0] != '\0') {
+        snprintf(more, sizeof more, "[env: %s]", env);
+        print_words(file, more, column);
+    }
+    fputc('\n', file);
+}
+
+/* Whether an earlier row has the group, so that it was printed already. */
+static bool group_was_printed(const struct leat_program *program, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(group_of(&program->rows[i]), group_of(&program->rows[index])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_kind(const struct leat_program *program, enum leat_option_kind kind)
+{
+    for (size_t i = 0; i < program->row_count; i++) {
+        if (program->rows[i].kind == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void print_units(const struct leat_program *program, FILE *file)
+{
+    fputs("\nEvery option is also an environment variable; the command line wins.\n", file);
+    if (has_kind(program, LEAT_OPTION_DURATION)) {
+        fputs("TIME is a number with ms, s, m, h or d: 500ms, 1.5s, 5m.\n", file);
+    }
+    if (has_kind(program, LEAT_OPTION_SIZE)) {
+        fputs("SIZE is bytes, or a number with KiB, MiB, GiB, TiB, kB, MB, GB or TB: 64MiB.\n",
+              file);
+    }
+    if (has_kind(program, LEAT_OPTION_RATE)) {
+        fputs("RATE is a number per s, m, h or d: 5/s, 100/m.\n", file);
+    }
+    if (has_kind(program, LEAT_OPTION_ENDPOINT)) {
+        fputs("ENDPOINT is tcp://HOST:PORT, ipc://PATH or inproc://NAME.\n", file);
+    }
+    if (has_kind(program, LEAT_OPTION_LIST)) {
+        fputs("Options marked ... may be repeated; their variable holds one value per line.\n",
+              file);
+    }
+}
+
+void leat_options_help(const struct leat_program *program, FILE *file)
+{
+    fprintf(file, "Usage: %s [OPTION...]%s%s\n%s\n", program->name,
+            program->arguments == NULL ? "" : " ",
+            program->arguments == NULL ? "" : program->arguments,
+            program->summary == NULL ? "" : program->summary);
+    for (size_t i = 0; i < program->row_count; i++) {
+        if (group_was_printed(program, i)) {
+            continue;
+        }
+        fprintf(file, "\n%s:\n", group_of(&program->rows[i]));
+        for (size_t k = i; k < program->row_count; k++) {
+            if (strcmp(group_of(&program->rows[k]), group_of(&program->rows[i])) == 0) {
+                print_row(file, &program->rows[k]);
+            }
+        }
+    }
+    fputs("  --help\n      show this text\n  --version\n      show the version\n", file);
+    print_units(program, file);
+    if (program->more != NULL) {
+        fprintf(file, "\n%s\n", program->more);
+    }
+}

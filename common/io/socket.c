@@ -1,0 +1,236 @@
+#include "io/socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/limits.h"
+#include "io/log.h"
+#include "io/random.h"
+
+void leat_socket_config_init(struct leat_socket_config *config, int type)
+{
+    *config = (struct leat_socket_config){
+        .type = type,
+        .immediate = type == ZMQ_DEALER,
+        .send_hwm = type == ZMQ_PUB ? 10000 : 1000,
+        .receive_hwm = 1000,
+        .message_bytes_max = type == ZMQ_REP ? LEAT_REQUEST_BYTES_MAX : LEAT_MESSAGE_BYTES_MAX,
+        .linger_ms = 500,
+    };
+}
+
+/* ---- options ---- */
+
+static void set_int(void *socket, int option, int value)
+{
+    int rc = zmq_setsockopt(socket, option, &value, sizeof value);
+    assert(rc == 0); /* the options are constants and the library is ours to know */
+    (void)rc;
+}
+
+static bool is_ipv6(const struct leat_socket_config *config)
+{
+    const char *endpoint = config->bind != NULL ? config->bind : config->connect;
+    return strncmp(endpoint, "tcp://[", strlen("tcp://[")) == 0;
+}
+
+/* ZMQ_HEARTBEAT_* is left unset on purpose: with them libzmq 4.3.4 aborts when a reader stalls and the
+ * peer dies (libzmq issue 4364). Liveness is PING in the protocol and keep-alive in TCP. */
+static void set_options(void *socket, const struct leat_socket_config *config)
+{
+    int64_t max = config->message_bytes_max;
+    int rc = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max, sizeof max);
+    assert(rc == 0);
+    (void)rc;
+    set_int(socket, ZMQ_SNDHWM, config->send_hwm);
+    set_int(socket, ZMQ_RCVHWM, config->receive_hwm);
+    set_int(socket, ZMQ_LINGER, config->linger_ms);
+    set_int(socket, ZMQ_HANDSHAKE_IVL, LEAT_SOCKET_HANDSHAKE_MS);
+    set_int(socket, ZMQ_BACKLOG, LEAT_SOCKET_BACKLOG);
+    set_int(socket, ZMQ_IPV6, is_ipv6(config));
+    set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, LEAT_SOCKET_KEEPALIVE_IDLE_S);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, LEAT_SOCKET_KEEPALIVE_INTERVAL_S);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, LEAT_SOCKET_KEEPALIVE_COUNT);
+    set_int(socket, ZMQ_TCP_MAXRT, LEAT_SOCKET_TCP_GIVE_UP_MS);
+    /* a base of its own for each socket, or all clients come back at the same moments: libzmq's jitter
+     * is smaller than one base interval however long the back-off is */
+    int base = LEAT_SOCKET_RECONNECT_MS_MIN +
+               (int)(leat_random_seed() %
+                     (LEAT_SOCKET_RECONNECT_MS_BASE_MAX - LEAT_SOCKET_RECONNECT_MS_MIN + 1));
+    set_int(socket, ZMQ_RECONNECT_IVL, base);
+    set_int(socket, ZMQ_RECONNECT_IVL_MAX, LEAT_SOCKET_RECONNECT_MS_MAX);
+    set_int(socket, ZMQ_CONNECT_TIMEOUT, LEAT_SOCKET_CONNECT_MS);
+    set_int(socket, ZMQ_IMMEDIATE, config->immediate);
+    set_int(socket, ZMQ_SNDTIMEO, -1);
+    set_int(socket, ZMQ_RCVTIMEO, -1);
+    if (config->type == ZMQ_ROUTER) {
+        set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
+        set_int(socket, ZMQ_ROUTER_HANDOVER, 0);
+    }
+    if (config->type == ZMQ_PUB) {
+        set_int(socket, ZMQ_XPUB_NODROP, 0); /* slow subscribers lose events, nobody waits for them */
+    }
+}
+
+/* ---- opening ---- */
+
+static enum leat_err fail_open(const char *verb, const char *endpoint, int error,
+                               struct leat_why *why)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return leat_fail(why, LEAT_ERR_LOCKED, "cannot %s %.160s: address in use", verb, endpoint);
+    case EADDRNOTAVAIL:
+    case ENODEV:
+        return leat_fail(why, LEAT_ERR_UNREACHABLE, "cannot %s %.160s: no such address on this host",
+                         verb, endpoint);
+    case EINVAL:
+    case ENAMETOOLONG:
+    case EPROTONOSUPPORT:
+        return leat_fail(why, LEAT_ERR_INVALID, "cannot %s %.160s: not a usable endpoint", verb,
+                         endpoint);
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+        return leat_fail(why, LEAT_ERR_MEMORY, "cannot %s %.160s: %s", verb, endpoint,
+                         zmq_strerror(error));
+    default:
+        return leat_fail(why, LEAT_ERR_UNREACHABLE, "cannot %s %.160s: %s", verb, endpoint,
+                         zmq_strerror(error));
+    }
+}
+
+/* libzmq removes whatever lies at an ipc path before it binds, also the socket of a process that
+ * lives. Somebody who answers there is left alone. */
+static bool ipc_is_taken(const char *endpoint)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *path = endpoint + strlen("ipc://");
+    size_t size = strlen(path);
+    if (path[0] == '@' || path[0] == '*' || size >= sizeof address.sun_path) {
+        return false; /* an abstract name cannot be taken over; the others fail by themselves */
+    }
+    memcpy(address.sun_path, path, size + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return false;
+    }
+    bool taken = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    return taken;
+}
+
+/* What libzmq is to bind: it does not look up names, so localhost becomes its address. */
+static void bindable(const char *endpoint, char ret_endpoint[LEAT_ENDPOINT_BYTES_MAX])
+{
+    static const char prefix[] = "tcp://localhost:";
+    if (strncmp(endpoint, prefix, sizeof prefix - 1) == 0) {
+        snprintf(ret_endpoint, LEAT_ENDPOINT_BYTES_MAX, "tcp://127.0.0.1:%s",
+                 endpoint + sizeof prefix - 1);
+    } else {
+        snprintf(ret_endpoint, LEAT_ENDPOINT_BYTES_MAX, "%s", endpoint);
+    }
+}
+
+static enum leat_err bind_socket(void *socket, const struct leat_socket_config *config,
+                                 char ret_endpoint[LEAT_ENDPOINT_BYTES_MAX], struct leat_why *why)
+{
+    char endpoint[LEAT_ENDPOINT_BYTES_MAX];
+    bindable(config->bind, endpoint);
+    bool local = leat_endpoint_is_local(endpoint);
+    if (!local && !config->allow_network) {
+        return leat_fail(why, LEAT_ERR_REFUSED,
+                         "refusing to bind %.80s: other hosts can reach it and nobody is "
+                         "authenticated; bind to tcp://127.0.0.1:PORT or give "
+                         "--allow-unauthenticated-network on a network you trust",
+                         config->bind);
+    }
+    if (strncmp(endpoint, "ipc://", strlen("ipc://")) == 0 && ipc_is_taken(endpoint)) {
+        return fail_open("bind", config->bind, EADDRINUSE, why);
+    }
+    if (zmq_bind(socket, endpoint) != 0) {
+        return fail_open("bind", config->bind, errno, why);
+    }
+    char real[LEAT_ENDPOINT_BYTES_MAX] = "";
+    size_t size = sizeof real;
+    if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, real, &size) != 0) {
+        return fail_open("bind", config->bind, errno, why);
+    }
+    if (!local) {
+        struct leat_log line;
+        leat_log_begin(&line, LEAT_LOG_WARN, "unauthenticated_network");
+        leat_log_text(&line, "endpoint", real);
+        leat_log_text(&line, "reason", "anybody who can reach this address can use it");
+        leat_log_end(&line);
+    }
+    if (ret_endpoint != NULL) {
+        memcpy(ret_endpoint, real, sizeof real);
+    }
+    return LEAT_OK;
+}
+
+static enum leat_err connect_socket(void *socket, const struct leat_socket_config *config,
+                                    char ret_endpoint[LEAT_ENDPOINT_BYTES_MAX],
+                                    struct leat_why *why)
+{
+    if (zmq_connect(socket, config->connect) != 0) {
+        return fail_open("connect to", config->connect, errno, why);
+    }
+    if (ret_endpoint != NULL) {
+        snprintf(ret_endpoint, LEAT_ENDPOINT_BYTES_MAX, "%s", config->connect);
+    }
+    return LEAT_OK;
+}
+
+enum leat_err leat_socket_open(const struct leat_socket_config *config, zsock_t **ret_socket,
+                               char ret_endpoint[LEAT_ENDPOINT_BYTES_MAX], struct leat_why *why)
+{
+    assert((config->bind == NULL) != (config->connect == NULL));
+    assert(config->send_hwm >= 1 && config->receive_hwm >= 1 && config->message_bytes_max >= 1 &&
+           config->linger_ms >= 0);
+    bool binds = config->bind != NULL;
+    enum leat_err err = leat_endpoint_check(binds ? config->bind : config->connect, why);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    zsock_t *socket = zsock_new(config->type);
+    if (socket == NULL) {
+        return leat_fail(why, LEAT_ERR_MEMORY, "cannot make a socket: %s", zmq_strerror(errno));
+    }
+    void *raw = zsock_resolve(socket);
+    set_options(raw, config);
+    err = binds ? bind_socket(raw, config, ret_endpoint, why)
+                : connect_socket(raw, config, ret_endpoint, why);
+    if (err != LEAT_OK) {
+        zsock_destroy(&socket);
+        return err;
+    }
+    *ret_socket = socket;
+    return LEAT_OK;
+}
+
+enum leat_err leat_socket_bind(int type, const char *endpoint, bool allow_network,
+                               zsock_t **ret_socket, char ret_endpoint[LEAT_ENDPOINT_BYTES_MAX],
+                               struct leat_why *why)
+{
+    struct leat_socket_config config;
+    leat_socket_config_init(&config, type);
+    config.bind = endpoint;
+    config.allow_network = allow_network;
+    return leat_socket_open(&config, ret_socket, ret_endpoint, why);
+}
+
+enum leat_err leat_socket_connect(int type, const char *endpoint, zsock_t **ret_socket,
+                                  struct leat_why *why)
+{
+    struct leat_socket_config config;
+    leat_socket_config_init(&config, type);
+    config.connect = endpoint;
+    return leat_socket_open(&config, ret_socket, NULL, why);
+}
