@@ -35,6 +35,7 @@ enum leat_err leat_wire_buffer_reserve(struct leat_wire_buffer *buffer, size_t m
     }
     /* Doubling makes appends cheap on the whole; the limit bounds the last step. */
     size_t capacity = buffer->capacity > 0 ? buffer->capacity : FIRST_CAPACITY;
+    capacity = capacity < limit ? capacity : limit;
     while (capacity < needed) {
         capacity = capacity > limit / 2 ? limit : capacity * 2;
     }
