@@ -7,6 +7,8 @@
 #include "core/limits.h"
 #include "store/lmdb_store.h"
 
+#define ROOM_MARGIN_BYTES ((uint64_t)8 << 20)
+
 /* ---- writing a batch: in the order of the keys, so that LMDB's cursor stays on its page ---- */
 
 /* Whether a key lies beyond everything in the table: then all that follow it in the batch do as well,
@@ -99,11 +101,17 @@ static void tell_owner(struct leat_committer *committer)
     (void)written; /* EAGAIN: it is readable already */
 }
 
+/* What must be free beside a batch. More of it for room to come back than for room to stay, so that it
+ * does not come and go with the size of each batch. */
+static uint64_t free_bytes(const struct leat_committer *committer)
+{
+    return LEAT_STORE_RESERVE_BYTES + (committer->has_room ? 0 : ROOM_MARGIN_BYTES);
+}
+
 static void set_room(struct leat_lmdb *lmdb, bool has_blocks)
 {
     struct leat_committer *committer = &lmdb->committer;
-    bool has_room =
-        has_blocks && committer->used_bytes + LEAT_STORE_RESERVE_BYTES <= lmdb->max_bytes;
+    bool has_room = has_blocks && committer->used_bytes + free_bytes(committer) <= lmdb->max_bytes;
     if (has_room != committer->has_room) {
         committer->has_room = has_room;
         tell_owner(committer);
@@ -124,10 +132,11 @@ static void attempt(struct leat_lmdb *lmdb)
     struct leat_committer *committer = &lmdb->committer;
     const struct leat_batch *batch = committer->batch;
     uint64_t used_bytes = committer->used_bytes;
+    uint64_t ahead_bytes = free_bytes(committer);
     pthread_mutex_unlock(&committer->mutex);
-    uint64_t need = leat_lmdb_estimate(batch->slab.used_bytes, leat_batch_count(batch), used_bytes,
-                                       lmdb->page_bytes);
-    bool has_blocks = leat_lmdb_allocate_ahead(lmdb, need + LEAT_STORE_RESERVE_BYTES);
+    ahead_bytes += leat_lmdb_estimate(batch->slab.used_bytes, leat_batch_count(batch), used_bytes,
+                                      lmdb->page_bytes);
+    bool has_blocks = leat_lmdb_allocate_ahead(lmdb, ahead_bytes);
     int rc = write_batch(lmdb, batch, &used_bytes);
     pthread_mutex_lock(&committer->mutex);
 
@@ -153,8 +162,9 @@ static void attempt(struct leat_lmdb *lmdb)
 static void look_for_room(struct leat_lmdb *lmdb)
 {
     struct leat_committer *committer = &lmdb->committer;
+    uint64_t ahead_bytes = free_bytes(committer);
     pthread_mutex_unlock(&committer->mutex);
-    bool has_blocks = leat_lmdb_allocate_ahead(lmdb, LEAT_STORE_RESERVE_BYTES);
+    bool has_blocks = leat_lmdb_allocate_ahead(lmdb, ahead_bytes);
     pthread_mutex_lock(&committer->mutex);
     set_room(lmdb, has_blocks);
 }

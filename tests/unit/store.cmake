@@ -1,0 +1,17 @@
+leat_test(test_store_sorted unit test_store_sorted.c store_model.c)
+target_link_libraries(test_store_sorted PRIVATE leat_store_memory)
+
+leat_test(test_store_memory unit test_store_memory.c store_model.c)
+target_link_libraries(test_store_memory PRIVATE leat_store_memory)
+
+leat_test(test_store unit test_store.c store_model.c store_directory.c)
+target_link_libraries(test_store PRIVATE leat_store)
+
+leat_test(test_store_lmdb_open unit test_store_lmdb_open.c store_directory.c)
+target_link_libraries(test_store_lmdb_open PRIVATE leat_store PkgConfig::LMDB)
+
+leat_test(test_store_lmdb unit test_store_lmdb.c store_model.c store_directory.c store_faults.c)
+target_link_libraries(test_store_lmdb PRIVATE leat_store PkgConfig::LMDB Threads::Threads)
+
+leat_test(test_store_kill unit test_store_kill.c store_model.c store_directory.c)
+target_link_libraries(test_store_kill PRIVATE leat_store)

@@ -1,0 +1,61 @@
+#include "store_directory.h"
+
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char *const tables[] = {"first", "second", "third"};
+
+const struct leat_store_options store_directory_options = {
+    .role = "ventilator",
+    .tables = tables,
+    .table_count = 3,
+    .max_bytes = 1 << 30,
+};
+
+int store_directory_setup(void **state)
+{
+    struct store_directory *directory = calloc(1, sizeof *directory);
+    const char *base = getenv("TMPDIR");
+    snprintf(directory->root, sizeof directory->root, "%.80s/leat-store-XXXXXX",
+             base != NULL ? base : "/tmp");
+    if (mkdtemp(directory->root) == NULL) {
+        free(directory);
+        return -1;
+    }
+    snprintf(directory->path, sizeof directory->path, "%.100s/store", directory->root);
+    *state = directory;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *ftw)
+{
+    (void)status;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+int store_directory_teardown(void **state)
+{
+    struct store_directory *directory = *state;
+    int rc = nftw(directory->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(directory);
+    return rc;
+}
+
+struct leat_store *store_directory_open(const struct store_directory *directory)
+{
+    struct leat_why why = {""};
+    struct leat_store *store = NULL;
+    if (leat_store_open_lmdb(directory->path, &store_directory_options, &store, &why) != LEAT_OK) {
+        fail_msg("%s", why.text);
+    }
+    return store;
+}

@@ -1,0 +1,85 @@
+#include "store_faults.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <lmdb.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static atomic_int faults[STORE_FAULT_COUNT];
+static atomic_int hits[STORE_FAULT_COUNT];
+
+void store_faults_set(enum store_fault fault, int error)
+{
+    atomic_store(&faults[fault], error);
+}
+
+void store_faults_clear(void)
+{
+    for (int i = 0; i < STORE_FAULT_COUNT; i++) {
+        atomic_store(&faults[i], 0);
+        atomic_store(&hits[i], 0);
+    }
+}
+
+int store_faults_hits(enum store_fault fault)
+{
+    return atomic_load(&hits[fault]);
+}
+
+static int is_failing(enum store_fault fault)
+{
+    int error = atomic_load(&faults[fault]);
+    if (error == 0) {
+        return 0;
+    }
+    atomic_fetch_add(&hits[fault], 1);
+    errno = error;
+    return 1;
+}
+
+/* The names of libc, in place of libc's. */
+int fdatasync(int fd);
+ssize_t pwrite(int fd, const void *data, size_t size, off_t offset);
+ssize_t writev(int fd, const struct iovec *parts, int count);
+int fallocate(int fd, int mode, off_t offset, off_t size);
+
+int fdatasync(int fd)
+{
+    return is_failing(STORE_FAULT_FLUSH) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
+{
+    return is_failing(STORE_FAULT_WRITE) ? -1 : syscall(SYS_pwrite64, fd, data, size, offset);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+    return is_failing(STORE_FAULT_WRITE) ? -1 : syscall(SYS_writev, fd, parts, count);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t size)
+{
+    return is_failing(STORE_FAULT_ALLOCATE) ? -1
+                                            : (int)syscall(SYS_fallocate, fd, mode, offset, size);
+}
+
+int mdb_txn_commit(MDB_txn *txn)
+{
+    static int (*real)(MDB_txn *);
+    if (real == NULL) {
+        void *found = dlsym(RTLD_NEXT, "mdb_txn_commit");
+        *(void **)&real = found;
+    }
+    if (atomic_load(&faults[STORE_FAULT_MAP_FULL]) > 0) {
+        atomic_fetch_sub(&faults[STORE_FAULT_MAP_FULL], 1);
+        atomic_fetch_add(&hits[STORE_FAULT_MAP_FULL], 1);
+        mdb_txn_abort(txn);
+        return MDB_MAP_FULL;
+    }
+    return real(txn);
+}

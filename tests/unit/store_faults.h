@@ -1,0 +1,20 @@
+/* A disk that fails on request: the calls with which LMDB and the store write are replaced in the test's
+ * executable, do the real thing, or fail with an errno. For any thread. */
+#ifndef LEAT_TESTS_STORE_FAULTS_H
+#define LEAT_TESTS_STORE_FAULTS_H
+
+enum store_fault {
+    STORE_FAULT_FLUSH = 0,    /* fdatasync */
+    STORE_FAULT_WRITE = 1,    /* pwrite, writev */
+    STORE_FAULT_ALLOCATE = 2, /* fallocate */
+    STORE_FAULT_MAP_FULL = 3, /* mdb_txn_commit says MDB_MAP_FULL, `error` times */
+    STORE_FAULT_COUNT
+};
+
+/* From now on, until it is set to 0. */
+void store_faults_set(enum store_fault fault, int error);
+void store_faults_clear(void);
+/* How often a call was made to fail since the last clear. */
+int store_faults_hits(enum store_fault fault);
+
+#endif

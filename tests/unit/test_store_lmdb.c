@@ -1,0 +1,428 @@
+/* The LMDB store on a disk that is full, fails or is slow, and read by other threads. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "core/limits.h"
+#include "store/lmdb_store.h"
+#include "store/reader.h"
+#include "store_directory.h"
+#include "store_faults.h"
+#include "store_model.h"
+
+static const struct leat_bytes key = {(const uint8_t *)"key", 3};
+static const struct leat_bytes value = {(const uint8_t *)"value", 5};
+
+static int setup(void **state)
+{
+    store_faults_clear();
+    return store_directory_setup(state);
+}
+
+static struct leat_bytes number_key(uint64_t number, uint8_t bytes[8])
+{
+    for (int i = 0; i < 8; i++) {
+        bytes[i] = (uint8_t)(number >> (56 - 8 * i));
+    }
+    return leat_bytes_of(bytes, 8);
+}
+
+static void put_number(struct leat_store *store, uint64_t number, size_t size)
+{
+    static uint8_t body[1 << 20];
+    uint8_t bytes[8];
+    memset(body, (int)(number & 0xff), size);
+    leat_store_put(store, 0, number_key(number, bytes), leat_bytes_of(body, size));
+}
+
+static void del_number(struct leat_store *store, uint64_t number)
+{
+    uint8_t bytes[8];
+    leat_store_del(store, 0, number_key(number, bytes));
+}
+
+static void sync_store(struct leat_store *store)
+{
+    struct leat_why why = {""};
+    if (leat_store_sync(store, &why) != LEAT_OK) {
+        fail_msg("%s", why.text);
+    }
+}
+
+/* Waits for the store's descriptor and takes note, until `is_reached`. */
+static void advance_until(struct leat_store *store, bool (*is_reached)(struct leat_store *))
+{
+    while (!is_reached(store)) {
+        struct pollfd item = {.fd = leat_store_fd(store), .events = POLLIN};
+        assert_int_equal(poll(&item, 1, 60000), 1);
+        assert_int_equal(leat_store_advance(store, NULL), LEAT_OK);
+    }
+}
+
+static bool has_room(struct leat_store *store)
+{
+    return leat_store_has_room(store);
+}
+
+static bool has_no_room(struct leat_store *store)
+{
+    return !leat_store_has_room(store);
+}
+
+static bool is_committed(struct leat_store *store)
+{
+    return !leat_store_is_committing(store);
+}
+
+static struct leat_store *open_small(const struct store_directory *directory, uint64_t max_bytes,
+                                     uint64_t map_bytes)
+{
+    struct leat_store_options options = store_directory_options;
+    options.max_bytes = max_bytes;
+    options.map_bytes = map_bytes;
+    struct leat_store *store = NULL;
+    assert_int_equal(leat_store_open_lmdb(directory->path, &options, &store, NULL), LEAT_OK);
+    return store;
+}
+
+static uint64_t pages_of(struct leat_store *store)
+{
+    MDB_envinfo info;
+    mdb_env_info(leat_lmdb_of(store)->env, &info);
+    return info.me_last_pgno + 1;
+}
+
+/* ---- room ---- */
+
+static void room_ends_at_max_bytes_deletes_go_on_and_room_returns(void **state)
+{
+    const uint64_t max_bytes = 3 * LEAT_STORE_RESERVE_BYTES;
+    struct leat_store *store = open_small(*state, max_bytes, 0);
+    uint64_t first = 0;
+    uint64_t next = 0;
+    uint64_t pages = 0;
+    for (int round = 0; round < 4; round++) {
+        while (leat_store_has_room(store)) {
+            for (int i = 0; i < 500; i++) {
+                put_number(store, next, (size_t)(next % 3000));
+                next++;
+            }
+            sync_store(store);
+        }
+        assert_true(leat_store_used_bytes(store) + LEAT_STORE_RESERVE_BYTES > max_bytes);
+        assert_true(leat_store_used_bytes(store) < max_bytes);
+        while (next - first > 3000) {
+            del_number(store, first++);
+            if (first % 500 == 0) {
+                sync_store(store);
+            }
+        }
+        sync_store(store);
+        assert_true(leat_store_has_room(store));
+        assert_true(leat_store_used_bytes(store) < max_bytes / 4);
+        if (round == 1) {
+            pages = pages_of(store);
+        }
+    }
+    assert_in_range(pages_of(store), 1, pages + pages / 4); /* freed pages are used again */
+    leat_store_close(&store);
+}
+
+static void the_map_grows_with_what_is_written(void **state)
+{
+    struct leat_store *store = open_small(*state, (uint64_t)1 << 30, 1 << 20);
+    struct leat_store_reader *reader = NULL;
+    uint8_t bytes[8];
+    struct leat_bytes found;
+    assert_int_equal(leat_store_reader_open(store, &reader, NULL), LEAT_OK);
+    for (uint64_t i = 0; i < 64; i++) {
+        put_number(store, i, 1 << 20);
+        sync_store(store);
+        assert_int_equal(leat_store_get(store, 0, number_key(i / 2, bytes), &found), LEAT_OK);
+        assert_int_equal(found.data[found.size - 1], i / 2);
+        assert_int_equal(leat_store_reader_get(reader, 0, number_key(i / 3, bytes), &found),
+                         LEAT_OK);
+        assert_int_equal(found.data[found.size - 1], i / 3);
+    }
+    leat_store_reader_close(&reader);
+    leat_store_close(&store);
+    store = open_small(*state, (uint64_t)1 << 30, 1 << 20);
+    assert_int_equal(leat_store_count(store, 0), 64);
+    leat_store_close(&store);
+}
+
+static void a_map_found_too_small_is_enlarged_and_the_batch_written(void **state)
+{
+    struct leat_store *store = store_directory_open(*state);
+    struct leat_bytes found;
+    leat_store_put(store, 0, key, value);
+    store_faults_set(STORE_FAULT_MAP_FULL, 2);
+    sync_store(store);
+    assert_int_equal(store_faults_hits(STORE_FAULT_MAP_FULL), 2);
+    assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_OK);
+    assert_true(leat_store_has_room(store));
+    leat_store_close(&store);
+}
+
+static void a_disk_without_blocks_ahead_has_no_room_until_it_has(void **state)
+{
+    struct leat_store *store = store_directory_open(*state);
+    store_faults_set(STORE_FAULT_ALLOCATE, ENOSPC);
+    for (uint64_t i = 0; leat_store_has_room(store); i++) {
+        assert_true(i < 100);
+        put_number(store, i, 1 << 20);
+        sync_store(store);
+    }
+    uint64_t durable = leat_store_durable(store);
+    leat_store_put(store, 1, key, value);
+    sync_store(store);
+    assert_int_equal(leat_store_durable(store), durable + 1);
+    assert_false(leat_store_has_room(store));
+    store_faults_clear();
+    advance_until(store, has_room); /* by itself, with nothing to commit */
+    leat_store_close(&store);
+}
+
+static void a_file_system_that_cannot_allocate_ahead_will_do(void **state)
+{
+    store_faults_set(STORE_FAULT_ALLOCATE, EOPNOTSUPP);
+    struct leat_store *store = store_directory_open(*state);
+    assert_true(leat_store_has_room(store));
+    for (uint64_t i = 0; i < 20; i++) {
+        put_number(store, i, 1 << 20);
+        sync_store(store);
+        assert_true(leat_store_has_room(store));
+    }
+    leat_store_close(&store);
+    store = store_directory_open(*state);
+    assert_int_equal(leat_store_count(store, 0), 20);
+    leat_store_close(&store);
+}
+
+static void a_commit_that_meets_a_full_disk_is_kept_and_done_later(void **state)
+{
+    struct leat_store *store = store_directory_open(*state);
+    struct leat_why why = {""};
+    struct leat_bytes found;
+    leat_store_put(store, 0, key, value);
+    store_faults_set(STORE_FAULT_WRITE, ENOSPC);
+    leat_store_seal(store);
+    advance_until(store, has_no_room);
+    assert_true(leat_store_is_committing(store));
+    assert_int_equal(leat_store_durable(store), 0);
+    leat_store_put(store, 0, number_key(1, (uint8_t[8]){0}), value);
+    assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_OK);
+    assert_int_equal(leat_store_count(store, 0), 2);
+    assert_int_equal(leat_store_sync(store, &why), LEAT_ERR_NO_SPACE);
+    assert_string_not_equal(why.text, "");
+    store_faults_clear();
+    advance_until(store, is_committed);
+    assert_int_equal(leat_store_durable(store), 1);
+    assert_true(leat_store_has_room(store));
+    leat_store_close(&store);
+    store = store_directory_open(*state);
+    assert_int_equal(leat_store_count(store, 0), 1); /* the second was never sealed */
+    assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_OK);
+    leat_store_close(&store);
+}
+
+static void closing_does_not_wait_for_a_full_disk(void **state)
+{
+    struct leat_store *store = store_directory_open(*state);
+    leat_store_put(store, 0, key, value);
+    store_faults_set(STORE_FAULT_WRITE, ENOSPC);
+    leat_store_seal(store);
+    advance_until(store, has_no_room);
+    leat_store_close(&store);
+    store_faults_clear();
+    store = store_directory_open(*state);
+    assert_int_equal(leat_store_count(store, 0), 0);
+    leat_store_close(&store);
+}
+
+static void an_error_of_a_half_written_page_on_a_full_disk_is_no_failure(void **state)
+{
+    struct leat_store *store = store_directory_open(*state);
+    for (uint64_t i = 0; i < 60; i++) { /* more than is allocated already */
+        put_number(store, i, 1 << 20);
+    }
+    store_faults_set(STORE_FAULT_ALLOCATE, ENOSPC);
+    store_faults_set(STORE_FAULT_WRITE, EIO); /* what LMDB makes of a short write */
+    leat_store_seal(store);
+    advance_until(store, has_no_room);
+    store_faults_clear();
+    advance_until(store, is_committed);
+    assert_int_equal(leat_store_count(store, 0), 60);
+    leat_store_close(&store);
+}
+
+/* ---- failure ---- */
+
+static void a_failed_write_or_flush_is_final(void **state)
+{
+    static const enum store_fault faults[] = {STORE_FAULT_FLUSH, STORE_FAULT_WRITE};
+    for (size_t i = 0; i < 2; i++) {
+        struct leat_store *store = store_directory_open(*state);
+        struct leat_why why = {""};
+        struct leat_bytes found;
+        leat_store_put(store, 1, key, value);
+        sync_store(store);
+        leat_store_put(store, 0, key, value);
+        leat_store_seal(store);
+        assert_int_equal(leat_store_sync(store, NULL), LEAT_OK);
+        leat_store_put(store, 2, key, value);
+        store_faults_set(faults[i], EIO);
+        assert_int_equal(leat_store_sync(store, &why), LEAT_ERR_IO);
+        assert_non_null(strstr(why.text, "Input/output error"));
+        assert_non_null(strstr(why.text, ((struct store_directory *)*state)->path));
+        assert_int_equal(store_faults_hits(faults[i]), 1); /* not tried again */
+        store_faults_clear();
+        assert_int_equal(leat_store_advance(store, &why), LEAT_ERR_IO);
+        assert_string_not_equal(leat_store_error(store), "");
+        assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_ERR_IO);
+        assert_int_equal(leat_store_durable(store), 2);
+        assert_true(leat_store_is_committing(store));
+        leat_store_close(&store);
+        store = store_directory_open(*state);
+        assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_OK);
+        assert_int_equal(leat_store_get(store, 1, key, &found), LEAT_OK);
+        assert_int_equal(leat_store_get(store, 2, key, &found), LEAT_ERR_NOT_FOUND);
+        leat_store_close(&store);
+    }
+}
+
+/* ---- snapshots ---- */
+
+static void reading_all_the_time_keeps_no_freed_page_from_use(void **state)
+{
+    struct leat_store *store = store_directory_open(*state);
+    struct leat_bytes found;
+    uint64_t pages = 0;
+    for (uint64_t i = 0; i < 600; i++) {
+        for (uint64_t j = 0; j < 20; j++) {
+            put_number(store, j, 3000 + (size_t)(i % 7));
+        }
+        assert_int_equal(leat_store_get(store, 1, key, &found), LEAT_ERR_NOT_FOUND);
+        leat_store_seal(store);
+        assert_int_equal(leat_store_get(store, 1, key, &found), LEAT_ERR_NOT_FOUND);
+        advance_until(store, is_committed);
+        assert_int_equal(leat_store_get(store, 1, key, &found), LEAT_ERR_NOT_FOUND);
+        if (i == 100) {
+            pages = pages_of(store);
+        }
+    }
+    assert_in_range(pages_of(store), 1, pages + 20);
+    leat_store_close(&store);
+}
+
+struct reading {
+    struct leat_store_reader *reader;
+    atomic_bool is_over;
+    uint64_t scans;
+    uint64_t versions_seen;
+    bool is_torn;
+};
+
+struct snapshot {
+    uint64_t version;
+    uint64_t entries;
+    bool is_torn;
+};
+
+static bool same_version(struct leat_bytes entry_key, struct leat_bytes entry_value, void *context)
+{
+    struct snapshot *snapshot = context;
+    uint64_t version;
+    (void)entry_key;
+    memcpy(&version, entry_value.data, sizeof version);
+    snapshot->is_torn |= snapshot->entries > 0 && version != snapshot->version;
+    snapshot->version = version;
+    snapshot->entries++;
+    return true;
+}
+
+static void *read_on(void *context)
+{
+    struct reading *reading = context;
+    uint64_t last = 0;
+    while (!atomic_load(&reading->is_over)) {
+        struct snapshot snapshot = {0, 0, false};
+        uint64_t count = 0;
+        uint8_t bytes[8];
+        struct leat_bytes found;
+        enum leat_err err = leat_store_reader_scan(reading->reader, 0, (struct leat_bytes){NULL, 0},
+                                                   same_version, &snapshot);
+        reading->is_torn |= err != LEAT_OK || snapshot.is_torn || snapshot.version < last ||
+                            (snapshot.entries != 0 && snapshot.entries != 100);
+        err = leat_store_reader_count(reading->reader, 0, &count);
+        reading->is_torn |= err != LEAT_OK || (count != 0 && count != 100);
+        err = leat_store_reader_get(reading->reader, 0, number_key(7, bytes), &found);
+        reading->is_torn |= err != LEAT_OK && err != LEAT_ERR_NOT_FOUND;
+        reading->scans++;
+        reading->versions_seen += snapshot.version != last;
+        last = snapshot.version;
+    }
+    return NULL;
+}
+
+static void readers_on_other_threads_see_whole_batches(void **state)
+{
+    struct leat_store *store = open_small(*state, (uint64_t)1 << 30, 1 << 20);
+    struct reading readings[2];
+    pthread_t threads[2];
+    for (size_t i = 0; i < 2; i++) {
+        readings[i] = (struct reading){.scans = 0};
+        assert_int_equal(leat_store_reader_open(store, &readings[i].reader, NULL), LEAT_OK);
+        assert_int_equal(pthread_create(&threads[i], NULL, read_on, &readings[i]), 0);
+    }
+    static uint8_t body[4000];
+    for (uint64_t version = 1; version <= 300; version++) {
+        memcpy(body, &version, sizeof version);
+        for (uint64_t i = 0; i < 100; i++) {
+            uint8_t bytes[8];
+            leat_store_put(store, 0, number_key(i, bytes), leat_bytes_of(body, sizeof body));
+        }
+        if (leat_store_is_committing(store)) {
+            advance_until(store, is_committed);
+        }
+        leat_store_seal(store);
+    }
+    sync_store(store);
+    for (size_t i = 0; i < 2; i++) {
+        atomic_store(&readings[i].is_over, true);
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_false(readings[i].is_torn);
+        assert_true(readings[i].versions_seen > 1);
+        leat_store_reader_close(&readings[i].reader);
+        leat_store_reader_close(&readings[i].reader);
+    }
+    leat_store_close(&store);
+}
+
+#define WITH_DIRECTORY(test)                                                                       \
+    cmocka_unit_test_setup_teardown(test, setup, store_directory_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_DIRECTORY(room_ends_at_max_bytes_deletes_go_on_and_room_returns),
+        WITH_DIRECTORY(the_map_grows_with_what_is_written),
+        WITH_DIRECTORY(a_map_found_too_small_is_enlarged_and_the_batch_written),
+        WITH_DIRECTORY(a_disk_without_blocks_ahead_has_no_room_until_it_has),
+        WITH_DIRECTORY(a_file_system_that_cannot_allocate_ahead_will_do),
+        WITH_DIRECTORY(a_commit_that_meets_a_full_disk_is_kept_and_done_later),
+        WITH_DIRECTORY(closing_does_not_wait_for_a_full_disk),
+        WITH_DIRECTORY(an_error_of_a_half_written_page_on_a_full_disk_is_no_failure),
+        WITH_DIRECTORY(a_failed_write_or_flush_is_final),
+        WITH_DIRECTORY(reading_all_the_time_keeps_no_freed_page_from_use),
+        WITH_DIRECTORY(readers_on_other_threads_see_whole_batches),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,241 @@
+/* The ordered map against a naive one: an array with a place for every possible key. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "core/rng.h"
+#include "store/sorted.h"
+#include "store_model.h"
+
+#define KEYS 20000
+
+struct fixture {
+    struct leat_slab slab;
+    struct leat_sorted sorted;
+    uint32_t values[KEYS]; /* 0: absent; UINT32_MAX: a tombstone */
+    size_t count;
+};
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    leat_slab_init(&fixture->slab, 1 << 16);
+    leat_sorted_init(&fixture->sorted, &fixture->slab);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    leat_slab_fini(&fixture->slab);
+    free(fixture);
+    return 0;
+}
+
+/* Eight equal bytes, then the number: nothing is decided by the prefix alone. Or the number first. */
+static struct leat_bytes key_of(uint32_t number, bool is_shared_prefix, uint8_t key[12])
+{
+    size_t place = is_shared_prefix ? 8 : 0;
+    memset(key, 'q', 12);
+    key[place] = (uint8_t)(number >> 24);
+    key[place + 1] = (uint8_t)(number >> 16);
+    key[place + 2] = (uint8_t)(number >> 8);
+    key[place + 3] = (uint8_t)number;
+    return leat_bytes_of(key, 12);
+}
+
+static struct leat_bytes value_of(uint32_t version, uint8_t value[64])
+{
+    memset(value, (int)(version % 251), 64);
+    return leat_bytes_of(value, version % 65);
+}
+
+static void put(struct fixture *fixture, uint32_t number, uint32_t version, bool shared)
+{
+    uint8_t key[12];
+    uint8_t value[64];
+    fixture->count += fixture->values[number] == 0;
+    fixture->values[number] = version;
+    if (version == UINT32_MAX) {
+        leat_sorted_put_tombstone(&fixture->sorted, key_of(number, shared, key));
+    } else {
+        leat_sorted_put(&fixture->sorted, key_of(number, shared, key), value_of(version, value));
+    }
+}
+
+static void erase(struct fixture *fixture, uint32_t number, bool shared)
+{
+    uint8_t key[12];
+    bool was_there = leat_sorted_erase(&fixture->sorted, key_of(number, shared, key));
+    assert_int_equal(was_there, fixture->values[number] != 0);
+    fixture->count -= was_there;
+    fixture->values[number] = 0;
+}
+
+static void assert_entry(const struct leat_sorted_entry *entry, uint32_t number, uint32_t version,
+                         bool shared)
+{
+    uint8_t key[12];
+    uint8_t value[64];
+    assert_int_equal(leat_sorted_compare(entry->key, key_of(number, shared, key)), 0);
+    assert_int_equal(entry->is_tombstone, version == UINT32_MAX);
+    if (version != UINT32_MAX) {
+        assert_int_equal(leat_sorted_compare(entry->value, value_of(version, value)), 0);
+    }
+}
+
+static void check_from(const struct fixture *fixture, uint32_t from, bool shared)
+{
+    uint8_t key[12];
+    struct leat_sorted_entry entry;
+    struct leat_sorted_cursor cursor = leat_sorted_seek(
+        &fixture->sorted, from == 0 ? (struct leat_bytes){NULL, 0} : key_of(from, shared, key));
+    for (uint32_t i = from; i < KEYS; i++) {
+        if (fixture->values[i] != 0) {
+            assert_true(leat_sorted_at(&cursor, &entry));
+            assert_entry(&entry, i, fixture->values[i], shared);
+            leat_sorted_next(&cursor);
+        }
+    }
+    assert_false(leat_sorted_at(&cursor, &entry));
+}
+
+static void check_all(const struct fixture *fixture, bool shared)
+{
+    uint8_t key[12];
+    struct leat_sorted_entry entry;
+    uint32_t last = KEYS;
+    for (uint32_t i = 0; i < KEYS; i++) {
+        bool found = leat_sorted_find(&fixture->sorted, key_of(i, shared, key), &entry);
+        assert_int_equal(found, fixture->values[i] != 0);
+        if (found) {
+            assert_entry(&entry, i, fixture->values[i], shared);
+            last = i;
+        }
+    }
+    assert_int_equal(fixture->sorted.count, fixture->count);
+    assert_int_equal(leat_sorted_last(&fixture->sorted, &entry), last != KEYS);
+    if (last != KEYS) {
+        assert_entry(&entry, last, fixture->values[last], shared);
+    }
+    check_from(fixture, 0, shared);
+}
+
+static void agrees_with_a_naive_map_under_random_writes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct leat_rng rng;
+    leat_rng_init(&rng, store_model_seed());
+    for (int round = 0; round < 20; round++) {
+        bool shared = round % 2 == 0;
+        uint32_t range = round % 5 == 0 ? 50 : KEYS;
+        uint32_t erases = (uint32_t)leat_rng_below(&rng, 100);
+        for (uint32_t i = 1; i < 30000; i++) {
+            uint32_t number = (uint32_t)leat_rng_below(&rng, range);
+            if (leat_rng_below(&rng, 100) < erases) {
+                erase(fixture, number, shared);
+            } else {
+                put(fixture, number, i % 9 == 0 ? UINT32_MAX : i, shared);
+            }
+        }
+        check_all(fixture, shared);
+        check_from(fixture, (uint32_t)leat_rng_below(&rng, KEYS), shared);
+        for (uint32_t i = 0; i < KEYS; i++) {
+            erase(fixture, i, shared);
+        }
+        assert_null(fixture->sorted.root);
+        assert_null(fixture->sorted.last);
+        assert_int_equal(fixture->slab.used_bytes, 0);
+    }
+}
+
+static void keeps_order_when_keys_ascend_or_descend(void **state)
+{
+    struct fixture *fixture = *state;
+    for (uint32_t i = 0; i < KEYS; i++) {
+        put(fixture, i, i + 1, true);
+    }
+    check_all(fixture, true);
+    memset(fixture->values, 0, sizeof fixture->values);
+    fixture->count = 0;
+    leat_slab_reset(&fixture->slab);
+    leat_sorted_init(&fixture->sorted, &fixture->slab);
+    for (uint32_t i = KEYS; i-- > 0;) {
+        put(fixture, i, i + 1, true);
+    }
+    check_all(fixture, true);
+}
+
+static void holds_its_memory_when_used_as_a_queue(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t key[12];
+    uint8_t value[64];
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < 2000000; i++) {
+        leat_sorted_put(&fixture->sorted, key_of(i, true, key), value_of(60, value));
+        if (i >= 1000) {
+            assert_true(leat_sorted_erase(&fixture->sorted, key_of(i - 1000, true, key)));
+        }
+        if (i == 100000) {
+            bytes = fixture->slab.used_bytes;
+        }
+    }
+    assert_int_equal(fixture->sorted.count, 1000);
+    assert_in_range(fixture->slab.used_bytes, bytes / 2, bytes * 2);
+}
+
+static void copies_values_that_lie_in_the_map_itself(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct leat_bytes first = {(const uint8_t *)"a", 1};
+    const struct leat_bytes second = {(const uint8_t *)"b", 1};
+    const struct leat_bytes text = {(const uint8_t *)"0123456789", 10};
+    struct leat_sorted_entry entry;
+    leat_sorted_put(&fixture->sorted, first, text);
+    assert_true(leat_sorted_find(&fixture->sorted, first, &entry));
+    leat_sorted_put(&fixture->sorted, second, entry.value);
+    entry.value.data += 2;
+    entry.value.size -= 2;
+    leat_sorted_put(&fixture->sorted, first, entry.value);
+    assert_true(leat_sorted_find(&fixture->sorted, first, &entry));
+    assert_int_equal(entry.value.size, 8);
+    assert_memory_equal(entry.value.data, "23456789", 8);
+    assert_true(leat_sorted_find(&fixture->sorted, second, &entry));
+    assert_memory_equal(entry.value.data, "0123456789", 10);
+}
+
+static void a_reset_slab_gives_everything_back_but_what_it_keeps(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int round = 0; round < 3; round++) {
+        for (size_t size = 1; size < 5000; size += 7) {
+            memset(leat_slab_take(&fixture->slab, size), 0xa5, size);
+        }
+        void *large = leat_slab_take(&fixture->slab, 1 << 20);
+        leat_slab_give(&fixture->slab, large, 1 << 20);
+        assert_true(fixture->slab.used_bytes > 0);
+        leat_slab_reset(&fixture->slab);
+        assert_int_equal(fixture->slab.used_bytes, 0);
+        assert_null(fixture->slab.large);
+        assert_null(fixture->slab.blocks);
+        assert_non_null(fixture->slab.spare);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(agrees_with_a_naive_map_under_random_writes, setup, teardown),
+        cmocka_unit_test_setup_teardown(keeps_order_when_keys_ascend_or_descend, setup, teardown),
+        cmocka_unit_test_setup_teardown(holds_its_memory_when_used_as_a_queue, setup, teardown),
+        cmocka_unit_test_setup_teardown(copies_values_that_lie_in_the_map_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reset_slab_gives_everything_back_but_what_it_keeps, setup,
+                                        teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
