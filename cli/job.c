@@ -1,0 +1,267 @@
+/* leat result, failures: what became of jobs. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/command.h"
+#include "core/instant.h"
+#include "core/units.h"
+#include "io/exit.h"
+#include "producer/base64.h"
+
+static void format_time(int64_t us, char text[32])
+{
+    time_t seconds = (time_t)(us / LEAT_US_PER_S);
+    struct tm tm;
+    if (us <= 0 || localtime_r(&seconds, &tm) == NULL || strftime(text, 32, "%F %T", &tm) == 0) {
+        strcpy(text, "-");
+    }
+}
+
+/* ---- result ---- */
+
+static const struct leat_option result_rows[] = {
+    LEAT_CLI_STATS,
+    LEAT_CLI_VENTILATOR,
+    LEAT_CLI_JSON,
+    {.name = "output",
+     .kind = LEAT_OPTION_FLAG,
+     .help = "nothing but what the handler returned, byte by byte"},
+    LEAT_OPTIONS_COMMON,
+};
+
+static const struct leat_program result_program = {
+    .name = "leat result",
+    .summary = "what became of a job",
+    .arguments = "ID",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .rows = result_rows,
+    .row_count = LEAT_COUNT_OF(result_rows),
+    .more = "Exit status: 0 it succeeded, 1 it did not, has not ended, or is not known; 2 usage.\n",
+};
+
+/* A text, or { "$base64": ... } for bytes that are no text. */
+static bool write_output(const json_t *output)
+{
+    if (json_is_string(output)) {
+        return fwrite(json_string_value(output), 1, json_string_length(output), stdout) ==
+               json_string_length(output);
+    }
+    const json_t *base64 = json_object_get(output, "$base64");
+    unsigned char *bytes = NULL;
+    size_t size = 0;
+    if (!json_is_string(base64) ||
+        leat_base64_decode(leat_str_of(json_string_value(base64)), &bytes, &size) != LEAT_OK) {
+        return false;
+    }
+    bool written = fwrite(bytes, 1, size, stdout) == size;
+    free(bytes);
+    return written;
+}
+
+static void print_result(const json_t *reply)
+{
+    char b[64];
+    char text[LEAT_UNITS_TEXT_BYTES];
+    char at[32];
+    static const char *const keys[] = {"id", "state", "queue", "type", "attempts", "worker"};
+    for (size_t i = 0; i < LEAT_COUNT_OF(keys); i++) {
+        printf("%-9s %s\n", keys[i], leat_cli_text(reply, keys[i], b));
+    }
+    format_time(leat_cli_number(reply, "accepted_us"), at);
+    printf("%-9s %s\n", "accepted", at);
+    format_time(leat_cli_number(reply, "finished_us"), at);
+    printf("%-9s %s\n", "finished", at);
+    printf("%-9s %s\n", "waited",
+           leat_units_about_duration(leat_cli_number(reply, "wait_us"), text));
+    printf("%-9s %s\n", "ran", leat_units_about_duration(leat_cli_number(reply, "run_us"), text));
+    if (strcmp(leat_cli_text(reply, "failure", b), "none") != 0) {
+        printf("%-9s %s\n", "failure", leat_cli_text(reply, "failure", b));
+        printf("%-9s %s\n", "error", leat_cli_text(reply, "error", b));
+    }
+    puts(json_is_true(json_object_get(reply, "truncated")) ? "output (cut at the worker's limit):"
+                                                           : "output:");
+    if (json_is_string(json_object_get(reply, "output"))) {
+        write_output(json_object_get(reply, "output"));
+        putchar('\n');
+    } else {
+        puts("(not text; use --output)");
+    }
+}
+
+/* The sink has no result: the ventilator may know the job. */
+static int look_up(const struct leat_options *options, const struct leat_id *id, const char *text)
+{
+    struct leat_msg msg = {.type = LEAT_MSG_LOOKUP};
+    msg.lookup.ref = 1;
+    msg.lookup.id = *id;
+    struct leat_cli_answer found;
+    enum leat_err err = leat_cli_request("ventilator", leat_options_text(options, "ventilator"),
+                                         &msg, LEAT_CLI_PATIENCE_MS / 2, false, &found);
+    if (err != LEAT_OK) {
+        fprintf(stderr, "leat: the sink has no result for %s\n", text);
+        return LEAT_EXIT_FAILED;
+    }
+    if (found.state == LEAT_STATE_NONE) {
+        fprintf(stderr, "leat: job %s is not known: it never was, or its result is too old\n",
+                text);
+        return LEAT_EXIT_FAILED;
+    }
+    if (leat_options_flag(options, "json")) {
+        json_t *tree = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "id", text, "state",
+                                 leat_state_name(found.state), "queue", found.queue, "type",
+                                 found.type, "attempt", (json_int_t)found.attempt,
+                                 "deliveries_lost", (json_int_t)found.deliveries, "due_ms",
+                                 (json_int_t)found.due_ms, "worker", found.worker);
+        leat_cli_print_json(tree);
+        json_decref(tree);
+        return LEAT_EXIT_FAILED;
+    }
+    printf("%-9s %s\n%-9s %s\n%-9s %s\n%-9s %s\n%-9s %" PRIu64 "\n", "id", text, "state",
+           leat_state_name(found.state), "queue", found.queue, "type", found.type, "attempt",
+           found.attempt);
+    if (found.due_ms > 0) {
+        char at[32];
+        format_time(found.due_ms * LEAT_US_PER_MS, at);
+        printf("%-9s %s\n", "due", at);
+    }
+    if (found.worker[0] != '\0') {
+        printf("%-9s %s\n", "worker", found.worker);
+    }
+    return LEAT_EXIT_FAILED;
+}
+
+static int run_result(const struct leat_options *options)
+{
+    const char *text = leat_options_argument(options, 0);
+    struct leat_id id;
+    struct leat_why why;
+    if (leat_id_parse(leat_str_of(text), &id, &why) != LEAT_OK) {
+        return leat_options_refuse(&result_program, "%s", why.text);
+    }
+    const char *stats = leat_options_text(options, "stats");
+    if (!leat_cli_answers(stats, LEAT_CLI_PATIENCE_MS / 2)) {
+        fprintf(stderr, "leat: the sink's stats at %s cannot be reached\n", stats);
+        return LEAT_EXIT_FAILED;
+    }
+    json_t *reply =
+        leat_cli_ask(stats, json_pack("{s:s, s:s}", "request", "job", "id", text), true);
+    if (reply == NULL) {
+        return look_up(options, &id, text);
+    }
+    char b[64];
+    bool succeeded = strcmp(leat_cli_text(reply, "state", b), "succeeded") == 0;
+    bool written = true;
+    if (leat_options_flag(options, "json")) {
+        leat_cli_print_json(reply);
+    } else if (leat_options_flag(options, "output")) {
+        written = write_output(json_object_get(reply, "output"));
+    } else {
+        print_result(reply);
+    }
+    json_decref(reply);
+    return succeeded && written ? LEAT_EXIT_OK : LEAT_EXIT_FAILED;
+}
+
+const struct leat_command leat_command_result = {&result_program, run_result};
+
+/* ---- failures ---- */
+
+static const struct leat_option failures_rows[] = {
+    LEAT_CLI_STATS,
+    LEAT_CLI_JSON,
+    {.name = "queue", .kind = LEAT_OPTION_STRING, .help = "only of this queue"},
+    {.name = "type", .kind = LEAT_OPTION_STRING, .help = "only of this type"},
+    {.name = "kind",
+     .kind = LEAT_OPTION_STRING,
+     .help = "only this kind: exit, signal, timeout, lost, expired, ..."},
+    {.name = "limit",
+     .kind = LEAT_OPTION_COUNT,
+     .initial = "100",
+     .min = 1,
+     .max = LEAT_PAGE_MAX,
+     .help = "at most so many"},
+    {.name = "after",
+     .kind = LEAT_OPTION_STRING,
+     .value = "CURSOR",
+     .help = "the next page, as the page before says"},
+    {.name = "reruns", .kind = LEAT_OPTION_FLAG, .help = "also those that were run again"},
+    LEAT_OPTIONS_COMMON,
+};
+
+static const struct leat_program failures_program = {
+    .name = "leat failures",
+    .summary = "jobs that failed, oldest first, and why",
+    .rows = failures_rows,
+    .row_count = LEAT_COUNT_OF(failures_rows),
+};
+
+static json_t *failures_request(const struct leat_options *options)
+{
+    static const char *const keys[] = {"queue", "type", "kind", "after"};
+    json_t *request = json_pack("{s:s, s:I}", "request", "failures", "limit",
+                                (json_int_t)leat_options_number(options, "limit"));
+    for (size_t i = 0; i < LEAT_COUNT_OF(keys); i++) {
+        const char *value = leat_options_text(options, keys[i]);
+        if (value != NULL) {
+            json_object_set_new(request, keys[i], json_string(value));
+        }
+    }
+    json_object_set_new(request, "reruns", json_boolean(leat_options_flag(options, "reruns")));
+    return request;
+}
+
+/* The first line of the error: the rest may be a page of a handler's stderr. */
+static void first_line(const char *error, char *line, size_t size)
+{
+    size_t length = strcspn(error, "\n");
+    snprintf(line, size, "%.*s%s", (int)(length < size - 5 ? length : size - 5), error,
+             error[length] == '\0' ? "" : " ...");
+}
+
+static int run_failures(const struct leat_options *options)
+{
+    json_t *reply =
+        leat_cli_ask(leat_options_text(options, "stats"), failures_request(options), false);
+    if (reply == NULL) {
+        return LEAT_EXIT_FAILED;
+    }
+    if (leat_options_flag(options, "json")) {
+        leat_cli_print_json(reply);
+        json_decref(reply);
+        return LEAT_EXIT_OK;
+    }
+    struct leat_table table;
+    leat_table_init(&table, "lllllrl");
+    leat_table_row(&table, "ID", "STORED", "QUEUE", "TYPE", "KIND", "ATTEMPTS", "ERROR");
+    size_t index = 0;
+    const json_t *row = NULL;
+    json_array_foreach(json_object_get(reply, "failures"), index, row)
+    {
+        char b[6][64];
+        char at[32];
+        char line[160];
+        format_time(leat_cli_number(row, "stored_us"), at);
+        first_line(leat_cli_text(row, "error", b[5]), line, sizeof(line));
+        leat_table_row(&table, leat_cli_text(row, "id", b[0]), at,
+                       leat_cli_text(row, "queue", b[1]), leat_cli_text(row, "type", b[2]),
+                       leat_cli_text(row, "failure", b[3]), leat_cli_text(row, "attempts", b[4]),
+                       line);
+    }
+    if (index == 0) {
+        puts("no failures");
+    } else {
+        leat_table_print(&table, stdout);
+    }
+    leat_table_fini(&table);
+    const json_t *next = json_object_get(reply, "next");
+    if (json_is_string(next)) {
+        printf("more: leat failures --after %s\n", json_string_value(next));
+    }
+    json_decref(reply);
+    return LEAT_EXIT_OK;
+}
+
+const struct leat_command leat_command_failures = {&failures_program, run_failures};

@@ -1,0 +1,96 @@
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "core/check.h"
+
+void leat_table_init(struct leat_table *table, const char *alignment)
+{
+    *table = (struct leat_table){.columns = strlen(alignment), .right = alignment};
+}
+
+void leat_table_row(struct leat_table *table, ...)
+{
+    if ((table->count + 1) * table->columns > table->capacity) {
+        table->capacity = 2 * table->capacity + 16 * table->columns;
+        table->cells = realloc(table->cells, table->capacity * sizeof(*table->cells));
+        if (table->cells == NULL) {
+            abort();
+        }
+    }
+    va_list args;
+    va_start(args, table);
+    for (size_t i = 0; i < table->columns; i++) {
+        char *cell = strdup(va_arg(args, const char *));
+        if (cell == NULL) {
+            abort();
+        }
+        table->cells[table->count * table->columns + i] = cell;
+    }
+    va_end(args);
+    table->count++;
+}
+
+static size_t width_of(const struct leat_table *table, size_t column)
+{
+    size_t width = 0;
+    for (size_t row = 0; row < table->count; row++) {
+        size_t size = strlen(table->cells[row * table->columns + column]);
+        width = size > width ? size : width;
+    }
+    return width;
+}
+
+void leat_table_print(const struct leat_table *table, FILE *file)
+{
+    for (size_t row = 0; row < table->count; row++) {
+        for (size_t column = 0; column < table->columns; column++) {
+            const char *cell = table->cells[row * table->columns + column];
+            bool last = column + 1 == table->columns;
+            int width = (int)width_of(table, column);
+            if (table->right[column] == 'r') {
+                fprintf(file, "%*s", width, cell);
+            } else {
+                fprintf(file, "%-*s", last ? 0 : width, cell);
+            }
+            fputs(last ? "\n" : "  ", file);
+        }
+    }
+}
+
+void leat_table_fini(struct leat_table *table)
+{
+    for (size_t i = 0; i < table->count * table->columns; i++) {
+        free(table->cells[i]);
+    }
+    free(table->cells);
+}
+
+void leat_cli_print_json(const json_t *tree)
+{
+    json_dumpf(tree, stdout, JSON_INDENT(2));
+    putchar('\n');
+}
+
+const char *leat_cli_text(const json_t *object, const char *key, char buffer[64])
+{
+    const json_t *value = json_object_get(object, key);
+    if (json_is_string(value)) {
+        return json_string_value(value);
+    }
+    if (json_is_integer(value)) {
+        snprintf(buffer, 64, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return buffer;
+    }
+    if (json_is_boolean(value)) {
+        return json_is_true(value) ? "yes" : "no";
+    }
+    return "-";
+}
+
+int64_t leat_cli_number(const json_t *object, const char *key)
+{
+    return (int64_t)json_integer_value(json_object_get(object, key));
+}
