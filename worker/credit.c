@@ -51,11 +51,14 @@ static uint64_t lane_total(const struct leat_worker *w, const struct leat_worker
                : lane->received + spare_tokens(&lane->limiter, lane->queue.count, now_us);
 }
 
+/* Two totals that both leave nothing to be pushed are the same. */
 static bool limits_changed(const struct leat_worker *w, int64_t now_us)
 {
     for (size_t i = 0; i < w->lane_count; i++) {
         const struct leat_worker_lane *lane = &w->lanes[i];
-        if (lane->limiter.is_set && lane_total(w, lane, now_us) != lane->granted) {
+        uint64_t total = lane_total(w, lane, now_us);
+        if (lane->limiter.is_set && total != lane->granted &&
+            (total > lane->received || lane->granted > lane->received)) {
             return true;
         }
     }

@@ -1,0 +1,233 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "worker_rig.h"
+
+static struct rig rig;
+
+static int stop(void **state)
+{
+    (void)state;
+    rig_fini(&rig);
+    return 0;
+}
+
+static const struct leat_worker_handler handlers[] = {{{"a", 1}, LEAT_WORKER_EXEC},
+                                                      {{"b", 1}, LEAT_WORKER_EXEC}};
+
+static void start(size_t slots, size_t prefetch, const struct leat_worker_rate *rates,
+                  size_t rate_count)
+{
+    struct leat_worker_config config;
+    rig_config(&config, slots, prefetch);
+    config.handlers = handlers;
+    config.handler_count = 2;
+    config.rates = rates;
+    config.rate_count = rate_count;
+    rig_init(&rig, &config);
+}
+
+static void a_worker_grants_what_slots_and_prefetch_have_room_for(void **state)
+{
+    (void)state;
+    start(2, 4, NULL, 0);
+    rig_open(&rig);
+    rig_expect(&rig, "HELLO round=1 leases=\nCREDIT number=1 total=6\n");
+    rig_jobs(&rig, "a", 1, 6);
+    rig_forget(&rig);
+    rig_ran_next(&rig); /* one place: not worth a message while the slots are busy */
+    assert_null(strstr(rig.trace, "CREDIT"));
+    rig_ran_next(&rig); /* half of the prefetch is */
+    assert_non_null(strstr(rig.trace, "CREDIT number=2 total=8\n"));
+}
+
+static void more_than_was_granted_is_handed_back(void **state)
+{
+    (void)state;
+    start(1, 1, NULL, 0);
+    rig_open(&rig);
+    rig_jobs(&rig, "a", 1, 2);
+    rig_forget(&rig);
+    rig_jobs(&rig, "a", 3, 1);
+    assert_non_null(strstr(rig.trace, "RETURN number=2 3/1\n"));
+}
+
+static void a_busy_worker_asks_in_batches(void **state)
+{
+    (void)state;
+    start(4, 100, NULL, 0);
+    rig.quiet = true;
+    rig_open(&rig);
+    uint64_t pushed = 0;
+    for (int i = 0; i < 1000; i++) {
+        while (pushed < rig.credit) {
+            rig_jobs(&rig, "a", ++pushed, 1);
+        }
+        rig_ran_next(&rig);
+    }
+    assert_true(rig.credit_count <= 1 + 1000 / 50);
+}
+
+static void without_tokens_nothing_is_granted_and_a_token_brings_credit(void **state)
+{
+    (void)state;
+    static const struct leat_worker_rate rate = {{"", 0}, {2, 1000000}, 2};
+    start(4, 4, &rate, 1);
+    rig_open(&rig);
+    rig_expect(&rig, "HELLO round=1 leases=\nCREDIT number=1 total=2\n");
+    rig_jobs(&rig, "a", 1, 2);
+    rig_forget(&rig);
+    rig_pass(&rig, 499999);
+    rig_expect(&rig, "");
+    rig_pass(&rig, 1);
+    rig_expect(&rig, "CREDIT number=2 total=3\n");
+}
+
+static void a_limited_type_has_a_total_of_its_own_and_lets_others_pass(void **state)
+{
+    (void)state;
+    static const struct leat_worker_rate rate = {{"b", 1}, {1, 1000000}, 1};
+    start(2, 2, &rate, 1);
+    rig_open(&rig);
+    rig_expect(&rig, "HELLO round=1 leases=\nCREDIT number=1 total=4 b=1\n");
+    rig_jobs(&rig, "b", 1, 2); /* one too many: it has to wait for its token */
+    rig_jobs(&rig, "a", 3, 1);
+    rig_expect(&rig, "RUN 1/1 attempt=1\nRUN 3/1 attempt=1\n");
+    rig_ran_next(&rig);
+    rig_forget(&rig);
+    rig_pass(&rig, 999999);
+    assert_null(strstr(rig.trace, "RUN"));
+    rig_pass(&rig, 1);
+    assert_non_null(strstr(rig.trace, "RUN 2/1 attempt=1\n"));
+}
+
+static void with_a_rate_nothing_is_sent_ahead_to_the_spawner(void **state)
+{
+    (void)state;
+    static const struct leat_worker_handler plugin = {{"a", 1}, LEAT_WORKER_PLUGIN};
+    static const struct leat_worker_rate rate = {{"", 0}, {1000, 1000000}, 100};
+    struct leat_worker_config config;
+    rig_config(&config, 3, 50);
+    config.handlers = &plugin;
+    config.rates = &rate;
+    config.rate_count = 1;
+    rig_init(&rig, &config);
+    rig_open(&rig);
+    rig_jobs(&rig, "a", 1, 20);
+    assert_int_equal(leat_worker_counts(rig.worker).started, 3);
+}
+
+/* At most burst + rate * t starts in any window of time t, for the worker and for the type. Starts are
+ * compared pairwise, which sees every window that begins and ends with a start. */
+static void check_windows(const char *type, uint64_t tokens, uint64_t per_us, uint64_t burst)
+{
+    for (size_t first = 0; first < rig.run_count; first++) {
+        if (type != NULL && strcmp(rig.runs[first].type, type) != 0) {
+            continue;
+        }
+        uint64_t starts = 0;
+        for (size_t last = first; last < rig.run_count; last++) {
+            starts += type == NULL || strcmp(rig.runs[last].type, type) == 0;
+            uint64_t span_us = (uint64_t)(rig.runs[last].at_us - rig.runs[first].at_us);
+            assert_true(starts <= burst + span_us * tokens / per_us);
+        }
+    }
+}
+
+static uint64_t below(struct leat_rng *rng, uint64_t bound)
+{
+    return leat_rng_below(rng, bound);
+}
+
+static void push_random(struct leat_rng *rng, uint64_t *pushed, uint64_t *pushed_b)
+{
+    bool greedy = below(rng, 20) == 0; /* a ventilator that does not keep to the credit */
+    bool b = below(rng, 2) == 0;
+    if ((*pushed < rig.credit && (!b || *pushed_b < rig.credit_limit)) || greedy) {
+        rig_jobs(&rig, b ? "b" : "a", ++*pushed + 1000, 1);
+        *pushed_b += b;
+    }
+}
+
+static void the_rate_is_never_exceeded_over_any_window(void **state)
+{
+    (void)state;
+    uint64_t seed = rig_seed();
+    for (uint64_t run = 0; run < 20; run++) {
+        struct leat_rng rng;
+        leat_rng_init(&rng, seed + run);
+        struct leat_worker_rate rates[] = {
+            {{"", 0}, {1 + below(&rng, 20), 1000000}, 1 + below(&rng, 5)},
+            {{"b", 1}, {1 + below(&rng, 100), 60000000}, 1 + below(&rng, 3)}};
+        start(1 + below(&rng, 8), below(&rng, 8), rates, 2);
+        rig.quiet = true;
+        rig_open(&rig);
+        uint64_t pushed = 0;
+        uint64_t pushed_b = 0;
+        for (int i = 0; i < 2000; i++) {
+            uint64_t dice = below(&rng, 10);
+            if (dice < 5) {
+                push_random(&rng, &pushed, &pushed_b);
+            } else if (dice < 8 && rig.ended < rig.run_count) {
+                rig_ran_next(&rig);
+            } else {
+                rig.now.wall.us -= (int64_t)below(&rng, 5000000); /* the wall clock is no matter */
+                rig_pass(&rig, (int64_t)below(&rng, 200000));
+                rig_pong(&rig);
+            }
+            if (rig.results_count > 0) {
+                rig_stored(&rig, rig.last_batch);
+            }
+        }
+        assert_true(rig.run_count > 20);
+        check_windows(NULL, rates[0].rate.tokens, rates[0].rate.per_us, rates[0].burst);
+        check_windows("b", rates[1].rate.tokens, rates[1].rate.per_us, rates[1].burst);
+        if (run < 19) {
+            rig_fini(&rig);
+        }
+    }
+}
+
+static void the_rate_is_used_up_when_there_are_jobs(void **state)
+{
+    (void)state;
+    static const struct leat_worker_rate rate = {{"", 0}, {500, 1000000}, 10};
+    start(2, 8, &rate, 1);
+    rig.quiet = true;
+    rig_open(&rig);
+    uint64_t pushed = 0;
+    int64_t until_us = rig.now.mono_us + 4000000;
+    while (rig.now.mono_us < until_us) {
+        while (pushed < rig.credit) {
+            rig_jobs(&rig, "a", ++pushed, 1);
+        }
+        while (rig.ended < rig.run_count) {
+            rig_ran_next(&rig);
+        }
+        rig_stored(&rig, rig.last_batch);
+        rig_pass(&rig, 1000);
+    }
+    assert_in_range(rig.run_count, 1950, 2010);
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_worker_grants_what_slots_and_prefetch_have_room_for),
+        TEST(more_than_was_granted_is_handed_back),
+        TEST(a_busy_worker_asks_in_batches),
+        TEST(without_tokens_nothing_is_granted_and_a_token_brings_credit),
+        TEST(a_limited_type_has_a_total_of_its_own_and_lets_others_pass),
+        TEST(with_a_rate_nothing_is_sent_ahead_to_the_spawner),
+        TEST(the_rate_is_never_exceeded_over_any_window),
+        TEST(the_rate_is_used_up_when_there_are_jobs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
