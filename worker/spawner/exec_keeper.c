@@ -1,0 +1,426 @@
+/* The keeper of an exec slot: runs one command at a time, and leaves nothing of it behind. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/arena.h"
+#include "wire/codec.h"
+#include "worker/spawner/exec.h"
+#include "worker/spawner/inside.h"
+#include "worker/spawner/report.h"
+#include "worker/spawner/tree.h"
+
+#define CHUNK_BYTES (64u << 10)
+
+enum phase {
+    PHASE_RUNS,
+    PHASE_ENDS, /* SIGTERM is sent */
+};
+
+struct keeper {
+    const struct leat_slot_setup *setup;
+    struct leat_frames frames;
+    struct leat_arena arena;
+    struct leat_exec_environment environment;
+    struct leat_wire_buffer output;
+    struct leat_tail tail;
+    int signals_fd;
+    int null_fd;
+
+    /* of the attempt that runs */
+    const struct leat_msg_run *run;
+    uint64_t seq;
+    uint64_t doomed_seq; /* to be killed; may overtake its RUN, which comes by another socket */
+    pid_t pid;
+    bool ended;
+    int status;
+    int in_fd; /* -1: closed */
+    int out_fd;
+    int err_fd;
+    size_t written;
+    bool truncated;
+    enum phase phase;
+    enum leat_failure cause; /* TIMEOUT or KILLED when we ended it */
+    int64_t deadline_us;
+};
+
+/* The spawner is gone, or wants this slot to be. */
+static noreturn void quit(void)
+{
+    int status;
+    leat_tree_end(0, &status);
+    _exit(0);
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+static void reap(struct keeper *keeper)
+{
+    leat_slot_drain_signals(keeper->signals_fd);
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid <= 0) {
+            return;
+        }
+        if (pid == keeper->pid) {
+            keeper->ended = true;
+            keeper->status = status;
+        }
+    }
+}
+
+static void end_tree(struct keeper *keeper)
+{
+    int status = -1;
+    leat_tree_end(keeper->pid, &status);
+    if (!keeper->ended) {
+        keeper->ended = true;
+        keeper->status = status;
+    }
+}
+
+static void write_input(struct keeper *keeper)
+{
+    const struct leat_bytes payload = keeper->run->payload;
+    ssize_t put =
+        write(keeper->in_fd, payload.data + keeper->written, payload.size - keeper->written);
+    if (put > 0) {
+        keeper->written += (size_t)put;
+    }
+    /* A command need not read its input: EPIPE ends the writing and nothing else. */
+    if (keeper->written == payload.size || (put < 0 && errno != EAGAIN && errno != EINTR)) {
+        close_fd(&keeper->in_fd);
+    }
+}
+
+static void keep_output(struct keeper *keeper, const char *data, size_t size)
+{
+    size_t room = keeper->setup->config->result_bytes_max - keeper->output.size;
+    if (size > room) {
+        size = room;
+        keeper->truncated = true;
+    }
+    if (leat_wire_buffer_append(&keeper->output, data, size) != LEAT_OK) {
+        keeper->truncated = true;
+    }
+}
+
+/* Reads what is there, so that a command never blocks on a full pipe; what is over the limits is
+ * dropped. At most a few chunks at a time, so that a flood does not keep us from the clock. */
+static void read_output(struct keeper *keeper, int *fd)
+{
+    char chunk[CHUNK_BYTES];
+    for (int round = 0; round < 4; round++) {
+        ssize_t got = read(*fd, chunk, sizeof chunk);
+        if (got <= 0) {
+            if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+                close_fd(fd);
+            }
+            return;
+        }
+        if (fd == &keeper->out_fd) {
+            keep_output(keeper, chunk, (size_t)got);
+        } else {
+            leat_tail_append(&keeper->tail, chunk, (size_t)got);
+        }
+        if ((size_t)got < sizeof chunk) {
+            return;
+        }
+    }
+}
+
+/* What the pipes still hold once all writers are gone. */
+static void read_rest(struct keeper *keeper)
+{
+    for (int round = 0; round < 64 && (keeper->out_fd >= 0 || keeper->err_fd >= 0); round++) {
+        if (keeper->out_fd >= 0) {
+            read_output(keeper, &keeper->out_fd);
+        }
+        if (keeper->err_fd >= 0) {
+            read_output(keeper, &keeper->err_fd);
+        }
+    }
+}
+
+static void begin_end(struct keeper *keeper, enum leat_failure cause)
+{
+    if (keeper->phase != PHASE_RUNS) {
+        return;
+    }
+    keeper->cause = cause;
+    keeper->phase = PHASE_ENDS;
+    /* The command leads a session of its own, so its group is the one with its number. A stopped
+     * process would not notice SIGTERM. */
+    kill(-keeper->pid, SIGTERM);
+    kill(-keeper->pid, SIGCONT);
+    keeper->deadline_us =
+        leat_spawner_now_us() + keeper->setup->config->grace_ms * LEAT_US_PER_MS;
+}
+
+static void obey(struct keeper *keeper)
+{
+    struct leat_control control;
+    ssize_t got = recv(keeper->setup->control_fd, &control, sizeof control, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+        quit();
+    }
+    if (got != (ssize_t)sizeof control) {
+        return;
+    }
+    keeper->doomed_seq = control.seq;
+    if (keeper->run != NULL && control.seq == keeper->seq) {
+        begin_end(keeper, LEAT_FAILURE_KILLED);
+        if (control.kind == LEAT_CONTROL_KILL) {
+            keeper->deadline_us = 0;
+        }
+    }
+}
+
+static void check_time(struct keeper *keeper)
+{
+    if (leat_spawner_now_us() < keeper->deadline_us) {
+        return;
+    }
+    if (keeper->phase == PHASE_RUNS) {
+        begin_end(keeper, LEAT_FAILURE_TIMEOUT);
+    } else {
+        end_tree(keeper);
+    }
+}
+
+/* One turn: waits for whatever comes next and deals with it. */
+static void turn(struct keeper *keeper)
+{
+    struct pollfd fds[5] = {
+        {.fd = keeper->setup->control_fd, .events = POLLIN},
+        {.fd = keeper->signals_fd, .events = POLLIN},
+        {.fd = keeper->in_fd, .events = POLLOUT},
+        {.fd = keeper->out_fd, .events = POLLIN},
+        {.fd = keeper->err_fd, .events = POLLIN},
+    };
+    int ready =
+        poll(fds, 5, leat_spawner_wait_ms(keeper->deadline_us, leat_spawner_now_us()));
+    if (ready > 0) {
+        if (fds[3].revents != 0) {
+            read_output(keeper, &keeper->out_fd);
+        }
+        if (fds[4].revents != 0) {
+            read_output(keeper, &keeper->err_fd);
+        }
+        if (fds[2].revents != 0) {
+            write_input(keeper);
+        }
+        if (fds[1].revents != 0) {
+            reap(keeper);
+        }
+        if (fds[0].revents != 0) {
+            obey(keeper);
+        }
+    }
+    if (!keeper->ended) {
+        check_time(keeper);
+    }
+}
+
+/* Starts the command; on failure fills `ran`. */
+static bool start(struct keeper *keeper, const struct leat_spawner_handler *handler,
+                  struct leat_msg_ran *ran, char reason[LEAT_REPORT_REASON_BYTES])
+{
+    struct leat_exec_files files;
+    const bool with_input = keeper->run->payload.size > 0;
+    int error = leat_exec_open(&files, with_input ? -1 : keeper->null_fd);
+    if (error == 0) {
+        char **variables =
+            leat_exec_variables(&keeper->environment, keeper->run, &keeper->arena);
+        error = variables == NULL ? ENOMEM
+                                  : leat_exec_start(keeper->setup, handler, variables, &files,
+                                                    &keeper->pid);
+        leat_exec_close_far(&files);
+    }
+    if (error != 0) {
+        leat_exec_report(handler, error, ran, reason);
+        return false;
+    }
+    keeper->in_fd = files.in[1];
+    keeper->out_fd = files.out[0];
+    keeper->err_fd = files.err[0];
+    return true;
+}
+
+static void report(struct keeper *keeper, struct leat_msg_ran *ran,
+                   char reason[LEAT_REPORT_REASON_BYTES])
+{
+    if (keeper->cause == LEAT_FAILURE_NONE) {
+        leat_report_status(ran, keeper->status, keeper->setup->config->permanent_exits, reason);
+        return;
+    }
+    ran->failure = keeper->cause;
+    if (keeper->cause == LEAT_FAILURE_TIMEOUT) {
+        leat_report_timeout(reason, keeper->run->timeout_ms);
+    } else {
+        strcpy(reason, "killed by the worker");
+    }
+}
+
+/* Runs the attempt from start to end, with nothing left of it. */
+static void run_attempt(struct keeper *keeper, struct leat_msg_ran *ran,
+                        char reason[LEAT_REPORT_REASON_BYTES])
+{
+    const struct leat_spawner_handler *handler =
+        leat_spawner_find(keeper->setup->config, keeper->run->type);
+    const int64_t started_us = leat_spawner_now_us();
+    keeper->pid = 0;
+    keeper->ended = false;
+    keeper->truncated = false;
+    keeper->written = 0;
+    keeper->phase = PHASE_RUNS;
+    keeper->cause = LEAT_FAILURE_NONE;
+    leat_wire_buffer_clear(&keeper->output);
+    leat_tail_clear(&keeper->tail);
+    if (keeper->doomed_seq == keeper->seq) {
+        keeper->cause = LEAT_FAILURE_KILLED;
+        report(keeper, ran, reason);
+    } else if (start(keeper, handler, ran, reason)) {
+        const uint64_t most_ms = LEAT_TIMEOUT_MS_MAX;
+        uint64_t timeout_ms = keeper->run->timeout_ms;
+        timeout_ms = timeout_ms > most_ms ? most_ms : timeout_ms;
+        keeper->deadline_us = started_us + (int64_t)timeout_ms * LEAT_US_PER_MS;
+        if (keeper->in_fd >= 0) {
+            write_input(keeper);
+        }
+        while (!keeper->ended) {
+            turn(keeper);
+        }
+        end_tree(keeper);
+        read_rest(keeper);
+        close_fd(&keeper->in_fd);
+        close_fd(&keeper->out_fd);
+        close_fd(&keeper->err_fd);
+        report(keeper, ran, reason);
+    } else {
+        end_tree(keeper); /* a child that came no further than exec */
+    }
+    ran->run_us = (uint64_t)(leat_spawner_now_us() - started_us);
+}
+
+/* Sends all that is queued; meanwhile nothing else is to be done but to notice the end. */
+static void flush(struct keeper *keeper)
+{
+    for (;;) {
+        if (leat_frames_flush(&keeper->frames) != LEAT_OK) {
+            quit();
+        }
+        if (leat_frames_queued_bytes(&keeper->frames) == 0) {
+            return;
+        }
+        struct pollfd fds[2] = {
+            {.fd = keeper->setup->control_fd, .events = POLLIN},
+            {.fd = keeper->setup->jobs_fd, .events = POLLOUT},
+        };
+        poll(fds, 2, -1);
+        if (fds[0].revents != 0) {
+            obey(keeper);
+        }
+    }
+}
+
+static void take(struct keeper *keeper, struct leat_bytes frame)
+{
+    struct leat_slot_head head;
+    struct leat_msg msg;
+    leat_arena_clear(&keeper->arena);
+    if (frame.size < sizeof head) {
+        quit();
+    }
+    memcpy(&head, frame.data, sizeof head);
+    frame = leat_bytes_of(frame.data + sizeof head, frame.size - sizeof head);
+    if (leat_wire_decode(frame, &keeper->arena, &msg, NULL) != LEAT_OK ||
+        msg.type != LEAT_MSG_RUN) {
+        quit(); /* the spawner has read it before */
+    }
+    const int64_t begun_us = leat_spawner_now_us();
+    char reason[LEAT_REPORT_REASON_BYTES] = "";
+    char text[LEAT_REPORT_BYTES];
+    struct leat_msg answer = {.type = LEAT_MSG_RAN};
+    struct leat_msg_ran *ran = &answer.ran;
+    ran->id = msg.run.id;
+    ran->delivery = msg.run.delivery;
+    ran->queued_us = (uint64_t)(begun_us - head.received_us);
+    keeper->run = &msg.run;
+    keeper->seq = head.seq;
+    run_attempt(keeper, ran, reason);
+    keeper->run = NULL;
+    if (ran->failure != LEAT_FAILURE_NONE) {
+        ran->error = leat_report_text(text, reason, leat_tail_view(&keeper->tail));
+    }
+    ran->output = leat_wire_buffer_view(&keeper->output);
+    ran->truncated = keeper->truncated;
+    if (leat_frames_send_msg(&keeper->frames, &answer) != LEAT_OK) {
+        quit(); /* the spawner reports it, and starts another keeper */
+    }
+    flush(keeper);
+}
+
+static void prepare(struct keeper *keeper)
+{
+    const struct leat_slot_setup *setup = keeper->setup;
+    const int keep[] = {setup->jobs_fd, setup->control_fd};
+    leat_slot_detach(0, keep, 2, "leat-slot");
+    keeper->signals_fd = leat_slot_signals(0);
+    keeper->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    keeper->in_fd = keeper->out_fd = keeper->err_fd = -1;
+    leat_frames_init(&keeper->frames, setup->jobs_fd, 0);
+    leat_arena_init(&keeper->arena, LEAT_MESSAGE_BYTES_MAX);
+    leat_wire_buffer_init(&keeper->output, setup->config->result_bytes_max);
+    if (keeper->signals_fd < 0 || keeper->null_fd < 0 ||
+        prctl(PR_SET_CHILD_SUBREAPER, 1) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        leat_tail_init(&keeper->tail, setup->config->stderr_bytes_max) != LEAT_OK ||
+        leat_exec_environment_init(&keeper->environment) != LEAT_OK) {
+        _exit(1);
+    }
+}
+
+noreturn void leat_exec_keeper(const struct leat_slot_setup *setup)
+{
+    struct keeper keeper = {.setup = setup};
+    prepare(&keeper);
+    for (;;) {
+        struct leat_bytes frame;
+        enum leat_err err = leat_frames_next(&keeper.frames, &frame);
+        if (err == LEAT_OK) {
+            take(&keeper, frame);
+            continue;
+        }
+        if (err != LEAT_ERR_NOT_FOUND) {
+            quit();
+        }
+        struct pollfd fds[2] = {
+            {.fd = setup->control_fd, .events = POLLIN},
+            {.fd = setup->jobs_fd, .events = POLLIN},
+        };
+        poll(fds, 2, -1);
+        if (fds[0].revents != 0) {
+            obey(&keeper);
+        }
+        if (fds[1].revents != 0) {
+            err = leat_frames_fill(&keeper.frames);
+            if (err != LEAT_OK && err != LEAT_ERR_NOT_FOUND) {
+                quit();
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+/* The state of the spawner process, shared by loop.c (waiting, time, starting and ending of slot
+ * processes), orders.c (what the worker says) and answers.c (what it is told). */
+#ifndef LEAT_WORKER_SPAWNER_LOOP_H
+#define LEAT_WORKER_SPAWNER_LOOP_H
+
+#include "core/arena.h"
+#include "worker/spawner/report.h"
+#include "worker/spawner/slot.h"
+
+/* Both processes of a slot may be there at once; only one of them has attempts at a time. */
+struct leat_spawner_slot {
+    struct leat_slot exec;
+    struct leat_slot plugin;
+    int64_t closed_until_us; /* after crashes; 0: not for that reason */
+    unsigned crashes;        /* processes in a row that ended without an answer */
+};
+
+struct leat_spawner_loop {
+    const struct leat_spawner_config *config;
+    struct leat_frames worker;
+    uint32_t worker_watched;
+    pid_t worker_pid;
+    int epoll_fd;
+    int signals_fd;
+    uint64_t files_max;
+    struct leat_plan plan;
+    struct leat_spawner_slot *slots;
+    struct leat_arena arena;
+    int64_t now_us;
+    bool stopping;
+};
+
+static inline struct leat_slot *leat_spawner_process(struct leat_spawner_loop *loop, size_t slot,
+                                                     enum leat_spawner_kind kind)
+{
+    struct leat_spawner_slot *it = &loop->slots[slot];
+    return kind == LEAT_SPAWNER_PLUGIN ? &it->plugin : &it->exec;
+}
+
+/* ---- answers.c ---- */
+
+/* A RAN as a slot process wrote it. */
+void leat_spawner_forward(struct leat_spawner_loop *loop, struct leat_bytes ran);
+/* Answers for an attempt that has no process to do it, and forgets it. `slot`: where it is in the plan.
+ * started_us: 0 when it was never begun. */
+void leat_spawner_answer(struct leat_spawner_loop *loop, size_t slot, struct leat_attempt *attempt,
+                         struct leat_msg_ran *ran, const char *reason, int64_t started_us);
+/* The same for TIMEOUT and KILLED. */
+void leat_spawner_answer_cause(struct leat_spawner_loop *loop, size_t slot,
+                               struct leat_attempt *attempt, enum leat_failure cause,
+                               int64_t started_us);
+void leat_spawner_send(struct leat_spawner_loop *loop, const struct leat_msg *msg);
+
+/* ---- orders.c ---- */
+
+/* Does what one frame of the worker says. */
+void leat_spawner_obey(struct leat_spawner_loop *loop, struct leat_bytes frame);
+/* Ends the attempt that runs in the slot, for TIMEOUT or KILLED; what stands behind it waits again. False:
+ * it has just ended by itself. */
+bool leat_spawner_end_head(struct leat_spawner_loop *loop, size_t slot, enum leat_failure cause);
+/* What the slot has not begun waits again. */
+void leat_spawner_take_back(struct leat_spawner_loop *loop, size_t slot);
+
+#endif

@@ -1,0 +1,141 @@
+#include "worker/spawner/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* More than this is not sent ahead to one child, whatever its depth. */
+#define AHEAD_BYTES (256u << 10)
+
+enum leat_err leat_plan_init(struct leat_plan *plan, size_t slots, size_t depth_max)
+{
+    *plan = (struct leat_plan){.slots_count = slots, .depth_max = depth_max};
+    plan->slots = calloc(slots, sizeof *plan->slots);
+    if (plan->slots == NULL) {
+        return LEAT_ERR_MEMORY;
+    }
+    leat_list_init(&plan->waiting);
+    for (size_t i = 0; i < slots; i++) {
+        leat_list_init(&plan->slots[i].flight);
+        plan->slots[i].depth = 1;
+    }
+    return LEAT_OK;
+}
+
+void leat_plan_fini(struct leat_plan *plan)
+{
+    free(plan->slots);
+    plan->slots = NULL;
+    plan->slots_count = 0;
+}
+
+struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_msg_run *run,
+                                   struct leat_bytes frame, enum leat_spawner_kind kind,
+                                   int64_t now_us)
+{
+    struct leat_attempt *attempt = malloc(sizeof *attempt + frame.size);
+    if (attempt == NULL) {
+        return NULL;
+    }
+    *attempt = (struct leat_attempt){
+        .id = run->id,
+        .delivery = run->delivery,
+        .kind = kind,
+        .timeout_ms = run->timeout_ms,
+        .received_us = now_us,
+        .frame_bytes = frame.size,
+    };
+    if (frame.size > 0) {
+        memcpy(attempt->frame, frame.data, frame.size);
+    }
+    plan->held_bytes += frame.size;
+    leat_list_push_back(&plan->waiting, &attempt->node);
+    return attempt;
+}
+
+static bool may_follow(const struct leat_plan_slot *slot, const struct leat_attempt *attempt)
+{
+    return !slot->closed && slot->flight.count < slot->depth &&
+           slot->bytes + attempt->frame_bytes <= AHEAD_BYTES &&
+           leat_attempt_of(leat_list_first(&slot->flight))->kind == LEAT_SPAWNER_PLUGIN;
+}
+
+/* An empty slot, a warm one if it is for a plug-in; else the shortest flight that it may join. */
+static struct leat_plan_slot *choose(const struct leat_plan *plan,
+                                     const struct leat_attempt *attempt)
+{
+    const bool plugin = attempt->kind == LEAT_SPAWNER_PLUGIN;
+    struct leat_plan_slot *empty = NULL;
+    struct leat_plan_slot *shortest = NULL;
+    for (size_t i = 0; i < plan->slots_count; i++) {
+        struct leat_plan_slot *slot = &plan->slots[i];
+        if (leat_list_is_empty(&slot->flight)) {
+            if (!slot->closed && (empty == NULL || (slot->warm == plugin && empty->warm != plugin))) {
+                empty = slot;
+            }
+        } else if (plugin && may_follow(slot, attempt) &&
+                   (shortest == NULL || slot->flight.count < shortest->flight.count)) {
+            shortest = slot;
+        }
+    }
+    return empty != NULL ? empty : shortest;
+}
+
+struct leat_attempt *leat_plan_next(struct leat_plan *plan, size_t *ret_slot)
+{
+    struct leat_list_node *first = leat_list_first(&plan->waiting);
+    if (first == NULL) {
+        return NULL;
+    }
+    struct leat_attempt *attempt = leat_attempt_of(first);
+    struct leat_plan_slot *slot = choose(plan, attempt);
+    if (slot == NULL) {
+        return NULL;
+    }
+    leat_list_remove(&plan->waiting, first);
+    leat_list_push_back(&slot->flight, first);
+    slot->bytes += attempt->frame_bytes;
+    *ret_slot = (size_t)(slot - plan->slots);
+    return attempt;
+}
+
+struct leat_attempt *leat_plan_head(const struct leat_plan *plan, size_t slot)
+{
+    struct leat_list_node *first = leat_list_first(&plan->slots[slot].flight);
+    return first == NULL ? NULL : leat_attempt_of(first);
+}
+
+void leat_plan_note_quick(struct leat_plan *plan, size_t slot)
+{
+    size_t *depth = &plan->slots[slot].depth;
+    *depth = *depth > plan->depth_max / 2 ? plan->depth_max : *depth * 2;
+}
+
+void leat_plan_note_slow(struct leat_plan *plan, size_t slot)
+{
+    plan->slots[slot].depth = 1;
+}
+
+void leat_plan_give_back(struct leat_plan *plan, size_t slot, size_t keep)
+{
+    struct leat_plan_slot *from = &plan->slots[slot];
+    while (from->flight.count > keep) {
+        struct leat_list_node *last = leat_list_last(&from->flight);
+        struct leat_attempt *attempt = leat_attempt_of(last);
+        leat_list_remove(&from->flight, last);
+        from->bytes -= attempt->frame_bytes;
+        attempt->seq = 0;
+        leat_list_push_front(&plan->waiting, last);
+    }
+}
+
+void leat_plan_drop(struct leat_plan *plan, size_t slot, struct leat_attempt *attempt)
+{
+    if (slot == LEAT_PLAN_WAITING) {
+        leat_list_remove(&plan->waiting, &attempt->node);
+    } else {
+        leat_list_remove(&plan->slots[slot].flight, &attempt->node);
+        plan->slots[slot].bytes -= attempt->frame_bytes;
+    }
+    plan->held_bytes -= attempt->frame_bytes;
+    free(attempt);
+}

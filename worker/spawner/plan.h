@@ -1,0 +1,81 @@
+/* Which attempt goes to which slot. Pure: no processes, no clock.
+ *
+ * Attempts wait in one list, first come, first served. A command needs a slot of its own. Attempts of
+ * plug-ins may follow each other into one slot, up to the slot's depth, so that a child never waits
+ * for the spawner; but an empty slot comes first. The depth doubles with each attempt that was quick
+ * and falls to 1 with one that is slow: what would stand behind a slow attempt waits here instead, for
+ * whichever slot is free first. The first of the list is never passed by another, so commands cannot be
+ * starved by plug-ins. */
+#ifndef LEAT_WORKER_SPAWNER_PLAN_H
+#define LEAT_WORKER_SPAWNER_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/list.h"
+#include "core/messages.h"
+#include "worker/spawner/spawner.h"
+
+/* One RUN. In exactly one list: waiting, or the flight of one slot. */
+struct leat_attempt {
+    struct leat_list_node node;
+    struct leat_id id;
+    uint64_t delivery;
+    enum leat_spawner_kind kind;
+    uint64_t timeout_ms;
+    int64_t received_us;
+    uint64_t seq;            /* in its slot process; 0: in none */
+    enum leat_failure cause; /* TIMEOUT or KILLED: it is being ended for this */
+    size_t frame_bytes;
+    uint8_t frame[]; /* the RUN as it came */
+};
+
+struct leat_plan_slot {
+    struct leat_list flight; /* given to the slot, in order; the first is the one that runs */
+    size_t bytes;            /* of the frames in flight */
+    size_t depth;            /* attempts of plug-ins that may be in flight, 1 to depth_max */
+    bool closed;             /* takes nothing for now */
+    bool warm;               /* has a plug-in child, so is the better one for plug-ins */
+};
+
+struct leat_plan {
+    struct leat_plan_slot *slots; /* owned */
+    size_t slots_count;
+    size_t depth_max;
+    struct leat_list waiting;
+    size_t held_bytes; /* frames of all attempts */
+};
+
+/* Caller's storage. LEAT_ERR_MEMORY. */
+LEAT_MUST_USE enum leat_err leat_plan_init(struct leat_plan *plan, size_t slots, size_t depth_max);
+/* Attempts that are still in it are the caller's to free, before. */
+void leat_plan_fini(struct leat_plan *plan);
+
+/* Copies the RUN and its frame and puts it at the end of the waiting ones. NULL: out of memory. */
+struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_msg_run *run,
+                                   struct leat_bytes frame, enum leat_spawner_kind kind,
+                                   int64_t now_us);
+
+/* Moves the first waiting attempt to a slot that can take it. NULL: none can. */
+struct leat_attempt *leat_plan_next(struct leat_plan *plan, size_t *ret_slot);
+
+/* Which runs in the slot; NULL: none. */
+struct leat_attempt *leat_plan_head(const struct leat_plan *plan, size_t slot);
+/* The slot's depth after an attempt that was quick, or is slow. */
+void leat_plan_note_quick(struct leat_plan *plan, size_t slot);
+void leat_plan_note_slow(struct leat_plan *plan, size_t slot);
+
+/* All in flight but the first `keep` go back to the front of the waiting ones, in their order. */
+void leat_plan_give_back(struct leat_plan *plan, size_t slot, size_t keep);
+
+/* Takes an attempt out, from waiting (slot == LEAT_PLAN_WAITING) or a slot's flight, and frees it. */
+#define LEAT_PLAN_WAITING SIZE_MAX
+void leat_plan_drop(struct leat_plan *plan, size_t slot, struct leat_attempt *attempt);
+
+static inline struct leat_attempt *leat_attempt_of(struct leat_list_node *node)
+{
+    return LEAT_CONTAINER_OF(node, struct leat_attempt, node);
+}
+
+#endif

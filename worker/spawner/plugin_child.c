@@ -1,0 +1,296 @@
+/* The plug-in child: loads the plug-ins and runs attempts, one after the other, as they come. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/arena.h"
+#include "wire/codec.h"
+#include "worker/spawner/inside.h"
+#include "worker/spawner/plugin.h"
+#include "worker/spawner/report.h"
+
+#define FAIL_TEXT_BYTES 1024
+/* A payload buffer that has grown beyond this is given back. */
+#define KEPT_BYTES (1u << 20)
+
+struct result {
+    struct leat_handler_result calls; /* first, so that the handler's pointer is ours */
+    struct leat_wire_buffer output;
+    bool too_large;
+    bool no_memory;
+    bool failed;
+    enum leat_handler_verdict verdict;
+    int code;
+    char text[FAIL_TEXT_BYTES];
+};
+
+struct child {
+    const struct leat_slot_setup *setup;
+    struct leat_frames frames;
+    struct leat_arena arena;
+    const struct leat_handlers *plugins[LEAT_HANDLERS_MAX];
+    struct leat_wire_buffer payload;
+    struct result result;
+};
+
+static int result_append(struct leat_handler_result *calls, const void *data, size_t size)
+{
+    struct result *result = (struct result *)(void *)calls;
+    enum leat_err err = leat_wire_buffer_append(&result->output, data, size);
+    result->too_large |= err == LEAT_ERR_LIMIT;
+    result->no_memory |= err != LEAT_OK && err != LEAT_ERR_LIMIT;
+    return err == LEAT_OK ? 0 : -1;
+}
+
+static void result_clear(struct leat_handler_result *calls)
+{
+    struct result *result = (struct result *)(void *)calls;
+    leat_wire_buffer_clear(&result->output);
+    result->too_large = false;
+    result->no_memory = false;
+}
+
+static int result_fail(struct leat_handler_result *calls, enum leat_handler_verdict verdict,
+                       int code, const char *format, ...)
+{
+    struct result *result = (struct result *)(void *)calls;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(result->text, sizeof result->text, format, arguments);
+    va_end(arguments);
+    result->failed = true;
+    result->verdict = verdict;
+    result->code = code;
+    return code != 0 ? code : -1;
+}
+
+static noreturn void quit(void)
+{
+    _exit(0);
+}
+
+static leat_handler_fn *find_handler(const struct child *child, struct leat_str type)
+{
+    for (size_t i = 0; i < child->setup->config->plugins_count; i++) {
+        const struct leat_handlers *plugin = child->plugins[i];
+        for (uint32_t k = 0; k < plugin->count; k++) {
+            if (leat_str_equal(leat_str_of(plugin->handlers[k].type), type)) {
+                return plugin->handlers[k].run;
+            }
+        }
+    }
+    return NULL;
+}
+
+static const char *terminated(struct child *child, struct leat_str text)
+{
+    char *copy = leat_arena_take(&child->arena, text.size + 1);
+    if (copy == NULL) {
+        quit();
+    }
+    if (text.size > 0) {
+        memcpy(copy, text.data, text.size);
+    }
+    return copy;
+}
+
+/* The job as the handler sees it. */
+static void present(struct child *child, const struct leat_msg_run *run, int64_t started_us,
+                    char id[LEAT_ID_TEXT_BYTES], struct leat_handler_job *ret_job)
+{
+    const size_t count = run->headers.count;
+    struct leat_handler_header *headers =
+        leat_arena_take(&child->arena, (count + 1) * sizeof *headers);
+    leat_wire_buffer_clear(&child->payload);
+    if (headers == NULL ||
+        leat_wire_buffer_append(&child->payload, run->payload.data, run->payload.size) != LEAT_OK ||
+        leat_wire_buffer_append(&child->payload, "", 1) != LEAT_OK) {
+        quit();
+    }
+    for (size_t i = 0; i < count; i++) {
+        headers[i].name = terminated(child, run->headers.items[i].name);
+        headers[i].value = terminated(child, run->headers.items[i].value);
+    }
+    *ret_job = (struct leat_handler_job){
+        .id = leat_id_format(&run->id, id),
+        .queue = terminated(child, run->queue),
+        .type = terminated(child, run->type),
+        .attempt = run->attempt,
+        .timeout_ms = run->timeout_ms,
+        .deadline_ms = started_us / LEAT_US_PER_MS + (int64_t)run->timeout_ms,
+        .payload = child->payload.data,
+        .payload_bytes = run->payload.size,
+        .headers = headers,
+        .headers_count = count,
+    };
+}
+
+static void judge(struct child *child, int returned, struct leat_msg_ran *ran,
+                  char text[LEAT_REPORT_BYTES])
+{
+    struct result *result = &child->result;
+    const struct leat_str none = {0};
+    char reason[LEAT_REPORT_REASON_BYTES];
+    if (result->too_large) {
+        ran->failure = LEAT_FAILURE_TOO_LARGE;
+        ran->permanent = true;
+        snprintf(reason, sizeof reason, "result is larger than the limit of %zu bytes",
+                 child->setup->config->result_bytes_max);
+        ran->error = leat_report_text(text, reason, none);
+    } else if (result->no_memory) {
+        ran->failure = LEAT_FAILURE_HANDLER;
+        ran->error = leat_report_text(text, "out of memory for the result", none);
+    } else if (result->failed) {
+        ran->failure = LEAT_FAILURE_HANDLER;
+        ran->permanent = result->verdict == LEAT_HANDLER_PERMANENT;
+        ran->code = result->code;
+        ran->error = leat_report_text(text, result->text, none);
+    } else if (returned != 0) {
+        ran->failure = LEAT_FAILURE_HANDLER;
+        ran->code = returned;
+        snprintf(reason, sizeof reason, "handler returned %d", returned);
+        ran->error = leat_report_text(text, reason, none);
+    }
+    if (!result->too_large) {
+        ran->output = leat_wire_buffer_view(&result->output);
+    }
+}
+
+static void reset_result(struct child *child)
+{
+    struct result *result = &child->result;
+    leat_wire_buffer_clear(&result->output);
+    result->too_large = false;
+    result->no_memory = false;
+    result->failed = false;
+    result->calls = (struct leat_handler_result){result_append, result_clear, result_fail};
+}
+
+/* Waits until the whole answer is with the spawner: while it is not, it has no use for another. */
+static void flush(struct child *child)
+{
+    for (;;) {
+        if (leat_frames_flush(&child->frames) != LEAT_OK) {
+            quit();
+        }
+        if (leat_frames_queued_bytes(&child->frames) == 0) {
+            return;
+        }
+        struct pollfd wait = {.fd = child->setup->jobs_fd, .events = POLLOUT};
+        poll(&wait, 1, -1);
+    }
+}
+
+static void run_attempt(struct child *child, const struct leat_slot_head *head,
+                        const struct leat_msg_run *run, int64_t started_us)
+{
+    char id[LEAT_ID_TEXT_BYTES];
+    char text[LEAT_REPORT_BYTES];
+    struct leat_msg answer = {.type = LEAT_MSG_RAN};
+    struct leat_msg_ran *ran = &answer.ran;
+    ran->id = run->id;
+    ran->delivery = run->delivery;
+    leat_handler_fn *handler = find_handler(child, run->type);
+    if (handler == NULL) {
+        ran->failure = LEAT_FAILURE_NO_HANDLER;
+        ran->error = leat_report_text(text, "the plug-in has no such handler any more",
+                                      (struct leat_str){0});
+    } else {
+        struct leat_handler_job job;
+        reset_result(child);
+        present(child, run, started_us, id, &job);
+        int returned = handler(&job, &child->result.calls);
+        judge(child, returned, ran, text);
+    }
+    ran->queued_us = (uint64_t)(started_us - head->received_us);
+    ran->run_us = (uint64_t)(leat_spawner_now_us() - started_us);
+    if (leat_frames_send_msg(&child->frames, &answer) != LEAT_OK) {
+        _exit(1);
+    }
+    flush(child);
+    if (child->payload.capacity > KEPT_BYTES) {
+        leat_wire_buffer_fini(&child->payload);
+    }
+}
+
+static void take(struct child *child, struct leat_bytes frame)
+{
+    struct leat_slot_head head;
+    if (frame.size < sizeof head) {
+        quit();
+    }
+    memcpy(&head, frame.data, sizeof head);
+    struct leat_gate *gate = child->setup->gate;
+    const int64_t started_us = leat_spawner_now_us();
+    uint64_t before = head.seq - 1;
+    if (atomic_load(&gate->begun) != before) {
+        return; /* the spawner has taken it back */
+    }
+    atomic_store(&gate->started_us, started_us);
+    if (!atomic_compare_exchange_strong(&gate->begun, &before, head.seq)) {
+        return;
+    }
+    struct leat_msg msg;
+    leat_arena_clear(&child->arena);
+    frame = leat_bytes_of(frame.data + sizeof head, frame.size - sizeof head);
+    if (leat_wire_decode(frame, &child->arena, &msg, NULL) != LEAT_OK ||
+        msg.type != LEAT_MSG_RUN) {
+        _exit(1); /* the spawner has read it before */
+    }
+    run_attempt(child, &head, &msg.run, started_us);
+}
+
+static void load_all(struct child *child)
+{
+    for (size_t i = 0; i < child->setup->config->plugins_count; i++) {
+        struct leat_why why;
+        if (leat_plugin_load(child->setup->config->plugins[i], &child->plugins[i], &why) !=
+            LEAT_OK) {
+            fprintf(stderr, "leat-worker: %s\n", why.text);
+            _exit(1);
+        }
+    }
+}
+
+noreturn void leat_plugin_child(const struct leat_slot_setup *setup)
+{
+    static struct child child;
+    child.setup = setup;
+    leat_frames_init(&child.frames, setup->jobs_fd, 0);
+    leat_arena_init(&child.arena, LEAT_MESSAGE_BYTES_MAX);
+    leat_wire_buffer_init(&child.payload, (size_t)LEAT_PAYLOAD_BYTES_CEILING + 1);
+    leat_wire_buffer_init(&child.result.output, setup->config->result_bytes_max);
+    setsid();
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
+        dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+        _exit(1);
+    }
+    close(null_fd);
+    leat_slot_limits(setup);
+    /* A connection that a handler's peer closes is the handler's error, not the child's end. */
+    signal(SIGPIPE, SIG_IGN);
+    leat_slot_restore_signals();
+    load_all(&child);
+    for (;;) {
+        struct leat_bytes frame;
+        enum leat_err err = leat_frames_next(&child.frames, &frame);
+        if (err == LEAT_OK) {
+            take(&child, frame);
+            continue;
+        }
+        struct pollfd wait = {.fd = setup->jobs_fd, .events = POLLIN};
+        if (err == LEAT_ERR_NOT_FOUND && poll(&wait, 1, -1) > 0) {
+            err = leat_frames_fill(&child.frames);
+        }
+        if (err != LEAT_OK && err != LEAT_ERR_NOT_FOUND) {
+            quit();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+#include "worker/spawner/slot.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void close_pair(const int fds[2])
+{
+    if (fds[0] >= 0) {
+        close(fds[0]);
+        close(fds[1]);
+    }
+}
+
+static enum leat_err fail_start(const int jobs[2], const int control[2], struct leat_gate *gate)
+{
+    close_pair(jobs);
+    close_pair(control);
+    if (gate != NULL) {
+        munmap(gate, sizeof *gate);
+    }
+    return LEAT_ERR_IO;
+}
+
+enum leat_err leat_slot_start(struct leat_slot *slot, enum leat_spawner_kind kind,
+                              const struct leat_spawner_config *config, uint64_t files_max)
+{
+    int jobs[2] = {-1, -1};
+    int control[2] = {-1, -1};
+    struct leat_gate *gate = NULL;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, jobs) != 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0) {
+        return fail_start(jobs, control, gate);
+    }
+    if (kind == LEAT_SPAWNER_PLUGIN) {
+        void *shared =
+            mmap(NULL, sizeof *gate, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (shared == MAP_FAILED) {
+            return fail_start(jobs, control, gate);
+        }
+        gate = shared;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        const struct leat_slot_setup setup = {config, jobs[1], control[1], gate, files_max};
+        if (kind == LEAT_SPAWNER_PLUGIN) {
+            leat_plugin_keeper(&setup);
+        }
+        leat_exec_keeper(&setup);
+    }
+    if (pid < 0) {
+        return fail_start(jobs, control, gate);
+    }
+    close(jobs[1]);
+    close(control[1]);
+    *slot = (struct leat_slot){
+        .kind = kind,
+        .keeper = pid,
+        .jobs_fd = jobs[0],
+        .control_fd = control[0],
+        .gate = gate,
+        .started_us = leat_spawner_now_us(),
+    };
+    leat_frames_init(&slot->frames, slot->jobs_fd, 0);
+    return LEAT_OK;
+}
+
+void leat_slot_close(struct leat_slot *slot)
+{
+    if (slot->keeper == 0) {
+        return;
+    }
+    leat_frames_fini(&slot->frames);
+    close(slot->jobs_fd);
+    close(slot->control_fd);
+    if (slot->gate != NULL) {
+        munmap(slot->gate, sizeof *slot->gate);
+    }
+    *slot = (struct leat_slot){0};
+}
+
+enum leat_err leat_slot_send(struct leat_slot *slot, struct leat_attempt *attempt)
+{
+    const struct leat_slot_head head = {slot->sent + 1, attempt->received_us};
+    enum leat_err err = leat_frames_send(&slot->frames, leat_bytes_of(&head, sizeof head),
+                                         leat_bytes_of(attempt->frame, attempt->frame_bytes));
+    if (err == LEAT_OK) {
+        attempt->seq = ++slot->sent;
+    }
+    return err;
+}
+
+void leat_slot_control(struct leat_slot *slot, enum leat_control_kind kind, uint64_t seq)
+{
+    const struct leat_control control = {.kind = (uint32_t)kind, .seq = seq};
+    /* Fails only when the keeper has ended, which is then what was wanted. */
+    ssize_t put = send(slot->control_fd, &control, sizeof control, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)put;
+}
+
+void leat_slot_read_status(struct leat_slot *slot)
+{
+    struct leat_control control;
+    while (recv(slot->control_fd, &control, sizeof control, MSG_DONTWAIT) ==
+           (ssize_t)sizeof control) {
+        if (control.kind == LEAT_CONTROL_STATUS) {
+            slot->ended = true;
+            slot->status = control.status;
+        }
+    }
+}
+
+bool leat_slot_has_begun(const struct leat_slot *slot, const struct leat_attempt *attempt)
+{
+    return slot->gate == NULL || atomic_load(&slot->gate->begun) >= attempt->seq;
+}
+
+uint64_t leat_slot_take_back(struct leat_slot *slot)
+{
+    if (slot->gate == NULL) {
+        return slot->sent;
+    }
+    uint64_t begun = atomic_load(&slot->gate->begun);
+    while (begun < slot->sent &&
+           !atomic_compare_exchange_weak(&slot->gate->begun, &begun, slot->sent)) {
+    }
+    return begun;
+}

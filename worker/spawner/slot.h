@@ -1,0 +1,50 @@
+/* A slot process as the spawner sees it: a keeper and what it keeps, and the sockets to both. */
+#ifndef LEAT_WORKER_SPAWNER_SLOT_H
+#define LEAT_WORKER_SPAWNER_SLOT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "worker/spawner/inside.h"
+#include "worker/spawner/plan.h"
+
+struct leat_slot {
+    enum leat_spawner_kind kind;
+    pid_t keeper; /* 0: there is no process */
+    int jobs_fd;  /* owned */
+    int control_fd; /* owned */
+    struct leat_frames frames; /* over jobs_fd */
+    struct leat_gate *gate;    /* owned mapping; plug-in only */
+    uint64_t sent;             /* seq of the last attempt that was sent */
+    uint64_t answered;         /* attempts that were answered */
+    int64_t started_us;
+    bool ending;      /* was told to end; is sent nothing more */
+    bool gone;        /* the keeper was reaped: its number may mean another process now */
+    bool ended;       /* `status` is known: the plug-in child is gone */
+    int status;
+    uint32_t watched; /* epoll events of jobs_fd */
+};
+
+/* Forks the processes. LEAT_ERR_IO: *slot is untouched. */
+LEAT_MUST_USE enum leat_err leat_slot_start(struct leat_slot *slot, enum leat_spawner_kind kind,
+                                            const struct leat_spawner_config *config,
+                                            uint64_t files_max);
+/* Closes and frees all; the processes, if there are any, end. */
+void leat_slot_close(struct leat_slot *slot);
+
+/* Queues the attempt and numbers it. */
+LEAT_MUST_USE enum leat_err leat_slot_send(struct leat_slot *slot, struct leat_attempt *attempt);
+
+/* TERM or KILL; to an exec slot for the attempt `seq` only. */
+void leat_slot_control(struct leat_slot *slot, enum leat_control_kind kind, uint64_t seq);
+
+/* Reads the keeper's last word, if it is there. */
+void leat_slot_read_status(struct leat_slot *slot);
+
+/* Whether the child has begun the attempt. For exec slots: always. */
+bool leat_slot_has_begun(const struct leat_slot *slot, const struct leat_attempt *attempt);
+
+/* Sees to it that nothing is begun that was not begun before; returns the seq of the last that was. */
+uint64_t leat_slot_take_back(struct leat_slot *slot);
+
+#endif
