@@ -1,4 +1,4 @@
-leat_test(test_sink_results unit test_sink_results.c)
-target_link_libraries(test_sink_results PRIVATE leat_sink_core)
-leat_test(test_sink_stream unit test_sink_stream.c)
-target_link_libraries(test_sink_stream PRIVATE leat_sink_core)
+foreach(part results stream answers property)
+    leat_test(test_sink_${part} unit test_sink_${part}.c)
+    target_link_libraries(test_sink_${part} PRIVATE leat_sink_core)
+endforeach()
