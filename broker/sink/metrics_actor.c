@@ -1,5 +1,6 @@
 #include "broker/sink/metrics_actor.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "broker/sink/stats.h"
 #include "io/clock.h"
 #include "io/log.h"
+#include "io/random.h"
 #include "wire/codec.h"
 
 /* Updates and requests that are taken in one turn, so that neither starves the other. */
@@ -192,8 +194,7 @@ static enum leat_err open_feed(zsock_t **ret_sender, zsock_t **ret_receiver, str
     config.send_hwm = LEAT_METRICS_FEED_HWM;
     config.receive_hwm = LEAT_METRICS_FEED_HWM;
     config.linger_ms = 0;
-    /* The address of a variable of this call is unique among feeds that are being opened. */
-    snprintf(endpoint, sizeof endpoint, "inproc://leat-metrics-%p", (void *)ret_sender);
+    snprintf(endpoint, sizeof endpoint, "inproc://leat-metrics-%016" PRIx64, leat_random_seed());
     config.bind = endpoint;
     enum leat_err err = leat_socket_open(&config, &sender, NULL, why);
     if (err != LEAT_OK) {
