@@ -2,3 +2,6 @@ foreach(module options log socket)
     leat_test(test_io_${module} unit test_io_${module}.c io_capture.c)
     target_link_libraries(test_io_${module} PRIVATE leat_io)
 endforeach()
+
+leat_test(test_io_runner unit test_io_runner.c io_runner_world.c io_capture.c)
+target_link_libraries(test_io_runner PRIVATE leat_io)

@@ -1,0 +1,635 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <signal.h>
+
+#include "core/rng.h"
+#include "io/clock.h"
+#include "io/exit.h"
+#include "io/random.h"
+#include "io/signals.h"
+#include "io_capture.h"
+#include "io_runner_world.h"
+
+static struct world world;
+
+static int fini(void **state)
+{
+    (void)state;
+    world_fini(&world);
+    return 0;
+}
+
+static void expect_answer(zsock_t *client, uint64_t ref)
+{
+    uint64_t got = 0;
+    uint64_t code = 0;
+    assert_true(world_hear(client, 5000, &got, &code));
+    assert_int_equal(code, 0);
+    assert_int_equal(got, ref);
+}
+
+/* ---- holding back ---- */
+
+static void without_a_store_answers_leave_at_once(void **state)
+{
+    (void)state;
+    world_init(&world, false);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "ping", 1);
+    world_turn_until_messages(&world, 1);
+    assert_int_equal(leat_runner_counts(world.runner).messages_out, 1);
+    expect_answer(client, 1);
+    zsock_destroy(&client);
+}
+
+static void the_first_event_is_a_tick(void **state)
+{
+    (void)state;
+    world_init(&world, false);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "ping", 1);
+    world_turn_until_messages(&world, 1);
+    assert_int_equal(world.events[0].kind, LEAT_EVENT_TICK);
+    zsock_destroy(&client);
+}
+
+static void nothing_leaves_before_it_is_durable(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "put", 1);
+    world_turn_until_messages(&world, 1);
+    for (int i = 0; i < 5; i++) {
+        world_turn(&world);
+    }
+    struct leat_runner_counts counts = leat_runner_counts(world.runner);
+    assert_int_equal(counts.messages_out, 0);
+    assert_int_equal(counts.waiting_actions, 1);
+    assert_true(counts.waiting_bytes > 0);
+    assert_true(leat_store_is_committing(world.store));
+    leat_store_memory_complete(world.store);
+    world_turn(&world);
+    expect_answer(client, 1);
+    counts = leat_runner_counts(world.runner);
+    assert_int_equal(counts.messages_out, 1);
+    assert_int_equal(counts.waiting_actions, 0);
+    assert_int_equal(counts.waiting_bytes, 0);
+    assert_int_equal(counts.commits, 1);
+    assert_int_equal(counts.commit_actions, 1);
+    zsock_destroy(&client);
+}
+
+static void a_step_that_wrote_nothing_waits_for_what_it_may_have_read(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    zsock_t *other = world_client(&world);
+    world_say(client, "put", 1);
+    world_turn_until_messages(&world, 1);
+    world_say(other, "ping", 2);
+    world_turn_until_messages(&world, 2);
+    assert_int_equal(leat_runner_counts(world.runner).messages_out, 0);
+    assert_int_equal(leat_runner_counts(world.runner).waiting_actions, 2);
+    leat_store_memory_complete(world.store);
+    world_turn(&world);
+    expect_answer(client, 1);
+    expect_answer(other, 2);
+    world_say(other, "ping", 3); /* nothing is under way any more: at once */
+    world_turn_until_messages(&world, 3);
+    expect_answer(other, 3);
+    zsock_destroy(&client);
+    zsock_destroy(&other);
+}
+
+static void the_next_batch_fills_while_one_is_on_its_way(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "put", 1);
+    world_turn_until_messages(&world, 1);
+    assert_true(leat_store_is_committing(world.store));
+    world_say(client, "put", 2);
+    world_say(client, "put", 3);
+    world_turn_until_messages(&world, 3);
+    assert_true(leat_store_is_dirty(world.store));
+    leat_store_memory_complete(world.store);
+    world_turn(&world);
+    assert_int_equal(leat_runner_counts(world.runner).messages_out, 1);
+    assert_true(leat_store_is_committing(world.store));
+    leat_store_memory_complete(world.store);
+    world_turn(&world);
+    for (uint64_t ref = 1; ref <= 3; ref++) {
+        expect_answer(client, ref);
+    }
+    assert_int_equal(leat_runner_counts(world.runner).commits, 2);
+    assert_int_equal(leat_runner_counts(world.runner).commit_actions_max, 2);
+    zsock_destroy(&client);
+}
+
+static void after_a_failed_commit_nothing_leaves_and_the_loop_ends_with_74(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "put", 1);
+    world_turn_until_messages(&world, 1);
+    leat_store_memory_fail(world.store);
+    struct io_capture capture;
+    io_capture_start(&capture, STDERR_FILENO);
+    int status = leat_runner_run(world.runner);
+    const char *text = io_capture_end(&capture);
+    assert_int_equal(status, LEAT_EXIT_STORE);
+    assert_int_equal(LEAT_EXIT_STORE, 74);
+    assert_non_null(strstr(text, "level=error"));
+    assert_non_null(strstr(text, "event=store_failed"));
+    assert_int_equal(leat_runner_counts(world.runner).messages_out, 0);
+    leat_runner_destroy(&world.runner);
+    zsock_destroy(&world.router);
+    assert_false(world_hear(client, 100, NULL, NULL));
+    zsock_destroy(&client);
+}
+
+static void an_exit_waits_until_what_was_written_before_it_is_durable(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "put", 1);
+    world_say(client, "exit", 2);
+    world_turn_until_messages(&world, 2);
+    world_say(client, "ping", 3);
+    for (int i = 0; i < 5; i++) {
+        world_turn(&world);
+    }
+    assert_int_equal(world.status, -1);
+    assert_int_equal(world_count(&world, LEAT_EVENT_MESSAGE), 2);
+    while (world.status == -1) {
+        leat_store_memory_complete(world.store);
+        world_turn(&world);
+    }
+    assert_int_equal(world.status, 9);
+    expect_answer(client, 1);
+    expect_answer(client, 2);
+    assert_int_equal(leat_runner_counts(world.runner).messages_out, 2);
+    zsock_destroy(&client);
+}
+
+static void too_much_waiting_stops_reading_and_the_clock_of_the_core(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world.config.waiting_actions_max = 10;
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    enum { TOTAL = 100 };
+    for (uint64_t ref = 1; ref <= TOTAL; ref++) {
+        world_say(client, "put", ref);
+    }
+    world_turn_until_messages(&world, 11);
+    for (int i = 0; i < 5; i++) {
+        world_turn(&world); /* each waits for 1 ms: real time goes on */
+    }
+    assert_int_equal(world_count(&world, LEAT_EVENT_MESSAGE), 11);
+    assert_true(leat_runner_counts(world.runner).paused);
+    struct leat_now before = leat_runner_now(world.runner);
+    world_turn(&world);
+    assert_true(leat_runner_now(world.runner).mono_us == before.mono_us);
+    assert_true(leat_runner_now(world.runner).wall.us > before.wall.us);
+    while (world_count(&world, LEAT_EVENT_MESSAGE) < TOTAL ||
+           leat_runner_counts(world.runner).waiting_actions > 0) {
+        leat_store_memory_complete(world.store);
+        world_turn(&world);
+    }
+    for (uint64_t ref = 1; ref <= TOTAL; ref++) {
+        expect_answer(client, ref);
+    }
+    assert_false(leat_runner_counts(world.runner).paused);
+    assert_true(leat_runner_counts(world.runner).pauses >= 1);
+    for (size_t i = 1; i < world.event_count; i++) {
+        assert_true(world.events[i].now.mono_us >= world.events[i - 1].now.mono_us);
+    }
+    zsock_destroy(&client);
+}
+
+static void a_batch_that_grows_behind_a_stuck_commit_stops_reading_too(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world.write_bytes = 1 << 16;
+    world.config.filling_bytes_max = 1 << 20;
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    for (uint64_t ref = 1; ref <= 200; ref++) {
+        world_say(client, "put", ref);
+    }
+    while (!leat_runner_counts(world.runner).paused || !leat_store_is_committing(world.store)) {
+        world_turn(&world);
+    }
+    for (int i = 0; i < 5; i++) {
+        world_turn(&world);
+    }
+    assert_true(world_count(&world, LEAT_EVENT_MESSAGE) < 150);
+    while (world_count(&world, LEAT_EVENT_MESSAGE) < 200) {
+        leat_store_memory_complete(world.store);
+        world_turn(&world);
+    }
+    zsock_destroy(&client);
+}
+
+static void room_that_goes_and_comes_is_told(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world_start(&world);
+    world_turn(&world);
+    leat_store_memory_set_full(world.store, true);
+    assert_true(world_turn_until(&world, LEAT_EVENT_SPACE, 1)->store_full);
+    world_turn(&world);
+    leat_store_memory_set_full(world.store, false);
+    assert_false(world_turn_until(&world, LEAT_EVENT_SPACE, 2)->store_full);
+    world_turn(&world);
+    assert_int_equal(world_count(&world, LEAT_EVENT_SPACE), 2);
+}
+
+/* Whatever was answered is there after a crash, whatever the timing: the reason why this file exists. */
+static void an_answered_write_survives_a_crash_at_any_moment(void **state)
+{
+    (void)state;
+    const char *text = getenv("LEAT_SEED");
+    uint64_t first = text != NULL ? strtoull(text, NULL, 10) : leat_random_seed() >> 1;
+    print_message("LEAT_SEED=%llu\n", (unsigned long long)first);
+    for (uint64_t seed = first; seed < first + 60; seed++) {
+        struct leat_rng rng;
+        leat_rng_init(&rng, seed);
+        world_init(&world, true);
+        world.config.budget_messages = 1 + (unsigned)leat_rng_below(&rng, 8);
+        world.config.waiting_actions_max = 1 + leat_rng_below(&rng, 20);
+        world_start(&world);
+        zsock_t *client = world_client(&world);
+        uint64_t said = 0;
+        uint64_t heard = 0;
+        bool is_put[256] = {false};
+        uint64_t turns = 1 + leat_rng_below(&rng, 60);
+        for (uint64_t i = 0; i < turns; i++) {
+            while (said < 200 && leat_rng_below(&rng, 2) == 0) {
+                is_put[said] = leat_rng_below(&rng, 3) > 0;
+                world_say(client, is_put[said] ? "put" : "ping", said);
+                said++;
+            }
+            if (leat_rng_below(&rng, 3) == 0) {
+                leat_store_memory_complete(world.store);
+            }
+            leat_runner_turn(world.runner, 0, &world.status);
+        }
+        leat_store_memory_crash(world.store, LEAT_STORE_LOST);
+        uint64_t sent = leat_runner_counts(world.runner).messages_out;
+        uint64_t ref = 0;
+        for (; heard < sent; heard++) {
+            assert_true(world_hear(client, 5000, &ref, NULL));
+            assert_int_equal(ref, heard); /* in order, none twice */
+            struct leat_bytes value;
+            if (is_put[ref]) {
+                assert_int_equal(leat_store_get(world.store, 0, leat_bytes_of(&ref, sizeof ref),
+                                                &value),
+                                 LEAT_OK);
+            }
+        }
+        zsock_destroy(&client);
+        world_fini(&world);
+    }
+    world_init(&world, false); /* for fini */
+}
+
+/* ---- events ---- */
+
+static void a_send_that_fails_is_told_to_the_core(void **state)
+{
+    (void)state;
+    world_init(&world, false);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "to", 1);
+    const struct world_event *event = world_turn_until(&world, LEAT_EVENT_UNREACHABLE, 1);
+    assert_int_equal(event->link, LEAT_LINK_PEERS);
+    assert_int_equal(leat_runner_counts(world.runner).unreachable, 1);
+    zsock_destroy(&client);
+}
+
+static void bytes_that_are_no_message_are_answered_and_the_loop_goes_on(void **state)
+{
+    (void)state;
+    world_init(&world, false);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    void *raw = zsock_resolve(client);
+    const uint8_t bomb[] = {0xdd, 0xff, 0xff, 0xff, 0xff};
+    const uint8_t unknown[] = {0x92, 0x01, 0x7e};
+    const uint8_t newer[] = {0x92, 0x63, 0x40};
+    zmq_send(raw, "", 0, 0);
+    zmq_send(raw, bomb, sizeof bomb, 0);
+    zmq_send(raw, unknown, sizeof unknown, 0);
+    zmq_send(raw, newer, sizeof newer, 0);
+    zmq_send(raw, "a", 1, ZMQ_SNDMORE);
+    zmq_send(raw, "b", 1, 0);
+    world_say(client, "ping", 77);
+    world_turn_until_messages(&world, 1);
+    const uint64_t codes[] = {LEAT_ERR_MALFORMED, LEAT_ERR_MALFORMED, LEAT_ERR_UNKNOWN_TYPE,
+                              LEAT_ERR_VERSION, LEAT_ERR_MALFORMED};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        uint64_t type = 0;
+        uint64_t code = 0;
+        assert_true(world_hear(client, 5000, &type, &code));
+        assert_int_equal(code, codes[i]);
+        if (code == LEAT_ERR_UNKNOWN_TYPE) {
+            assert_int_equal(type, 0x7e);
+        }
+    }
+    expect_answer(client, 77);
+    assert_int_equal(leat_runner_counts(world.runner).malformed, 5);
+    zsock_destroy(&client);
+}
+
+static void ticks_come_at_the_deadline_and_not_before(void **state)
+{
+    (void)state;
+    world_init(&world, false);
+    world_start(&world);
+    world_turn(&world);
+    int64_t wanted = leat_runner_now(world.runner).mono_us + 30 * LEAT_US_PER_MS;
+    world.deadline_us = wanted;
+    const struct world_event *tick = world_turn_until(&world, LEAT_EVENT_TICK, 2);
+    assert_true(tick->now.mono_us >= wanted);
+}
+
+static void sigterm_is_a_stop(void **state)
+{
+    (void)state;
+    world_init(&world, false);
+    assert_int_equal(leat_signals_open(&world.config.signal_fd, NULL), LEAT_OK);
+    world_start(&world);
+    kill(getpid(), SIGTERM);
+    assert_int_equal(leat_runner_run(world.runner), LEAT_EXIT_OK);
+    assert_int_equal(world_count(&world, LEAT_EVENT_STOP), 1);
+    close(world.config.signal_fd);
+}
+
+/* ---- links ---- */
+
+static void a_flooded_link_does_not_starve_another(void **state)
+{
+    (void)state;
+    world_init(&world, false);
+    zsock_t *second = NULL;
+    char endpoint[LEAT_ENDPOINT_BYTES_MAX];
+    assert_int_equal(
+        leat_socket_bind(ZMQ_ROUTER, "inproc://second", false, &second, endpoint, NULL), LEAT_OK);
+    world.links[1] = (struct leat_runner_link){.link = LEAT_LINK_SINK, .socket = second};
+    world.config.link_count = 2;
+    world.config.budget_us = LEAT_US_PER_S;
+    world_start(&world);
+    zsock_t *flood = world_client(&world);
+    zsock_t *quiet = NULL;
+    assert_int_equal(leat_socket_connect(ZMQ_DEALER, endpoint, &quiet, NULL), LEAT_OK);
+    for (uint64_t ref = 0; ref < 1000; ref++) {
+        world_say(flood, "ping", ref);
+    }
+    world_turn_until_messages(&world, 1);
+    world_say(quiet, "ping", 5000);
+    size_t before = world.event_count;
+    world_turn(&world);
+    bool served = false;
+    for (size_t i = before; i < world.event_count; i++) {
+        served = served || world.events[i].ref == 5000;
+    }
+    assert_true(served);
+    assert_in_range(world.event_count - before, 1, LEAT_RUNNER_BUDGET_MESSAGES + 1);
+    world_turn_until_messages(&world, 1001);
+    zsock_destroy(&flood);
+    zsock_destroy(&quiet);
+    leat_runner_destroy(&world.runner);
+    zsock_destroy(&second);
+}
+
+static void what_may_be_dropped_is_counted_and_not_told(void **state)
+{
+    (void)state;
+    world_init(&world, false);
+    zsock_t *pair = NULL; /* nobody at the other end: every send would block */
+    char endpoint[LEAT_ENDPOINT_BYTES_MAX];
+    assert_int_equal(leat_socket_bind(ZMQ_PAIR, "inproc://metrics", false, &pair, endpoint, NULL),
+                     LEAT_OK);
+    world.links[1] = (struct leat_runner_link){
+        .link = LEAT_LINK_METRICS, .socket = pair, .send_only = true, .may_drop = true};
+    world.config.link_count = 2;
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "drop", 1);
+    world_say(client, "drop", 2);
+    world_turn_until_messages(&world, 2);
+    expect_answer(client, 1);
+    expect_answer(client, 2);
+    world_turn(&world);
+    assert_int_equal(leat_runner_counts(world.runner).dropped, 2);
+    assert_int_equal(world_count(&world, LEAT_EVENT_UNREACHABLE), 0);
+    zsock_destroy(&client);
+    leat_runner_destroy(&world.runner);
+    zsock_destroy(&pair);
+}
+
+static void events_go_out_under_the_queue_as_topic(void **state)
+{
+    (void)state;
+    world_init(&world, false);
+    zsock_t *pub = NULL;
+    char endpoint[LEAT_ENDPOINT_BYTES_MAX];
+    assert_int_equal(leat_socket_bind(ZMQ_PUB, "inproc://pub", false, &pub, endpoint, NULL),
+                     LEAT_OK);
+    zsock_t *sub = NULL;
+    assert_int_equal(leat_socket_connect(ZMQ_SUB, endpoint, &sub, NULL), LEAT_OK);
+    zsock_set_subscribe(sub, "mail");
+    world.links[1] = (struct leat_runner_link){.link = LEAT_LINK_EVENTS, .socket = pub};
+    world.links[1].send_only = true;
+    world.config.link_count = 2;
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "event", 1);
+    world_turn_until_messages(&world, 1);
+    char topic[16] = "";
+    assert_int_equal(zmq_recv(zsock_resolve(sub), topic, sizeof topic, 0), 4);
+    assert_memory_equal(topic, "mail", 4);
+    zsock_destroy(&client);
+    leat_runner_destroy(&world.runner);
+    zsock_destroy(&sub);
+    zsock_destroy(&pub);
+}
+
+/* A custom link: what is sent comes back as a message, once. */
+struct echo {
+    int fd;
+    uint8_t frame[256];
+    size_t size;
+    bool closed;
+    size_t sent;
+};
+
+static int echo_poll(void *context, short *ret_events)
+{
+    *ret_events = ZMQ_POLLIN;
+    return ((struct echo *)context)->fd;
+}
+
+static enum leat_received echo_recv(void *context, struct leat_bytes *ret_frame)
+{
+    struct echo *echo = context;
+    if (echo->closed) {
+        return LEAT_RECEIVED_CLOSED;
+    }
+    if (echo->size == 0) {
+        return LEAT_RECEIVED_NOTHING;
+    }
+    *ret_frame = leat_bytes_of(echo->frame, echo->size);
+    echo->size = 0;
+    return LEAT_RECEIVED;
+}
+
+static enum leat_sent echo_send(void *context, struct leat_bytes frame)
+{
+    (void)frame;
+    ((struct echo *)context)->sent++;
+    return LEAT_SENT;
+}
+
+static void a_custom_link_is_read_written_and_its_end_ends_the_loop(void **state)
+{
+    (void)state;
+    static const struct leat_link_ops ops = {
+        .poll = echo_poll, .recv = echo_recv, .send = echo_send};
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    struct echo echo = {.fd = pipes[0]};
+    const uint8_t control[] = {0x95, 0x01, 0x40, 0x07, 0xa4, 'p', 'i', 'n', 'g', 0xa0};
+    memcpy(echo.frame, control, sizeof control);
+    echo.size = sizeof control;
+    world_init(&world, false);
+    world.links[1] =
+        (struct leat_runner_link){.link = LEAT_LINK_SPAWNER, .ops = &ops, .context = &echo};
+    world.config.link_count = 2;
+    world_start(&world);
+    const struct world_event *event = world_turn_until(&world, LEAT_EVENT_MESSAGE, 1);
+    assert_int_equal(event->link, LEAT_LINK_SPAWNER);
+    assert_int_equal(event->ref, 7);
+    assert_int_equal(echo.sent, 1);
+    echo.closed = true;
+    assert_int_equal(leat_runner_run(world.runner), LEAT_EXIT_INTERNAL);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+static int ready_calls;
+
+static void ready(void *context, short revents)
+{
+    (void)revents;
+    char byte;
+    assert_int_equal(read(*(int *)context, &byte, 1), 1);
+    ready_calls++;
+    struct leat_event event = {.kind = LEAT_EVENT_TICK};
+    leat_runner_step(world.runner, &event);
+}
+
+static void turn(void *context, struct leat_now now)
+{
+    (void)now;
+    *(int *)context += 1;
+    if (ready_calls == 1) {
+        leat_runner_exit(world.runner, 5);
+    }
+}
+
+static void other_descriptors_and_the_turn_hook_are_called(void **state)
+{
+    (void)state;
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    int turns = 0;
+    world_init(&world, false);
+    struct leat_runner_fd fd = {
+        .fd = pipes[0], .events = ZMQ_POLLIN, .ready = ready, .context = &pipes[0]};
+    world.config.fds = &fd;
+    world.config.fd_count = 1;
+    world.config.turn = turn;
+    world.config.turn_context = &turns;
+    world_start(&world);
+    ready_calls = 0;
+    assert_int_equal(write(pipes[1], "x", 1), 1);
+    assert_int_equal(leat_runner_run(world.runner), 5);
+    assert_int_equal(ready_calls, 1);
+    assert_int_equal(world_count(&world, LEAT_EVENT_TICK), 2);
+    assert_true(turns >= 1);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+static void a_dealer_has_its_connection_before_the_first_tick(void **state)
+{
+    (void)state;
+    world_init(&world, false);
+    zsock_t *dealer = NULL;
+    assert_int_equal(leat_socket_connect(ZMQ_DEALER, world.endpoint, &dealer, NULL), LEAT_OK);
+    world.links[1] = (struct leat_runner_link){.link = LEAT_LINK_VENTILATOR, .socket = dealer};
+    world.config.link_count = 2;
+    world.config.connect_wait_us = 5 * LEAT_US_PER_S;
+    world_start(&world);
+    world_turn(&world);
+    assert_true(zsock_events(dealer) & ZMQ_POLLOUT);
+    leat_runner_destroy(&world.runner);
+    zsock_destroy(&dealer);
+}
+
+#define RUNNER_TEST(name) cmocka_unit_test_teardown(name, fini)
+
+int main(void)
+{
+    leat_signals_start();
+    const struct CMUnitTest tests[] = {
+        RUNNER_TEST(without_a_store_answers_leave_at_once),
+        RUNNER_TEST(the_first_event_is_a_tick),
+        RUNNER_TEST(nothing_leaves_before_it_is_durable),
+        RUNNER_TEST(a_step_that_wrote_nothing_waits_for_what_it_may_have_read),
+        RUNNER_TEST(the_next_batch_fills_while_one_is_on_its_way),
+        RUNNER_TEST(after_a_failed_commit_nothing_leaves_and_the_loop_ends_with_74),
+        RUNNER_TEST(an_exit_waits_until_what_was_written_before_it_is_durable),
+        RUNNER_TEST(too_much_waiting_stops_reading_and_the_clock_of_the_core),
+        RUNNER_TEST(a_batch_that_grows_behind_a_stuck_commit_stops_reading_too),
+        RUNNER_TEST(room_that_goes_and_comes_is_told),
+        RUNNER_TEST(an_answered_write_survives_a_crash_at_any_moment),
+        RUNNER_TEST(a_send_that_fails_is_told_to_the_core),
+        RUNNER_TEST(bytes_that_are_no_message_are_answered_and_the_loop_goes_on),
+        RUNNER_TEST(ticks_come_at_the_deadline_and_not_before),
+        RUNNER_TEST(sigterm_is_a_stop),
+        RUNNER_TEST(a_flooded_link_does_not_starve_another),
+        RUNNER_TEST(what_may_be_dropped_is_counted_and_not_told),
+        RUNNER_TEST(events_go_out_under_the_queue_as_topic),
+        RUNNER_TEST(a_custom_link_is_read_written_and_its_end_ends_the_loop),
+        RUNNER_TEST(other_descriptors_and_the_turn_hook_are_called),
+        RUNNER_TEST(a_dealer_has_its_connection_before_the_first_tick),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
