@@ -1,0 +1,5 @@
+leat_test(test_producer_submitter unit test_producer_submitter.c)
+target_link_libraries(test_producer_submitter PRIVATE leat_producer_core)
+
+leat_test(test_producer_sources unit test_producer_sources.c)
+target_link_libraries(test_producer_sources PRIVATE leat_producer_sources)
