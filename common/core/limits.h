@@ -35,6 +35,7 @@
 
 /* rates: tokens per time, for example "1000/h" */
 #define LEAT_RATE_TOKENS_MAX 1000000000000LL
+#define LEAT_RATE_PER_S_MAX  1000000000LL
 #define LEAT_RATE_PER_US_MAX (1000 * 24 * 3600 * 1000000LL) /* "0.001/d" */
 #define LEAT_BURST_MAX       100000
 

@@ -8,11 +8,12 @@
 
 __extension__ typedef unsigned __int128 wide;
 
-#define VALUE_MAX     (UINT64_C(1) << 62)
-#define BILLIONTHS    UINT64_C(1000000000)
-#define FRACTION_MAX  9  /* digits after the point */
-#define SHOWN_MAX     64 /* bytes of a refused text that an error repeats */
-#define COUNT_OF(row) (sizeof(row) / sizeof((row)[0]))
+#define VALUE_MAX      (UINT64_C(1) << 62)
+#define RATE_WHOLE_MAX (LEAT_RATE_PER_S_MAX * 24 * 3600) /* of any unit; in thousandths it fits */
+#define BILLIONTHS     UINT64_C(1000000000)
+#define FRACTION_MAX   9  /* digits after the point */
+#define SHOWN_MAX      64 /* bytes of a refused text that an error repeats */
+#define COUNT_OF(row)  (sizeof(row) / sizeof((row)[0]))
 
 struct unit {
     const char *name;
@@ -90,10 +91,11 @@ static enum leat_err read_number(struct leat_str text, struct number *ret_number
     size_t at = 0;
     enum leat_err err = LEAT_OK;
     for (; at < text.size && is_digit(text.data[at]); at++) {
-        number.whole = number.whole * 10 + (uint64_t)(text.data[at] - '0');
-        if (number.whole > VALUE_MAX) {
-            number.whole = VALUE_MAX;
+        uint64_t digit = (uint64_t)(text.data[at] - '0');
+        if (number.whole > (VALUE_MAX - digit) / 10) {
             err = LEAT_ERR_LIMIT;
+        } else {
+            number.whole = number.whole * 10 + digit;
         }
     }
     if (at == 0) {
@@ -212,13 +214,14 @@ enum leat_err leat_units_parse_rate(struct leat_str text, struct leat_rate *ret_
         (number.whole == 0 && number.billionths == 0)) {
         return refuse(&kind, text, why);
     }
-    if (number.whole > LEAT_RATE_TOKENS_MAX) {
+    if (number.whole > RATE_WHOLE_MAX) {
         return refuse_large(&kind, text, why);
     }
     uint64_t tokens = number.whole * 1000 + number.billionths / (BILLIONTHS / 1000);
     uint64_t per_us = 1000 * unit->scale;
     uint64_t divisor = greatest_divisor(tokens, per_us);
-    if (tokens / divisor > LEAT_RATE_TOKENS_MAX) {
+    if (tokens / divisor > LEAT_RATE_TOKENS_MAX ||
+        (wide)tokens * (uint64_t)LEAT_US_PER_S > (wide)per_us * LEAT_RATE_PER_S_MAX) {
         return refuse_large(&kind, text, why);
     }
     *ret_rate = (struct leat_rate){tokens / divisor, per_us / divisor};
@@ -288,7 +291,7 @@ const char *leat_units_format_rate(struct leat_rate rate, char text[LEAT_UNITS_T
     for (uint64_t step = 1000; step >= 1; step /= 1000) {
         for (size_t i = 0; i < COUNT_OF(rate_units); i++) {
             wide milli = (wide)rate.tokens * rate_units[i].scale * 1000;
-            if (milli % ((wide)rate.per_us * step) == 0) {
+            if (milli % ((wide)rate.per_us * step) == 0 && milli / rate.per_us <= UINT64_MAX) {
                 format_thousandths((uint64_t)(milli / rate.per_us), rate_units[i].name, text);
                 return text;
             }
