@@ -170,8 +170,10 @@ static void one_step(struct rig *rig, struct model *model, struct leat_rng *rng)
 /* With nothing lost any more, the ventilator hears of every job that has a result. */
 static void settle_everything(struct rig *rig, struct model *model, struct leat_rng *rng)
 {
-    for (unsigned i = 0; i < 100; i++) {
-        rig_pass(rig, 20 * LEAT_US_PER_S);
+    /* A window may be of one id, so one round may be needed for each; and some to find its feet. */
+    uint64_t rounds = leat_sink_info(rig->sink).last + 10;
+    for (uint64_t i = 0; i < rounds; i++) {
+        rig_pass(rig, 2 * LEAT_US_PER_S); /* far from the age at which results go */
         rig_follow(rig, model->peer, model->stream, model->settled);
         deliver(rig, model, rng, 0);
     }
