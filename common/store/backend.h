@@ -1,6 +1,6 @@
-/* What a kind of store provides: the committed state, and the way of a batch to it. Everything that is the
- * same for all kinds (batches, reading through them, numbers) is in store.c. Only for the files of this
- * folder. */
+/* What a kind of store provides: the committed state, and the way of a batch to it. Everything that
+ * is the same for all kinds (batches, reading through them, numbers) is in store.c. Only for the
+ * files of this folder. */
 #ifndef LEAT_STORE_BACKEND_H
 #define LEAT_STORE_BACKEND_H
 
@@ -17,13 +17,14 @@ enum leat_commit_state {
     LEAT_COMMIT_BROKEN = 3,  /* never will be: told for ever */
 };
 
-/* Reads see a state that holds every batch up to leat_store_durable(), and perhaps the one on its way as a
- * whole: the overlay of that batch says the same. What they return is borrowed until the next call. */
+/* Reads see a state that holds every batch up to leat_store_durable(), and perhaps the one on its
+ * way as a whole: the overlay of that batch says the same. What they return is borrowed until the
+ * next call. */
 struct leat_backend {
     enum leat_err (*get)(struct leat_store *store, leat_table table, struct leat_bytes key,
                          struct leat_bytes *ret_value);
-    /* The first entry with key >= from; the one after it; LEAT_ERR_NOT_FOUND at the end. One walk at a
-     * time. */
+    /* The first entry with key >= from; the one after it; LEAT_ERR_NOT_FOUND at the end. One walk
+     * at a time. */
     enum leat_err (*seek)(struct leat_store *store, leat_table table, struct leat_bytes from,
                           struct leat_entry *ret_entry);
     enum leat_err (*next)(struct leat_store *store, struct leat_entry *ret_entry);
@@ -32,7 +33,8 @@ struct leat_backend {
     void (*commit)(struct leat_store *store);
     /* Takes note of what happened, never blocks; updates has_room and used_bytes. */
     enum leat_commit_state (*poll)(struct leat_store *store, struct leat_why *why);
-    /* Blocks until poll may have something to say. LEAT_ERR_NO_SPACE: a full disk keeps the batch. */
+    /* Blocks until poll may have something to say. LEAT_ERR_NO_SPACE: a full disk keeps the batch.
+     */
     enum leat_err (*wait)(struct leat_store *store, struct leat_why *why);
     int (*fd)(const struct leat_store *store);
     void (*close)(struct leat_store *store);

@@ -1,5 +1,5 @@
-/* One batch of writes: per table, the last thing written to each key. Filled by the owner's thread, then
- * read only (by two threads at once, while it is on its way), then cleared. */
+/* One batch of writes: per table, the last thing written to each key. Filled by the owner's thread,
+ * then read only (by two threads at once, while it is on its way), then cleared. */
 #ifndef LEAT_STORE_BATCH_H
 #define LEAT_STORE_BATCH_H
 

@@ -11,8 +11,8 @@
 #include "core/limits.h"
 #include "store/lmdb_store.h"
 
-/* ---- reading on the owner's thread: one snapshot, kept from the first read after a commit to the next
- * commit's start, so that what was returned stays valid until the next call ---- */
+/* ---- reading on the owner's thread: one snapshot, kept from the first read after a commit to the
+ * next commit's start, so that what was returned stays valid until the next call ---- */
 
 static enum leat_err break_reading(struct leat_lmdb *lmdb, int rc)
 {
@@ -119,9 +119,9 @@ static enum leat_err lmdb_count(struct leat_store *store, leat_table table, uint
 
 static uint64_t ahead_bytes(const struct leat_lmdb *lmdb, const struct leat_batch *batch)
 {
-    return LEAT_STORE_RESERVE_BYTES +
-           leat_lmdb_estimate(batch->slab.used_bytes, leat_batch_count(batch),
-                              lmdb->store.used_bytes, lmdb->page_bytes);
+    return LEAT_STORE_RESERVE_BYTES + leat_lmdb_estimate(batch->slab.used_bytes,
+                                                         leat_batch_count(batch),
+                                                         lmdb->store.used_bytes, lmdb->page_bytes);
 }
 
 static void lmdb_commit(struct leat_store *store)
@@ -139,7 +139,8 @@ static void lmdb_commit(struct leat_store *store)
     leat_committer_submit(lmdb, store->committing);
 }
 
-/* LMDB found the map too small after all. What it wanted is not known: the map is at least doubled. */
+/* LMDB found the map too small after all. What it wanted is not known: the map is at least doubled.
+ */
 static void enlarge_and_submit(struct leat_lmdb *lmdb)
 {
     struct leat_why why;
@@ -379,8 +380,7 @@ static void learn_room(struct leat_lmdb *lmdb)
 {
     bool has_blocks = leat_lmdb_allocate_ahead(lmdb, LEAT_STORE_RESERVE_BYTES);
     struct leat_store *store = &lmdb->store;
-    store->has_room =
-        has_blocks && store->used_bytes + LEAT_STORE_RESERVE_BYTES <= lmdb->max_bytes;
+    store->has_room = has_blocks && store->used_bytes + LEAT_STORE_RESERVE_BYTES <= lmdb->max_bytes;
     lmdb->committer.has_room = store->has_room;
     lmdb->committer.used_bytes = store->used_bytes;
 }

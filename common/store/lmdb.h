@@ -4,22 +4,24 @@
  * holds `data.mdb` and `lock.mdb` (LMDB's) and `leat.lock` (ours: one process at a time).
  *
  * Durability: LMDB's default. A batch is written beside what it replaces and flushed, then one page
- * that makes it valid is written and flushed. After a crash at any instant the directory opens with a
- * whole number of batches, among them every one that leat_store_durable() ever reported.
+ * that makes it valid is written and flushed. After a crash at any instant the directory opens with
+ * a whole number of batches, among them every one that leat_store_durable() ever reported. Opening
+ * commits once before anything is read: what a killed process or a failed flush left in the page
+ * cache alone is on the disk, or the open fails.
  *
  * Room: three things can run out, and none of them stops settling.
  *   max_bytes      pages in use plus LEAT_STORE_RESERVE_BYTES would exceed it
  *   the disk       blocks for the next batch and the reserve are allocated before each commit; this
  *                  could not be done
  *   address space  the map is enlarged when it gets short; the system refuses
- * In each case leat_store_has_room() turns false and commits go on within the reserve. While there is no
- * room the commit thread looks again every LEAT_STORE_ROOM_CHECK_MS, and makes leat_store_fd() readable
- * when it has come back: leat_store_advance() takes note. A commit that meets a full disk all the same
- * is kept and tried again, whole, from its first page; that is no retry of a failed fsync, and nothing
- * of the batch was valid before.
+ * In each case leat_store_has_room() turns false and commits go on within the reserve. While there
+ * is no room the commit thread looks again every LEAT_STORE_ROOM_CHECK_MS, and makes
+ * leat_store_fd() readable when it has come back: leat_store_advance() takes note. A commit that
+ * meets a full disk all the same is kept and tried again, whole, from its first page; that is no
+ * retry of a failed fsync, and nothing of the batch was valid before.
  *
- * Failure: anything else that a commit meets (EIO from a write or a flush, a damaged file) is final:
- * leat_store_advance() says LEAT_ERR_IO for ever, with the reason.
+ * Failure: anything else that a commit meets (EIO from a write or a flush, a damaged file) is
+ * final: leat_store_advance() says LEAT_ERR_IO for ever, with the reason.
  *
  * Do not fork while a store is open and use it in the child. Not for NFS.
  */
@@ -33,19 +35,20 @@
 #define LEAT_STORE_ROOM_CHECK_MS  500
 
 struct leat_store_options {
-    const char *role;          /* "ventilator", "sink": written into a new directory, checked later */
-    const char *const *tables; /* names; a table's number is its place here. Names last for ever: a
-                                  table that is new to a directory is added, others stay as they are */
-    unsigned table_count;      /* 1 to LEAT_STORE_TABLES_MAX */
-    uint64_t max_bytes;        /* 0: LEAT_STORE_BYTES_DEFAULT; at least 2 * LEAT_STORE_RESERVE_BYTES */
-    uint64_t map_bytes;        /* address space at first, it grows; 0: follows max_bytes. For tests. */
+    const char *role; /* "ventilator", "sink": written into a new directory, checked later */
+    /* Names; a table's number is its place here. Names last for ever: a table that is new to a
+     * directory is added, others stay as they are. */
+    const char *const *tables;
+    unsigned table_count; /* 1 to LEAT_STORE_TABLES_MAX */
+    uint64_t max_bytes;   /* 0: LEAT_STORE_BYTES_DEFAULT; at least 2 * LEAT_STORE_RESERVE_BYTES */
+    uint64_t map_bytes;   /* address space at first, it grows; 0: follows max_bytes. For tests. */
 };
 
 /* Opens the directory, makes it (mode 0700; its parent must exist) and the store in it if missing.
  * Options are not kept. Blocks: reads and flushes files. On failure nothing stays open, and `why`
  * names the path:
  *   LEAT_ERR_LOCKED    another process, or this one, has it open
- *   LEAT_ERR_REFUSED   it is the store of another role, something else's LMDB, or a newer record version
+ *   LEAT_ERR_REFUSED   it is another role's store, or nobody's of leat, or its records are newer
  *   LEAT_ERR_CORRUPT   data.mdb is no LMDB file, is cut short, or its identity is damaged
  *   LEAT_ERR_NO_SPACE  the disk has no room for the store's first pages
  *   LEAT_ERR_INVALID   options out of range

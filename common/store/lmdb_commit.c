@@ -11,8 +11,8 @@
 
 /* ---- writing a batch: in the order of the keys, so that LMDB's cursor stays on its page ---- */
 
-/* Whether a key lies beyond everything in the table: then all that follow it in the batch do as well,
- * and go to the end of pages that LMDB leaves full. */
+/* Whether a key lies beyond everything in the table: then all that follow it in the batch do as
+ * well, and go to the end of pages that LMDB leaves full. */
 static int lies_beyond(MDB_cursor *place, struct leat_bytes key, bool *ret_is_beyond)
 {
     MDB_val last;
@@ -101,8 +101,8 @@ static void tell_owner(struct leat_committer *committer)
     (void)written; /* EAGAIN: it is readable already */
 }
 
-/* What must be free beside a batch. More of it for room to come back than for room to stay, so that it
- * does not come and go with the size of each batch. */
+/* What must be free beside a batch. More of it for room to come back than for room to stay, so that
+ * it does not come and go with the size of each batch. */
 static uint64_t free_bytes(const struct leat_committer *committer)
 {
     return LEAT_STORE_RESERVE_BYTES + (committer->has_room ? 0 : ROOM_MARGIN_BYTES);

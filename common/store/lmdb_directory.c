@@ -143,8 +143,7 @@ enum leat_err leat_lmdb_check_data_file(const struct leat_lmdb *lmdb, struct lea
     return leat_fail(why, LEAT_ERR_CORRUPT,
                      "%s/data.mdb is %s, but store %.36s lived here; to begin an empty one, remove "
                      "%s/leat.lock",
-                     lmdb->path, is_there ? "empty" : "missing", line + LOCK_ID_OFFSET,
-                     lmdb->path);
+                     lmdb->path, is_there ? "empty" : "missing", line + LOCK_ID_OFFSET, lmdb->path);
 }
 
 /* ---- identity ---- */
@@ -238,6 +237,24 @@ static enum leat_err read_identity(struct leat_lmdb *lmdb, const MDB_val *value,
     return LEAT_OK;
 }
 
+/* Gives the txn something to commit. What LMDB shows as its last commit may so far be in the page
+ * cache only: of a process that was killed while it was flushed, or whose flush failed. A commit on
+ * top of it makes it durable before anybody is told of it. */
+static enum leat_err write_again(const struct leat_lmdb *lmdb, MDB_txn *txn, MDB_dbi table,
+                                 const MDB_val *value, struct leat_why *why)
+{
+    char line[IDENTITY_BYTES_MAX];
+    MDB_val key = {strlen(IDENTITY_KEY), IDENTITY_KEY};
+    MDB_val copy = {value->mv_size, line};
+    memcpy(line, value->mv_data, value->mv_size); /* read_identity has checked its size */
+    int rc = mdb_put(txn, table, &key, &copy, 0);
+    if (rc != 0) {
+        return leat_fail(why, rc == ENOSPC ? LEAT_ERR_NO_SPACE : LEAT_ERR_IO,
+                         "cannot write to store %s: %s", lmdb->path, mdb_strerror(rc));
+    }
+    return LEAT_OK;
+}
+
 enum leat_err leat_lmdb_check_identity(struct leat_lmdb *lmdb, MDB_txn *txn, const char *role,
                                        struct leat_why *why)
 {
@@ -266,15 +283,19 @@ enum leat_err leat_lmdb_check_identity(struct leat_lmdb *lmdb, MDB_txn *txn, con
         return leat_fail(why, LEAT_ERR_IO, "cannot read store %s: %s", lmdb->path,
                          mdb_strerror(rc));
     }
-    return read_identity(lmdb, &value, role, why);
+    enum leat_err err = read_identity(lmdb, &value, role, why);
+    if (err == LEAT_OK) {
+        err = write_again(lmdb, txn, table, &value, why);
+    }
+    return err;
 }
 
 enum leat_err leat_lmdb_sign_lock(const struct leat_lmdb *lmdb, struct leat_why *why)
 {
     char text[LEAT_ID_TEXT_BYTES];
     char line[LOCK_LINE_BYTES_MAX];
-    int size = snprintf(line, sizeof line, LOCK_FORMAT, (long)getpid(),
-                        leat_id_format(&lmdb->id, text));
+    int size =
+        snprintf(line, sizeof line, LOCK_FORMAT, (long)getpid(), leat_id_format(&lmdb->id, text));
     if (pwrite(lmdb->lock_fd, line, (size_t)size, 0) != size || fsync(lmdb->lock_fd) != 0) {
         enum leat_err err = errno == ENOSPC || errno == EDQUOT ? LEAT_ERR_NO_SPACE : LEAT_ERR_IO;
         return leat_fail(why, err, "cannot write %s/leat.lock: %s", lmdb->path, strerror(errno));

@@ -31,7 +31,8 @@ static uint64_t end_of_pages(struct leat_lmdb *lmdb)
     return (uint64_t)(info.me_last_pgno + 1) * lmdb->page_bytes;
 }
 
-/* For file systems that cannot allocate ahead: a look at what is free, which nobody keeps for us. */
+/* For file systems that cannot allocate ahead: a look at what is free, which nobody keeps for us.
+ */
 static bool disk_has(const struct leat_lmdb *lmdb, uint64_t bytes)
 {
     struct statvfs status;
@@ -48,7 +49,8 @@ static int allocate(int fd, uint64_t from, uint64_t to)
     return rc == 0 ? 0 : errno;
 }
 
-/* The file's size always covers LMDB's pages, so that a file cut short is found when it is opened. */
+/* The file's size always covers LMDB's pages, so that a file cut short is found when it is opened.
+ */
 static void extend(struct leat_lmdb *lmdb, uint64_t bytes)
 {
     if (bytes > lmdb->file_bytes && ftruncate(lmdb->data_fd, (off_t)bytes) == 0) {
@@ -96,7 +98,8 @@ uint64_t leat_lmdb_used_bytes(const struct leat_lmdb *lmdb, MDB_txn *txn)
     return pages * lmdb->page_bytes;
 }
 
-/* Asks for the address space before the old map is given up: LMDB has no way back from a refusal. */
+/* Asks for the address space before the old map is given up: LMDB has no way back from a refusal.
+ */
 static bool can_map(const struct leat_lmdb *lmdb, uint64_t bytes)
 {
     void *trial = mmap(NULL, bytes, PROT_READ, MAP_SHARED, lmdb->data_fd, 0);

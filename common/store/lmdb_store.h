@@ -1,5 +1,5 @@
-/* The inside of the LMDB store, shared by the files lmdb*.c and reader.c. Only for the files of this
- * folder.
+/* The inside of the LMDB store, shared by the files lmdb*.c and reader.c. Only for the files of
+ * this folder.
  *
  *   lmdb.c            opening, closing, reading on the owner's thread
  *   lmdb_directory.c  the directory, the lock file, the identity record
@@ -57,7 +57,8 @@ struct leat_lmdb {
     MDB_cursor *cursors[LEAT_STORE_TABLES_MAX];
     MDB_cursor *walk;
 
-    /* Readers hold it shared while they look into the map, the owner alone while it moves the map. */
+    /* Readers hold it shared while they look into the map, the owner alone while it moves the map.
+     */
     pthread_rwlock_t map_lock;
 
     struct leat_committer committer;
@@ -119,9 +120,9 @@ uint64_t leat_lmdb_estimate(uint64_t batch_bytes, size_t batch_count, uint64_t u
 bool leat_lmdb_allocate_ahead(struct leat_lmdb *lmdb, uint64_t ahead_bytes);
 /* Bytes in pages that hold something, within a txn. */
 uint64_t leat_lmdb_used_bytes(const struct leat_lmdb *lmdb, MDB_txn *txn);
-/* Makes sure that the map reaches `ahead_bytes` behind LMDB's last page. Owner's thread, no snapshot
- * held, no commit under way. LEAT_ERR_NO_SPACE: the system has no such room, nothing has changed.
- * LEAT_ERR_IO: the map is lost. */
+/* Makes sure that the map reaches `ahead_bytes` behind LMDB's last page. Owner's thread, no
+ * snapshot held, no commit under way. LEAT_ERR_NO_SPACE: the system has no such room, nothing has
+ * changed. LEAT_ERR_IO: the map is lost. */
 enum leat_err leat_lmdb_map_ahead(struct leat_lmdb *lmdb, uint64_t ahead_bytes,
                                   struct leat_why *why);
 

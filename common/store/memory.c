@@ -72,9 +72,8 @@ static void learn_room(struct memory_store *memory)
     struct leat_store *store = &memory->store;
     store->used_bytes = memory->disk.slab.used_bytes;
     store->has_room =
-        !memory->is_set_full && (memory->max_bytes == 0 || store->used_bytes +
-                                                                   LEAT_STORE_RESERVE_BYTES <=
-                                                               memory->max_bytes);
+        !memory->is_set_full && (memory->max_bytes == 0 ||
+                                 store->used_bytes + LEAT_STORE_RESERVE_BYTES <= memory->max_bytes);
 }
 
 static enum leat_commit_state memory_poll(struct leat_store *store, struct leat_why *why)

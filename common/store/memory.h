@@ -1,10 +1,10 @@
-/* The store of store.h in memory: for tests and the simulated cluster. It behaves as a disk that the
- * test holds in its hand: a commit ends when the test says so, well or badly; a crash loses what was
- * not on the disk.
+/* The store of store.h in memory: for tests and the simulated cluster. It behaves as a disk that
+ * the test holds in its hand: a commit ends when the test says so, well or badly; a crash loses
+ * what was not on the disk.
  *
- *      leat_store_seal(s);                 the batch is on its way
- *      leat_store_memory_complete(s);      now it is on the disk, though the broker does not know yet
- *      leat_store_advance(s, &why);        now the broker knows: leat_store_durable() moves
+ *      leat_store_seal(s);              the batch is on its way
+ *      leat_store_memory_complete(s);   it is on the disk, though the broker does not know yet
+ *      leat_store_advance(s, &why);     the broker knows: leat_store_durable() moves
  *
  * leat_store_sync() completes by itself and never blocks. leat_store_fd() is -1. Pure: no clock, no
  * files, no threads. An empty store costs some kilobytes, so a simulation may hold thousands.
@@ -22,8 +22,8 @@ struct leat_store *leat_store_open_memory(void);
 void leat_store_memory_complete(struct leat_store *store);
 
 /* The commit on its way ends badly: the next leat_store_advance says LEAT_ERR_IO, and so does every
- * call after it, as after a failed fsync. Only leat_store_memory_crash makes the store usable again.
- * Without a batch on its way, the next one to be sealed fails. */
+ * call after it, as after a failed fsync. Only leat_store_memory_crash makes the store usable
+ * again. Without a batch on its way, the next one to be sealed fails. */
 void leat_store_memory_fail(struct leat_store *store);
 
 /* What a fault did to the batch that was on its way, failed ones included. */
@@ -32,17 +32,17 @@ enum leat_store_fate {
     LEAT_STORE_KEPT = 1, /* it did, but nobody was told */
 };
 
-/* The process dies and the store is opened again: the batch that was filling is lost, the one on its
- * way is lost or kept as a whole. Numbers start anew (filling 1, durable 0), as after a real restart;
- * room and failures are forgotten, the limit stays. */
+/* The process dies and the store is opened again: the batch that was filling is lost, the one on
+ * its way is lost or kept as a whole. Numbers start anew (filling 1, durable 0), as after a real
+ * restart; room and failures are forgotten, the limit stays. */
 void leat_store_memory_crash(struct leat_store *store, enum leat_store_fate fate);
 
-/* From now on leat_store_has_room says false when fewer than LEAT_STORE_RESERVE_BYTES would be left of
- * `max_bytes`; learned at each commit that ends, as with the real store. 0: no bound. */
+/* From now on leat_store_has_room says false when fewer than LEAT_STORE_RESERVE_BYTES would be left
+ * of `max_bytes`; learned at each commit that ends, as with the real store. 0: no bound. */
 void leat_store_memory_limit(struct leat_store *store, uint64_t max_bytes);
 
-/* Says at once that the disk is full, or that it no longer is, whatever the limit. Commits go on: they
- * have the reserve. */
+/* Says at once that the disk is full, or that it no longer is, whatever the limit. Commits go on:
+ * they have the reserve. */
 void leat_store_memory_set_full(struct leat_store *store, bool full);
 
 #endif

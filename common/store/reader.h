@@ -1,12 +1,13 @@
 /* A read-only view of what a store has *committed*, for one thread beside the owner's (the sink's
- * metrics actor). It never waits for a commit nor for the disk's flushes, and never sees writes that
- * are not durable.
+ * metrics actor). It never waits for a commit nor for the disk's flushes, and never sees writes
+ * that are not durable.
  *
- * Each call reads one snapshot and lets go of it before it returns: a snapshot that is held keeps LMDB
- * from using freed pages again. Two calls may therefore see different states.
+ * Each call reads one snapshot and lets go of it before it returns: a snapshot that is held keeps
+ * LMDB from using freed pages again. Two calls may therefore see different states.
  *
- * Only for stores from leat_store_open_lmdb. Open and close it while the store is open; any thread may
- * do so. One reader is used by one thread at a time; several readers are independent of each other.
+ * Only for stores from leat_store_open_lmdb. Open and close it while the store is open; any thread
+ * may do so. One reader is used by one thread at a time; several readers are independent of each
+ * other.
  */
 #ifndef LEAT_STORE_READER_H
 #define LEAT_STORE_READER_H
@@ -22,13 +23,14 @@ LEAT_MUST_USE enum leat_err leat_store_reader_open(struct leat_store *store,
 /* Before leat_store_close of its store. Accepts NULL. */
 void leat_store_reader_close(struct leat_store_reader **reader);
 
-/* LEAT_OK, LEAT_ERR_NOT_FOUND, LEAT_ERR_MEMORY or LEAT_ERR_IO. The value is a copy that the reader owns,
- * valid until its next call. */
-LEAT_MUST_USE enum leat_err leat_store_reader_get(struct leat_store_reader *reader, leat_table table,
-                                                  struct leat_bytes key, struct leat_bytes *ret_value);
+/* LEAT_OK, LEAT_ERR_NOT_FOUND, LEAT_ERR_MEMORY or LEAT_ERR_IO. The value is a copy that the reader
+ * owns, valid until its next call. */
+LEAT_MUST_USE enum leat_err leat_store_reader_get(struct leat_store_reader *reader,
+                                                  leat_table table, struct leat_bytes key,
+                                                  struct leat_bytes *ret_value);
 
-/* As leat_store_scan, within one snapshot; let `visit` return false after some thousand entries and come
- * back with the next key. Key and value are borrowed for the visit. LEAT_OK or LEAT_ERR_IO. */
+/* As leat_store_scan, within one snapshot; let `visit` return false after some thousand entries and
+ * come back with the next key. Key and value are borrowed for the visit. LEAT_OK or LEAT_ERR_IO. */
 LEAT_MUST_USE enum leat_err leat_store_reader_scan(struct leat_store_reader *reader,
                                                    leat_table table, struct leat_bytes from,
                                                    leat_store_visit_fn *visit, void *context);

@@ -49,8 +49,7 @@ size_t leat_slab_capacity(size_t size)
     if (size <= FINE_BYTES_MAX) {
         return (size + FINE_STEP - 1) / FINE_STEP * FINE_STEP;
     }
-    return FINE_BYTES_MAX +
-           (size - FINE_BYTES_MAX + COARSE_STEP - 1) / COARSE_STEP * COARSE_STEP;
+    return FINE_BYTES_MAX + (size - FINE_BYTES_MAX + COARSE_STEP - 1) / COARSE_STEP * COARSE_STEP;
 }
 
 static void *allocate(size_t size)

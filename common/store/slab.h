@@ -1,8 +1,9 @@
 /* Memory for things that are made one by one and dropped all at once: the entries of a batch.
  *
- * Small pieces come from blocks and go back to a list per size; pieces over LEAT_SLAB_SMALL_BYTES_MAX
- * come from malloc. leat_slab_reset drops everything at the cost of a few blocks, not of every piece,
- * and keeps up to `keep_bytes` of blocks, so that a steady stream of batches allocates nothing.
+ * Small pieces come from blocks and go back to a list per size; pieces over
+ * LEAT_SLAB_SMALL_BYTES_MAX come from malloc. leat_slab_reset drops everything at the cost of a few
+ * blocks, not of every piece, and keeps up to `keep_bytes` of blocks, so that a steady stream of
+ * batches allocates nothing.
  *
  * Not thread-safe. Aborts when memory is out: a store that cannot note a write cannot go on.
  */

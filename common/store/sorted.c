@@ -343,7 +343,8 @@ struct rising {
     struct leat_sorted_node *child;
 };
 
-/* Inserts into a full inner node by splitting it; what is in `rising` goes in, what goes up comes out. */
+/* Inserts into a full inner node by splitting it; what is in `rising` goes in, what goes up comes
+ * out. */
 static void split_inner(struct leat_sorted *sorted, struct inner *inner, unsigned index,
                         struct rising *rising)
 {

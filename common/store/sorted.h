@@ -1,5 +1,5 @@
-/* An ordered map of byte keys to byte values or tombstones, in memory: the writes of a batch that are not
- * on disk yet, and the whole content of the memory store.
+/* An ordered map of byte keys to byte values or tombstones, in memory: the writes of a batch that
+ * are not on disk yet, and the whole content of the memory store.
  *
  * A B+ tree. A node keeps the first eight bytes of each key as a number, so that most comparisons
  * touch nothing else. A key beyond the last one goes straight to the last leaf (queues are written
@@ -41,7 +41,8 @@ struct leat_sorted_cursor {
 /* Caller's storage. Also how to empty a map whose slab has been reset. */
 void leat_sorted_init(struct leat_sorted *sorted, struct leat_slab *slab);
 
-/* Key 1 to 255 bytes. Copies; replaces what the key had. Key and value may point into the map itself. */
+/* Key 1 to 255 bytes. Copies; replaces what the key had. Key and value may point into the map
+ * itself. */
 void leat_sorted_put(struct leat_sorted *sorted, struct leat_bytes key, struct leat_bytes value);
 void leat_sorted_put_tombstone(struct leat_sorted *sorted, struct leat_bytes key);
 /* Removes the entry itself; whether there was one. */

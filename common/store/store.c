@@ -131,8 +131,8 @@ static void overlay_next(struct overlay *overlay)
 static void overlay_seek(const struct leat_store *store, leat_table table, struct leat_bytes from,
                          struct overlay *ret_overlay)
 {
-    *ret_overlay = (struct overlay){.upper =
-                                        leat_sorted_seek(&store->filling->tables[table], from)};
+    *ret_overlay =
+        (struct overlay){.upper = leat_sorted_seek(&store->filling->tables[table], from)};
     if (store->committing != NULL) {
         ret_overlay->lower = leat_sorted_seek(&store->committing->tables[table], from);
     }
@@ -184,8 +184,7 @@ uint64_t leat_store_count(struct leat_store *store, leat_table table)
     overlay_seek(store, table, (struct leat_bytes){NULL, 0}, &overlay);
     for (; overlay.has_entry; overlay_next(&overlay)) {
         struct leat_bytes value;
-        bool is_in_base =
-            store->backend->get(store, table, overlay.entry.key, &value) == LEAT_OK;
+        bool is_in_base = store->backend->get(store, table, overlay.entry.key, &value) == LEAT_OK;
         if (is_in_base && overlay.entry.is_tombstone) {
             count--;
         } else if (!is_in_base && !overlay.entry.is_tombstone) {
@@ -227,8 +226,8 @@ void leat_store_seal(struct leat_store *store)
     assert(leat_store_is_dirty(store));
     assert(!leat_store_is_committing(store));
     store->committing = store->filling;
-    store->filling = store->committing == &store->batches[0] ? &store->batches[1]
-                                                             : &store->batches[0];
+    store->filling =
+        store->committing == &store->batches[0] ? &store->batches[1] : &store->batches[0];
     store->filling_number++;
     store->backend->commit(store);
 }

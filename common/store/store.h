@@ -1,18 +1,18 @@
-/* The store: what a broker must still know after a crash. A few ordered tables of byte keys and byte
- * values, changed in batches; the batch is the unit of durability.
+/* The store: what a broker must still know after a crash. A few ordered tables of byte keys and
+ * byte values, changed in batches; the batch is the unit of durability.
  *
  * Writes go into the batch that is being filled. Reads see every write that was made before them,
- * committed or not. leat_store_seal() closes the batch and starts its way to the disk; meanwhile the
- * next batch fills (group commit: at most one batch is on its way). leat_store_durable() tells up to
- * which batch everything is on disk.
+ * committed or not. leat_store_seal() closes the batch and starts its way to the disk; meanwhile
+ * the next batch fills (group commit: at most one batch is on its way). leat_store_durable() tells
+ * up to which batch everything is on disk.
  *
  *      put put del   seal -> 1        put put      durable = 1   seal -> 2      durable = 2
  *      |-- batch 1 --|--- on its way to the disk ---|
  *                    |-------- batch 2 fills ---------------------|---- ...
  *
- * Two implementations: leat_store_open_lmdb (one commit thread of its own) and leat_store_open_memory
- * (for tests and the simulated cluster: completes when told to, and can crash). Both are used from one
- * thread only, but for the readers of reader.h.
+ * Two implementations: leat_store_open_lmdb (one commit thread of its own) and
+ * leat_store_open_memory (for tests and the simulated cluster: completes when told to, and can
+ * crash). Both are used from one thread only, but for the readers of reader.h.
  *
  * Invariant: a batch is durable as a whole or not at all, and batches become durable in order.
  */
@@ -47,9 +47,9 @@ void leat_store_del(struct leat_store *store, leat_table table, struct leat_byte
 LEAT_MUST_USE enum leat_err leat_store_get(struct leat_store *store, leat_table table,
                                            struct leat_bytes key, struct leat_bytes *ret_value);
 
-/* Visits entries with key >= from (an empty `from` is the beginning) in ascending order until `visit`
- * returns false or the table ends. Key and value are borrowed for the visit. `visit` must not call
- * the store. LEAT_OK or LEAT_ERR_IO. */
+/* Visits entries with key >= from (an empty `from` is the beginning) in ascending order until
+ * `visit` returns false or the table ends. Key and value are borrowed for the visit. `visit` must
+ * not call the store. LEAT_OK or LEAT_ERR_IO. */
 typedef bool leat_store_visit_fn(struct leat_bytes key, struct leat_bytes value, void *context);
 LEAT_MUST_USE enum leat_err leat_store_scan(struct leat_store *store, leat_table table,
                                             struct leat_bytes from, leat_store_visit_fn *visit,
@@ -68,31 +68,36 @@ bool leat_store_is_committing(const struct leat_store *store);
 uint64_t leat_store_filling(const struct leat_store *store);
 /* Every batch up to this number is on disk; 0 at first. */
 uint64_t leat_store_durable(const struct leat_store *store);
-/* Memory that the filling batch takes, about. While a commit is stuck (a full disk) the filling batch
- * grows with every write: who accepts new work must stop at a bound of its own. */
+/* Memory that the filling batch takes, about. While a commit is stuck (a full disk) the filling
+ * batch grows with every write: who accepts new work must stop at a bound of its own. */
 uint64_t leat_store_filling_bytes(const struct leat_store *store);
 /* Starts the commit of the filling batch. Only when it is dirty and none is on its way. */
 void leat_store_seal(struct leat_store *store);
 /* Readable (poll for POLLIN) when leat_store_advance() has something to take note of: a commit that
  * has ended, or room that came or went; -1 for the memory store. */
 int leat_store_fd(const struct leat_store *store);
-/* Takes note of a commit that has ended; never blocks. LEAT_OK: leat_store_durable() may have moved.
- * LEAT_ERR_IO: the commit failed; nothing of it or after it will ever be durable: end the process. */
+/* Takes note of a commit that has ended; never blocks. LEAT_OK: leat_store_durable() may have
+ * moved. LEAT_ERR_IO: the commit failed; nothing of it or after it will ever be durable: end the
+ * process. */
 LEAT_MUST_USE enum leat_err leat_store_advance(struct leat_store *store, struct leat_why *why);
-/* Blocks until everything written so far is durable: for start-up and shutdown. */
+/* Blocks until everything written so far is durable: for start-up and shutdown. LEAT_ERR_NO_SPACE:
+ * a full disk keeps a batch on its way; it is tried again as long as the store is open. LEAT_ERR_IO
+ * as leat_store_advance. */
 LEAT_MUST_USE enum leat_err leat_store_sync(struct leat_store *store, struct leat_why *why);
 /* Why the store is broken, in words; "" when it is not. Valid until the store is closed. */
 const char *leat_store_error(const struct leat_store *store);
 
 /* ---- room ---- */
 
-/* False when new work must be refused: what is left is the reserve for settling (LEAT_STORE_RESERVE_BYTES).
- * Changes only within leat_store_advance() and leat_store_sync(); cheap. */
+/* False when new work must be refused: what is left is the reserve for settling
+ * (LEAT_STORE_RESERVE_BYTES). Changes only within leat_store_advance() and leat_store_sync();
+ * cheap. */
 bool leat_store_has_room(const struct leat_store *store);
 /* Bytes in use, about, as of the last commit. */
 uint64_t leat_store_used_bytes(const struct leat_store *store);
 
-/* Waits for the batch on its way, drops the one being filled, frees everything. Accepts NULL. */
+/* Waits for the batch on its way (not when a full disk keeps it), drops the one being filled, frees
+ * everything. Accepts the address of NULL. */
 void leat_store_close(struct leat_store **store);
 
 #endif

@@ -1,5 +1,5 @@
-/* A disk that fails on request: the calls with which LMDB and the store write are replaced in the test's
- * executable, do the real thing, or fail with an errno. For any thread. */
+/* A disk that fails on request: the calls with which LMDB and the store write are replaced in the
+ * test's executable, do the real thing, or fail with an errno. For any thread. */
 #ifndef LEAT_TESTS_STORE_FAULTS_H
 #define LEAT_TESTS_STORE_FAULTS_H
 

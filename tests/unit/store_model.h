@@ -1,6 +1,6 @@
-/* A naive model of a store, and random operations that compare the two: shared by the tests of the memory
- * store and of the LMDB store. The model knows, for each table and each key of a small fixed set, the
- * number of the last write to it; value bytes follow from that number. */
+/* A naive model of a store, and random operations that compare the two: shared by the tests of the
+ * memory store and of the LMDB store. The model knows, for each table and each key of a small fixed
+ * set, the number of the last write to it; value bytes follow from that number. */
 #ifndef LEAT_TESTS_STORE_MODEL_H
 #define LEAT_TESTS_STORE_MODEL_H
 

@@ -171,8 +171,11 @@ static void a_scan_merges_in_order(void **state)
         int visits;
         const char *expected;
     } cases[] = {
-        {"", 0, "a=1 b=3 c=3 d=2 "}, {"b", 0, "b=3 c=3 d=2 "}, {"bb", 2, "c=3 d=2 "},
-        {"a", 1, "a=1 "},            {"e", 0, ""},
+        {"", 0, "a=1 b=3 c=3 d=2 "},
+        {"b", 0, "b=3 c=3 d=2 "},
+        {"bb", 2, "c=3 d=2 "},
+        {"a", 1, "a=1 "},
+        {"e", 0, ""},
     };
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -285,9 +288,9 @@ static void closing_nothing_is_allowed(void **state)
     assert_null(none);
 }
 
-#define OVER(kind, test)                                                                          \
+#define OVER(kind, test)                                                                           \
     {                                                                                              \
-        #kind ": " #test, test, setup_##kind, teardown, NULL                                       \
+#kind ": " #test, test, setup_##kind, teardown, NULL                                       \
     }
 #define OVER_BOTH(test) OVER(memory, test), OVER(lmdb, test)
 

@@ -1,5 +1,5 @@
-/* kill -9 in the middle of commits: what is found afterwards is exactly what one of the sealed batches
- * left behind, and not older than what was reported durable. */
+/* kill -9 in the middle of commits: what is found afterwards is exactly what one of the sealed
+ * batches left behind, and not older than what was reported durable. */
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -113,8 +113,8 @@ static pid_t start_writer(const char *path, int *ret_fd)
     return pid;
 }
 
-/* Reads reports until there have been `limit` of them (then kills the writer) and on to the pipe's end.
- * Notes the last numbers that were sealed: one batch may be on its way, and one before it. */
+/* Reads reports until there have been `limit` of them (then kills the writer) and on to the pipe's
+ * end. Notes the last numbers that were sealed: one batch may be on its way, and one before it. */
 static void read_reports(int fd, pid_t pid, uint64_t limit, uint64_t sealed[2], uint64_t *durable)
 {
     struct report report;
@@ -153,9 +153,9 @@ static bool check_record(struct leat_bytes key, struct leat_bytes value, void *c
 static void check_state(struct leat_store *store, uint64_t last)
 {
     uint64_t next = last > KEPT ? last - KEPT + 1 : 1;
-    assert_int_equal(leat_store_scan(store, RECORDS, (struct leat_bytes){NULL, 0}, check_record,
-                                     &next),
-                     LEAT_OK);
+    assert_int_equal(
+        leat_store_scan(store, RECORDS, (struct leat_bytes){NULL, 0}, check_record, &next),
+        LEAT_OK);
     assert_int_equal(next, last + 1);
 }
 

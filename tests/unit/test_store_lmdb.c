@@ -298,6 +298,26 @@ static void a_failed_write_or_flush_is_final(void **state)
     }
 }
 
+static void opening_flushes_what_the_last_process_left_behind(void **state)
+{
+    struct store_directory *directory = *state;
+    struct leat_store *store = store_directory_open(directory);
+    leat_store_put(store, 0, key, value);
+    sync_store(store);
+    leat_store_close(&store);
+    struct leat_why why = {""};
+    store_faults_set(STORE_FAULT_FLUSH, EIO);
+    enum leat_err err =
+        leat_store_open_lmdb(directory->path, &store_directory_options, &store, &why);
+    assert_int_equal(err, LEAT_ERR_IO);
+    assert_null(store);
+    assert_non_null(strstr(why.text, directory->path));
+    store_faults_clear();
+    store = store_directory_open(directory);
+    assert_int_equal(leat_store_count(store, 0), 1);
+    leat_store_close(&store);
+}
+
 /* ---- snapshots ---- */
 
 static void reading_all_the_time_keeps_no_freed_page_from_use(void **state)
@@ -406,8 +426,7 @@ static void readers_on_other_threads_see_whole_batches(void **state)
     leat_store_close(&store);
 }
 
-#define WITH_DIRECTORY(test)                                                                       \
-    cmocka_unit_test_setup_teardown(test, setup, store_directory_teardown)
+#define WITH_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, store_directory_teardown)
 
 int main(void)
 {
@@ -421,6 +440,7 @@ int main(void)
         WITH_DIRECTORY(closing_does_not_wait_for_a_full_disk),
         WITH_DIRECTORY(an_error_of_a_half_written_page_on_a_full_disk_is_no_failure),
         WITH_DIRECTORY(a_failed_write_or_flush_is_final),
+        WITH_DIRECTORY(opening_flushes_what_the_last_process_left_behind),
         WITH_DIRECTORY(reading_all_the_time_keeps_no_freed_page_from_use),
         WITH_DIRECTORY(readers_on_other_threads_see_whole_batches),
     };

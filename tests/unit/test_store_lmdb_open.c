@@ -1,4 +1,5 @@
-/* Opening a directory: made if missing, and refused with words when it is not ours or is damaged. */
+/* Opening a directory: made if missing, and refused with words when it is not ours or is damaged.
+ */
 #include <fcntl.h>
 #include <lmdb.h>
 #include <setjmp.h>
@@ -161,8 +162,10 @@ static void a_damaged_identity_is_refused(void **state)
         "leat-store version=1 role=ventilator id=0190a3f2-0000-7000-8000-000000000000",
         "leat-store version=1 role=ventilator id=0190a3f2-0000-7000-8000-000000000000 "
         "check=0000000000000000",
-        "leat-store version=1 role=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
-        "id=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+        "leat-store version=1 "
+        "role=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+        "id="
+        "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
     };
     make_store(directory);
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {

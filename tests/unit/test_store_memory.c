@@ -74,8 +74,7 @@ static void a_crash_loses_or_keeps_the_batch_on_its_way_as_a_whole(void **state)
         }
         if (is_failed) {
             leat_store_memory_fail(store);
-            assert_int_equal(leat_store_advance(store, NULL),
-                             is_sealed ? LEAT_ERR_IO : LEAT_OK);
+            assert_int_equal(leat_store_advance(store, NULL), is_sealed ? LEAT_ERR_IO : LEAT_OK);
         }
         enum leat_store_fate fate =
             leat_rng_below(&rng, 2) == 0 ? LEAT_STORE_LOST : LEAT_STORE_KEPT;
@@ -151,8 +150,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_commit_ends_when_the_test_says_so, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_crash_loses_or_keeps_the_batch_on_its_way_as_a_whole, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_crash_loses_or_keeps_the_batch_on_its_way_as_a_whole,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_commit_is_final_until_the_crash, setup, teardown),
         cmocka_unit_test_setup_teardown(room_ends_at_the_reserve_and_comes_back_with_deletes, setup,
                                         teardown),

@@ -36,7 +36,8 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Eight equal bytes, then the number: nothing is decided by the prefix alone. Or the number first. */
+/* Eight equal bytes, then the number: nothing is decided by the prefix alone. Or the number first.
+ */
 static struct leat_bytes key_of(uint32_t number, bool is_shared_prefix, uint8_t key[12])
 {
     size_t place = is_shared_prefix ? 8 : 0;
@@ -230,7 +231,8 @@ static void a_reset_slab_gives_everything_back_but_what_it_keeps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(agrees_with_a_naive_map_under_random_writes, setup, teardown),
+        cmocka_unit_test_setup_teardown(agrees_with_a_naive_map_under_random_writes, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(keeps_order_when_keys_ascend_or_descend, setup, teardown),
         cmocka_unit_test_setup_teardown(holds_its_memory_when_used_as_a_queue, setup, teardown),
         cmocka_unit_test_setup_teardown(copies_values_that_lie_in_the_map_itself, setup, teardown),
