@@ -88,6 +88,20 @@ static void without_tokens_nothing_is_granted_and_a_token_brings_credit(void **s
     rig_expect(&rig, "CREDIT number=2 total=3\n");
 }
 
+static void a_job_that_waits_has_its_token_set_aside(void **state)
+{
+    (void)state;
+    static const struct leat_worker_rate rates[] = {{{"", 0}, {1, 1000000}, 6},
+                                                    {{"a", 1}, {1, 1000000}, 4}};
+    start(1, 9, rates, 2);
+    rig_open(&rig);
+    rig_expect(&rig, "HELLO round=1 leases=\nCREDIT number=1 total=6 a=4\n");
+    rig_jobs(&rig, "a", 1, 3); /* one starts, two wait */
+    rig_forget(&rig);
+    rig_pass(&rig, 1000000);
+    assert_non_null(strstr(rig.trace, "CREDIT number=2 total=7 a=5\n"));
+}
+
 static void a_limited_type_has_a_total_of_its_own_and_lets_others_pass(void **state)
 {
     (void)state;
@@ -224,6 +238,7 @@ int main(void)
         TEST(more_than_was_granted_is_handed_back),
         TEST(a_busy_worker_asks_in_batches),
         TEST(without_tokens_nothing_is_granted_and_a_token_brings_credit),
+        TEST(a_job_that_waits_has_its_token_set_aside),
         TEST(a_limited_type_has_a_total_of_its_own_and_lets_others_pass),
         TEST(with_a_rate_nothing_is_sent_ahead_to_the_spawner),
         TEST(the_rate_is_never_exceeded_over_any_window),

@@ -154,6 +154,22 @@ static void an_attempt_that_ends_by_itself_before_the_kill_counts(void **state)
     assert_int_equal(rig.exit_status, 0);
 }
 
+static void what_is_handed_back_while_the_ventilator_is_away_is_not_named_to_it_again(void **state)
+{
+    (void)state;
+    start(1, 2);
+    rig_jobs(&rig, "a", 1, 3);
+    rig_step(&rig, (struct leat_event){.kind = LEAT_EVENT_UNREACHABLE,
+                                       .link = LEAT_LINK_VENTILATOR});
+    rig_forget(&rig);
+    rig_stop(&rig);
+    rig_expect(&rig, "RECALL\n");
+    rig_pass(&rig, 1000000);
+    rig_expect(&rig, "HELLO round=2 leases=1/1\n");
+    rig_welcome(&rig, NULL, 0);
+    rig_expect(&rig, "");
+}
+
 static void a_third_stop_ends_whatever_is_left(void **state)
 {
     (void)state;
@@ -222,6 +238,7 @@ int main(void)
         TEST(what_runs_longer_than_the_drain_time_is_killed_and_handed_back),
         TEST(a_second_stop_kills_at_once),
         TEST(an_attempt_that_ends_by_itself_before_the_kill_counts),
+        TEST(what_is_handed_back_while_the_ventilator_is_away_is_not_named_to_it_again),
         TEST(a_third_stop_ends_whatever_is_left),
         TEST(without_a_sink_it_ends_after_a_bound_and_says_so_by_its_status),
         TEST(a_retry_nobody_confirms_holds_up_the_end_for_a_moment_only),

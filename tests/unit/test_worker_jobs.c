@@ -157,6 +157,31 @@ static void commands_get_one_attempt_per_slot_and_plugins_a_pipeline(void **stat
     assert_int_equal(leat_worker_counts(rig.worker).started, 2 + 2 * LEAT_PIPELINE_JOBS);
 }
 
+static void jobs_of_different_types_start_in_the_order_in_which_they_came(void **state)
+{
+    (void)state;
+    static const struct leat_worker_rate rate = {{"", 0}, {1, 1000000}, 1};
+    static const struct leat_worker_handler handlers[] = {{{"a", 1}, LEAT_WORKER_EXEC},
+                                                          {{"b", 1}, LEAT_WORKER_PLUGIN}};
+    struct leat_worker_config config;
+    rig_config(&config, 1, 10);
+    config.handlers = handlers;
+    config.handler_count = 2;
+    config.rates = &rate;
+    config.rate_count = 1;
+    rig_init(&rig, &config);
+    rig_open(&rig);
+    for (uint64_t i = 1; i <= 8; i++) {
+        rig_jobs(&rig, i % 3 == 0 ? "a" : "b", i, 1);
+    }
+    for (uint64_t i = 1; i <= 8; i++) {
+        struct leat_id id = rig_id(i);
+        assert_true(leat_id_equal(&rig.runs[i - 1].id, &id));
+        rig_ran_next(&rig);
+        rig_pass(&rig, 1000000);
+    }
+}
+
 static void results_carry_everything_that_is_known(void *context, const struct leat_action *action)
 {
     size_t *seen = context;
@@ -290,6 +315,7 @@ int main(void)
         TEST(a_job_that_expired_while_it_waited_is_not_started),
         TEST(jobs_start_in_the_order_in_which_they_came),
         TEST(commands_get_one_attempt_per_slot_and_plugins_a_pipeline),
+        TEST(jobs_of_different_types_start_in_the_order_in_which_they_came),
         TEST(a_result_carries_everything_and_the_body_only_when_it_failed),
         TEST(a_long_error_is_cut_between_characters),
         TEST(a_wall_clock_that_jumps_back_makes_no_waiting_time),

@@ -70,6 +70,20 @@ static void what_waits_in_the_queue_is_not_started_while_the_outbox_is_full(void
     rig_expect(&rig, "RUN 2/1 attempt=1\nCREDIT number=2 total=5\n");
 }
 
+static void jobs_whose_results_would_not_fit_are_handed_back(void **state)
+{
+    (void)state;
+    start(2, 2, 4, 0);
+    rig_open(&rig);
+    rig_jobs(&rig, "a", 1, 2);
+    rig_ran_next(&rig);
+    rig_ran_next(&rig);
+    rig_forget(&rig);
+    rig_jobs(&rig, "a", 3, 3);
+    assert_int_equal(rig.returned, 1);
+    assert_non_null(strstr(rig.trace, " 5/1\n"));
+}
+
 static void a_batch_is_sent_again_unchanged_ever_more_slowly_until_it_is_stored(void **state)
 {
     (void)state;
@@ -177,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_sink_that_is_away_stops_new_work_and_loses_nothing),
         TEST(what_waits_in_the_queue_is_not_started_while_the_outbox_is_full),
+        TEST(jobs_whose_results_would_not_fit_are_handed_back),
         TEST(a_batch_is_sent_again_unchanged_ever_more_slowly_until_it_is_stored),
         TEST(results_gather_while_batches_are_on_their_way),
         TEST(a_batch_closes_at_its_size_in_bytes),

@@ -100,6 +100,7 @@ static void a_message_that_comes_twice_counts_once(void **state)
     rig_push(&rig, &(struct rig_job){.n = 2});
     rig_expect(&rig, "");
     assert_int_equal(leat_worker_counts(rig.worker).jobs_received, 1);
+    assert_true(leat_worker_is_open(rig.worker));
 }
 
 static void the_ventilators_errors_start_one_new_round_however_many_there_are(void **state)
