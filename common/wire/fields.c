@@ -93,26 +93,31 @@ bool leat_wire_writer_list(struct leat_wire_writer *writer, size_t count, uint64
 
 /* ---- reading ---- */
 
-/* "jobs[3].headers[0]." in front of a field's name. */
+/* "jobs[3].headers[0]" */
 static size_t format_place(const struct leat_wire_place *place, char *text, size_t size)
 {
     if (place == NULL) {
         return 0;
     }
     size_t used = format_place(place->outer, text, size);
-    int more = snprintf(text + used, size - used, "%s[%" PRIu32 "].", place->name, place->index);
+    int more = snprintf(text + used, size - used, "%s%s[%" PRIu32 "]", used > 0 ? "." : "",
+                        place->name, place->index);
     used += more > 0 ? (size_t)more : 0;
     return used < size ? used : size - 1;
 }
 
-/* Leaves "SUBMIT jobs[3].queue" in `path`. */
+/* Leaves "SUBMIT jobs[3].queue" in `path`; field NULL: the message or item itself. */
 static const char *path_of(const struct leat_wire_reader *reader, const char *field, char *path,
                            size_t size)
 {
     char place[128];
     place[0] = '\0';
     (void)format_place(reader->place, place, sizeof(place));
-    (void)snprintf(path, size, "%s %s%s", reader->what, place, field);
+    (void)snprintf(path, size, "%s%s%s%s%s", reader->what, place[0] != '\0' ? " " : "", place,
+                   field == NULL        ? ""
+                   : place[0] != '\0' ? "."
+                                       : " ",
+                   field == NULL ? "" : field);
     return path;
 }
 
@@ -250,12 +255,12 @@ enum leat_err leat_wire_reader_head(struct leat_wire_reader *reader, size_t fiel
 {
     uint32_t count;
     if (leat_wire_cursor_array(&reader->cursor, &count) != LEAT_OK) {
-        return wrong_type(reader, "itself", "an array");
+        return wrong_type(reader, NULL, "an array");
     }
     if (count < fields) {
         char path[PATH_BYTES];
         return leat_fail(reader->why, LEAT_ERR_MALFORMED, "%s has %" PRIu32 " elements, needs %zu",
-                         path_of(reader, "itself", path, sizeof(path)), count, fields);
+                         path_of(reader, NULL, path, sizeof(path)), count, fields);
     }
     *ret_extra = count - (uint32_t)fields;
     return LEAT_OK;
@@ -281,7 +286,7 @@ enum leat_err leat_wire_reader_record(struct leat_wire_reader *reader, size_t fi
     uint32_t count;
     uint64_t version;
     if (leat_wire_cursor_array(&reader->cursor, &count) != LEAT_OK) {
-        return wrong_type(reader, "itself", "an array");
+        return wrong_type(reader, NULL, "an array");
     }
     if (count == 0 || leat_wire_cursor_u64(&reader->cursor, &version) != LEAT_OK) {
         return wrong_type(reader, "version", "an integer");

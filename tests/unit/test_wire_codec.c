@@ -291,6 +291,9 @@ static void bad_frames_are_refused_with_the_right_error(void **state)
         {"RECALLED, list as map", BYTES("\x93\x01\x64\x80"), LEAT_ERR_MALFORMED, "a map"},
         {"RECALLED, item as integer", BYTES("\x93\x01\x64\x91\x07" "aaaaaaaaaaaaaaaaaaaaaaaaa"),
          LEAT_ERR_MALFORMED, "jobs[0]"},
+        {"RECALLED, item too short",
+         BYTES("\x93\x01\x64\x91\x91\xc4\x10" "1234567890123456" "\x05"), LEAT_ERR_MALFORMED,
+         "RECALLED jobs[0] has 1 elements, needs 2"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         enum leat_err err = decode_exact(cases[i].bytes, cases[i].size);
