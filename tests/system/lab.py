@@ -173,3 +173,81 @@ class Lab:
             if time.monotonic() > end:
                 raise AssertionError(f"not within {timeout} s: {what}")
             select.select([], [], [], 0.02)
+
+    def stats(self):
+        return self.ask("stats")
+
+    def ended(self):
+        """Jobs with a final result, by the sink's own count of what it keeps."""
+        sink = self.stats()["sink"]
+        return sink["successes"] + sink["failures"]
+
+    def left(self):
+        """Jobs that have not ended, as the ventilator told last; None when it has not."""
+        ventilator = self.stats()["ventilator"]
+        return ventilator["jobs"] if ventilator and ventilator["age_ms"] < 3000 else None
+
+    def failures(self, **filters):
+        rows, after = [], None
+        while True:
+            reply = self.ask({"request": "failures", "limit": 1000, **filters, **({"after": after} if after else {})})
+            rows += reply["failures"]
+            after = reply.get("next")
+            if not after:
+                return rows
+
+    def result(self, job_id):
+        return self.ask({"request": "job", "id": job_id})
+
+
+def read_ids(path):
+    with open(path) as f:
+        return [line.split("\t")[0] for line in f]
+
+
+def read_results(path):
+    """The results that leat-producer --results wrote, by id; fails on a second one for an id."""
+    results = {}
+    with open(path) as f:
+        for line in f:
+            row = json.loads(line)
+            assert row["id"] not in results, f"two results for {row['id']}"
+            results[row["id"]] = row
+    return results
+
+
+def alive(pid):
+    """Whether a process is there and is no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def main(module="__main__"):
+    """Runs a module's tests; says "ok - name" or "not ok - name" for each, which scripts/test adds up."""
+    import unittest
+
+    class Result(unittest.TextTestResult):
+        def startTest(self, test):
+            self.begun = time.monotonic()
+            super().startTest(test)
+
+        def say(self, word, test):
+            print(f"{word} - {test._testMethodName} ({time.monotonic() - self.begun:.1f} s)", flush=True)
+
+        def addSuccess(self, test):
+            super().addSuccess(test)
+            self.say("ok", test)
+
+        def addFailure(self, test, err):
+            super().addFailure(test, err)
+            self.say("not ok", test)
+
+        def addError(self, test, err):
+            super().addError(test, err)
+            self.say("not ok", test)
+
+    program = unittest.main(module=module, testRunner=unittest.TextTestRunner(resultclass=Result, verbosity=0), exit=False)
+    sys.exit(0 if program.result.wasSuccessful() and program.result.testsRun > 0 else 1)
