@@ -33,9 +33,9 @@ endfunction()
 function(leat_core_library name)
     add_library(${name} STATIC ${ARGN})
     leat_common_settings(${name})
-    target_include_directories(${name} BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/cmake/not-in-core)
+    target_include_directories(${name} BEFORE PRIVATE ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/not-in-core)
     add_custom_command(TARGET ${name} POST_BUILD
-        COMMAND ${CMAKE_SOURCE_DIR}/cmake/check_core_symbols.sh $<TARGET_FILE:${name}>
+        COMMAND ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/check_core_symbols.sh $<TARGET_FILE:${name}>
         VERBATIM)
 endfunction()
 

@@ -5,6 +5,7 @@
 #include "core/check.h"
 
 #define CAPACITY_FIRST 32
+#define ELEMENTS_MAX   (SIZE_MAX / 4 / sizeof(struct leat_heap_node *)) /* twice that still fits */
 
 void leat_heap_init(struct leat_heap *heap)
 {
@@ -22,10 +23,12 @@ enum leat_err leat_heap_reserve(struct leat_heap *heap, size_t count)
     if (count <= heap->capacity) {
         return LEAT_OK;
     }
+    if (count > ELEMENTS_MAX) {
+        return LEAT_ERR_MEMORY;
+    }
     size_t capacity = heap->capacity == 0 ? CAPACITY_FIRST : heap->capacity * 2;
     capacity = capacity < count ? count : capacity;
-    struct leat_heap_node **nodes =
-        reallocarray(heap->nodes, capacity, sizeof(struct leat_heap_node *));
+    struct leat_heap_node **nodes = realloc(heap->nodes, capacity * sizeof(nodes[0]));
     if (nodes == NULL) {
         return LEAT_ERR_MEMORY;
     }
