@@ -26,7 +26,8 @@ static void answer(struct world *world, const struct leat_event *event, struct l
     struct leat_str verb = event->msg->control.verb;
     uint64_t ref = event->msg->control.ref;
     struct leat_peer peer = event->peer;
-    if (leat_str_equal(verb, leat_str_of("put"))) {
+    bool keeps = leat_str_equal(verb, leat_str_of("keep"));
+    if (keeps || leat_str_equal(verb, leat_str_of("put"))) {
         uint8_t *value = calloc(1, world->write_bytes + 1);
         leat_store_put(world->store, 0, leat_bytes_of(&ref, sizeof ref),
                        leat_bytes_of(value, world->write_bytes));
@@ -39,6 +40,9 @@ static void answer(struct world *world, const struct leat_event *event, struct l
         finished(out, LEAT_LINK_METRICS);
     } else if (leat_str_equal(verb, leat_str_of("event"))) {
         finished(out, LEAT_LINK_EVENTS);
+    }
+    if (keeps) {
+        return;
     }
     struct leat_msg *msg = leat_out_send(out, event->link, peer, LEAT_MSG_DONE);
     msg->done.ref = ref;

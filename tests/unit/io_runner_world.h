@@ -2,6 +2,7 @@
  *
  * The core answers CONTROL with DONE (same ref, text = argument). The verb decides what it does first:
  *   put    writes ref into table 0
+ *   keep   as put, but there is no DONE
  *   ping   nothing
  *   note   a NOTE before the DONE
  *   to     sends the DONE to a peer that does not exist
