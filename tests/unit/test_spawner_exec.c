@@ -272,7 +272,7 @@ static void slots_run_at_the_same_time_and_no_more_than_there_are(void **state)
     struct rig rig;
     rig_init(&rig);
     rig.config.slots = 3;
-    rig_add_shell(&rig, "wait=sleep $MARK");
+    rig_add_shell(&rig, "wait=exec sleep $MARK");
     rig_start(&rig);
     for (unsigned i = 1; i <= 5; i++) {
         struct leat_msg msg = rig_run(i, "wait", "", TIMEOUT);

@@ -56,7 +56,7 @@ static void what_ignores_sigterm_and_forks_and_makes_sessions_is_gone_after_the_
     rig_init(&rig);
     rig.config.slots = 2;
     rig_add_shell(&rig, "litter=trap '' TERM; " LITTER "while :; do sleep $MARK; done");
-    rig_add_shell(&rig, "other=sleep $MARK.5");
+    rig_add_shell(&rig, "other=exec sleep $MARK.5");
     rig_start(&rig);
     struct leat_msg msg = rig_run(2, "other", "", 60000);
     rig_send(&rig, &msg);
@@ -137,7 +137,7 @@ static void kill_of_all_answers_for_each(void **state)
     struct rig rig;
     rig_init(&rig);
     rig.config.slots = 2;
-    rig_add_shell(&rig, "hang=sleep $MARK");
+    rig_add_shell(&rig, "hang=exec sleep $MARK");
     rig_start(&rig);
     for (unsigned i = 1; i <= 6; i++) {
         struct leat_msg msg = rig_run(i, "hang", "", 60000);
@@ -159,7 +159,7 @@ static void recall_gives_back_what_has_not_begun(void **state)
     (void)state;
     struct rig rig;
     rig_init(&rig);
-    rig_add_shell(&rig, "hang=sleep $MARK");
+    rig_add_shell(&rig, "hang=exec sleep $MARK");
     rig_start(&rig);
     for (unsigned i = 1; i <= 4; i++) {
         struct leat_msg msg = rig_run(i, "hang", "", 60000);

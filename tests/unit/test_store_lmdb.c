@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -200,6 +201,10 @@ static void a_file_system_that_cannot_allocate_ahead_will_do(void **state)
         sync_store(store);
         assert_true(leat_store_has_room(store));
     }
+    struct stat status; /* the file's size must run ahead of LMDB all the same */
+    assert_int_equal(fstat(leat_lmdb_of(store)->data_fd, &status), 0);
+    assert_true((uint64_t)status.st_size >=
+                pages_of(store) * leat_lmdb_of(store)->page_bytes + LEAT_STORE_RESERVE_BYTES);
     leat_store_close(&store);
     store = store_directory_open(*state);
     assert_int_equal(leat_store_count(store, 0), 20);

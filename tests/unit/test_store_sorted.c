@@ -190,6 +190,25 @@ static void holds_its_memory_when_used_as_a_queue(void **state)
     assert_in_range(fixture->slab.used_bytes, bytes / 2, bytes * 2);
 }
 
+static void follows_its_last_entry_when_used_as_a_stack(void **state)
+{
+    struct fixture *fixture = *state;
+    uint32_t top = 0; /* numbers below are there */
+    for (uint32_t round = 0; round < 60; round++) {
+        uint32_t goal = round % 2 == 0 ? 100 + round * 30 : round * 10;
+        for (; top < goal; top++) {
+            put(fixture, top, top + 1, true);
+        }
+        for (; top > goal; top--) {
+            erase(fixture, top - 1, true);
+        }
+        struct leat_sorted_entry entry;
+        assert_true(leat_sorted_last(&fixture->sorted, &entry));
+        assert_entry(&entry, top - 1, top, true);
+    }
+    check_all(fixture, true);
+}
+
 static void copies_values_that_lie_in_the_map_itself(void **state)
 {
     struct fixture *fixture = *state;
@@ -235,6 +254,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(keeps_order_when_keys_ascend_or_descend, setup, teardown),
         cmocka_unit_test_setup_teardown(holds_its_memory_when_used_as_a_queue, setup, teardown),
+        cmocka_unit_test_setup_teardown(follows_its_last_entry_when_used_as_a_stack, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(copies_values_that_lie_in_the_map_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reset_slab_gives_everything_back_but_what_it_keeps, setup,
                                         teardown),

@@ -51,6 +51,21 @@ static uint64_t slot_tag(size_t slot, enum leat_spawner_kind kind)
     return TAG_SLOT + 2 * slot + (kind == LEAT_SPAWNER_PLUGIN ? 1 : 0);
 }
 
+static bool is_used_up(const struct leat_spawner_loop *loop, const struct leat_slot *process)
+{
+    const uint64_t most = loop->config->recycle_jobs;
+    return most != 0 && process->keeper != 0 && process->sent >= most;
+}
+
+/* To be called after anything that has a part in it. */
+static void open_or_close(struct leat_spawner_loop *loop, size_t slot)
+{
+    const struct leat_spawner_slot *it = &loop->slots[slot];
+    loop->plan.slots[slot].closed = it->closed_until_us != 0 || it->exec.ending ||
+                                    it->plugin.ending || is_used_up(loop, &it->plugin);
+    loop->plan.slots[slot].warm = it->plugin.keeper != 0;
+}
+
 /* ---- attempts go out ---- */
 
 /* The slot takes nothing for a while: longer with each process in a row that did not work. */
@@ -64,7 +79,7 @@ static void close_slot_for_a_while(struct leat_spawner_loop *loop, size_t slot)
     unsigned times = it->crashes - CRASHES_FREE;
     int64_t wait_us = times > 10 ? CLOSED_US_MAX : CLOSED_US_MIN << times;
     it->closed_until_us = loop->now_us + (wait_us > CLOSED_US_MAX ? CLOSED_US_MAX : wait_us);
-    loop->plan.slots[slot].closed = true;
+    open_or_close(loop, slot);
 }
 
 static void give_to_slot(struct leat_spawner_loop *loop, size_t slot, struct leat_attempt *attempt)
@@ -73,11 +88,11 @@ static void give_to_slot(struct leat_spawner_loop *loop, size_t slot, struct lea
     enum leat_err err = LEAT_OK;
     if (process->keeper == 0) {
         err = leat_slot_start(process, attempt->kind, loop->config, loop->files_max);
-        loop->plan.slots[slot].warm = loop->slots[slot].plugin.keeper != 0;
     }
     if (err == LEAT_OK) {
         err = leat_slot_send(process, attempt);
     }
+    open_or_close(loop, slot);
     if (err != LEAT_OK) {
         struct leat_msg_ran ran = {.failure = LEAT_FAILURE_SPAWN, .code = errno};
         leat_spawner_answer(loop, slot, attempt, &ran, "cannot start a slot process", 0);
@@ -99,25 +114,10 @@ static void dispatch(struct leat_spawner_loop *loop)
 static void break_slot(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process)
 {
     process->ending = true;
-    loop->plan.slots[slot].closed = true;
+    open_or_close(loop, slot);
     leat_slot_control(process, LEAT_CONTROL_KILL, process->sent);
     if (process->kind == LEAT_SPAWNER_EXEC && !process->gone) {
         kill(process->keeper, SIGKILL); /* what it leaves comes to us and is killed there */
-    }
-}
-
-static void replace_when_old(struct leat_spawner_loop *loop, size_t slot)
-{
-    struct leat_slot *process = &loop->slots[slot].plugin;
-    const uint64_t most = loop->config->recycle_jobs;
-    if (most == 0 || process->sent < most || process->ending) {
-        return;
-    }
-    leat_spawner_take_back(loop, slot);
-    loop->plan.slots[slot].closed = true;
-    if (leat_list_is_empty(&loop->plan.slots[slot].flight)) {
-        process->ending = true;
-        shutdown(process->jobs_fd, SHUT_WR);
     }
 }
 
@@ -145,7 +145,6 @@ static void take_answer(struct leat_spawner_loop *loop, size_t slot, struct leat
         if (is_quick) {
             leat_plan_note_quick(&loop->plan, slot);
         }
-        replace_when_old(loop, slot);
         head = leat_plan_head(&loop->plan, slot);
         if (head != NULL && head->cause == LEAT_FAILURE_KILLED && !process->ending) {
             head->cause = LEAT_FAILURE_NONE;
@@ -242,15 +241,12 @@ static void bury(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *
     while (read_slot(loop, slot, process) == LEAT_OK) {
     }
     leat_slot_read_status(process);
-    struct leat_spawner_slot *it = &loop->slots[slot];
-    const struct leat_slot *other = process == &it->exec ? &it->plugin : &it->exec;
-    loop->plan.slots[slot].closed = it->closed_until_us != 0 || other->ending;
     settle(loop, slot, process);
     leat_slot_close(process);
     if (!is_orderly) {
         leat_plan_note_slow(&loop->plan, slot);
     }
-    loop->plan.slots[slot].warm = it->plugin.keeper != 0;
+    open_or_close(loop, slot);
 }
 
 static bool is_keeper(pid_t pid, void *context)
@@ -313,11 +309,15 @@ static int64_t check_slot_time(struct leat_spawner_loop *loop, size_t slot)
             deadline_us = it->closed_until_us;
         } else {
             it->closed_until_us = 0;
-            loop->plan.slots[slot].closed = it->exec.ending || it->plugin.ending;
+            open_or_close(loop, slot);
         }
     }
     struct leat_attempt *head = leat_plan_head(&loop->plan, slot);
     struct leat_slot *process = &it->plugin;
+    if (head == NULL && is_used_up(loop, process) && !process->ending) {
+        process->ending = true;
+        shutdown(process->jobs_fd, SHUT_WR); /* the child has nothing to do and sees the end */
+    }
     if (head == NULL || head->kind != LEAT_SPAWNER_PLUGIN || process->ending) {
         return deadline_us;
     }

@@ -1,0 +1,435 @@
+/* Plug-in handlers: what they see, what their answers mean, and that one attempt never harms another. */
+#include "spawner_rig.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/spawner/inside.h"
+
+#define TIMEOUT 10000
+
+static void start(struct rig *rig, size_t slots)
+{
+    rig->config.slots = slots;
+    struct leat_why why = {""};
+    if (leat_spawner_add_plugin(&rig->config, LEAT_TEST_PLUGIN, &why) != LEAT_OK) {
+        fail_msg("%s", why.text);
+    }
+    rig_start(rig);
+}
+
+static void init(struct rig *rig, size_t slots)
+{
+    rig_init(rig);
+    start(rig, slots);
+}
+
+static void assert_id(const struct leat_msg_ran *ran, unsigned number)
+{
+    const struct leat_id id = rig_id(number);
+    assert_true(leat_id_equal(&ran->id, &id));
+}
+
+static void send_run(struct rig *rig, unsigned number, const char *type, const char *payload)
+{
+    struct leat_msg msg = rig_run(number, type, payload, TIMEOUT);
+    rig_send(rig, &msg);
+}
+
+static void a_handler_gets_the_job_and_its_output_comes_back(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    rig_assert_output(rig_once(&rig, "echo", "hello", TIMEOUT), "hello");
+    assert_int_equal(rig_once(&rig, "echo", "", TIMEOUT)->output.size, 0);
+    struct leat_item_header headers[] = {{leat_str_of("color"), leat_str_of("blue")}};
+    struct leat_msg msg = rig_run(1, "describe", "the end", 5000);
+    msg.run.attempt = 3;
+    msg.run.headers.items = headers;
+    msg.run.headers.count = 1;
+    rig_send(&rig, &msg);
+    const struct leat_id id = rig_id(1);
+    char id_text[LEAT_ID_TEXT_BYTES];
+    char expected[256];
+    snprintf(expected, sizeof expected, "%s default describe 3 5000 blue - in time the end",
+             leat_id_format(&id, id_text));
+    rig_assert_output(rig_ran(&rig), expected);
+    rig_fini(&rig);
+}
+
+static void errors_are_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *payload;
+        int code;
+        bool permanent;
+        const char *error;
+    } cases[] = {
+        {"plain", 42, false, "handler returned 42"},
+        {"for a retry", 7, false, "it is for a retry"},
+        {"permanent", 7, true, "it is permanent"},
+    };
+    struct rig rig;
+    init(&rig, 1);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct leat_msg_ran *ran = rig_once(&rig, "fail", cases[i].payload, TIMEOUT);
+        assert_int_equal(ran->failure, LEAT_FAILURE_HANDLER);
+        assert_int_equal(ran->code, cases[i].code);
+        assert_int_equal(ran->permanent, cases[i].permanent);
+        rig_assert_text(ran->error, cases[i].error);
+    }
+    rig_fini(&rig);
+}
+
+static void too_large_a_result_is_a_failure_of_its_own(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    rig.config.result_bytes_max = 109;
+    start(&rig, 1);
+    const struct leat_msg_ran *ran = rig_once(&rig, "large", "", TIMEOUT);
+    assert_int_equal(ran->failure, LEAT_FAILURE_TOO_LARGE);
+    assert_true(ran->permanent);
+    rig_assert_text(ran->error, "result is larger than the limit of 109 bytes");
+    assert_int_equal(ran->output.size, 0);
+    rig_assert_output(rig_once(&rig, "echo", "fits", TIMEOUT), "fits");
+    rig_fini(&rig);
+}
+
+static void a_slot_runs_attempts_in_the_order_in_which_they_came(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    for (unsigned i = 1; i <= 500; i++) {
+        send_run(&rig, i, "echo", "x");
+    }
+    for (unsigned i = 1; i <= 500; i++) {
+        assert_id(rig_ran(&rig), i);
+    }
+    rig_fini(&rig);
+}
+
+static void a_crash_costs_the_attempt_that_ran_and_no_other(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    for (unsigned i = 1; i <= 60; i++) {
+        send_run(&rig, i, i % 20 == 10 ? "crash" : "echo", "x");
+    }
+    for (unsigned i = 1; i <= 60; i++) {
+        const struct leat_msg_ran *ran = rig_ran(&rig);
+        assert_id(ran, i);
+        if (i % 20 == 10) {
+            assert_int_equal(ran->failure, LEAT_FAILURE_SIGNAL);
+            assert_int_equal(ran->code, SIGSEGV);
+            rig_assert_contains(ran->error, "killed by SIGSEGV");
+        } else {
+            assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
+        }
+    }
+    rig_fini(&rig);
+}
+
+static void leaving_the_process_is_an_error_of_the_handler(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    const struct leat_msg_ran *ran = rig_once(&rig, "leave", "", TIMEOUT);
+    assert_int_equal(ran->failure, LEAT_FAILURE_HANDLER);
+    rig_assert_text(ran->error, "the handler called exit()");
+    rig_assert_output(rig_once(&rig, "echo", "next", TIMEOUT), "next");
+    rig_fini(&rig);
+}
+
+static void a_hanging_handler_is_gone_with_all_it_started_and_the_rest_goes_on(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    send_run(&rig, 1, "echo", "x");
+    assert_id(rig_ran(&rig), 1);
+    struct leat_msg msg = rig_run(2, "hang", "", 100);
+    rig_send(&rig, &msg);
+    for (unsigned i = 3; i <= 10; i++) {
+        send_run(&rig, i, "echo", "x");
+    }
+    const struct leat_msg_ran *ran = rig_ran(&rig);
+    assert_id(ran, 2);
+    assert_int_equal(ran->failure, LEAT_FAILURE_TIMEOUT);
+    rig_assert_text(ran->error, "timeout after 100 ms");
+    assert_true(ran->run_us >= 300000); /* SIGTERM was ignored, so the grace is part of it */
+    assert_true(ran->run_us < 2000000);
+    assert_int_equal(rig_count_processes(rig.mark), 0);
+    for (unsigned i = 3; i <= 10; i++) {
+        ran = rig_ran(&rig);
+        assert_id(ran, i);
+        assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
+    }
+    rig_fini(&rig);
+}
+
+static void the_timeout_of_an_attempt_starts_when_it_is_begun(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    for (unsigned i = 1; i <= 10; i++) {
+        struct leat_msg msg = rig_run(i, "nap", "60", 400);
+        rig_send(&rig, &msg);
+    }
+    for (unsigned i = 1; i <= 10; i++) {
+        const struct leat_msg_ran *ran = rig_ran(&rig);
+        assert_id(ran, i);
+        assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
+    }
+    rig_fini(&rig);
+}
+
+static void what_stands_behind_a_slow_attempt_runs_in_another_slot(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 2);
+    for (unsigned i = 1; i <= 40; i++) { /* so that both slots take many ahead */
+        send_run(&rig, i, "echo", "x");
+    }
+    for (unsigned i = 1; i <= 40; i++) {
+        (void)rig_ran(&rig);
+    }
+    struct leat_msg msg = rig_run(100, "nap", "60000", 60000);
+    rig_send(&rig, &msg);
+    for (unsigned i = 1; i <= 40; i++) {
+        send_run(&rig, i, "nap", "1");
+    }
+    unsigned sum = 0;
+    for (unsigned i = 1; i <= 40; i++) {
+        sum += rig_ran(&rig)->id.bytes[12];
+    }
+    assert_int_equal(sum, 40 * 41 / 2);
+    rig_kill(&rig, 100);
+    assert_int_equal(rig_ran(&rig)->failure, LEAT_FAILURE_KILLED);
+    rig_fini(&rig);
+}
+
+static void kill_and_recall_take_back_what_was_sent_ahead(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    for (unsigned i = 1; i <= 40; i++) {
+        send_run(&rig, i, "echo", "x");
+        (void)rig_ran(&rig);
+    }
+    send_run(&rig, 50, "nap", "60000");
+    for (unsigned i = 51; i <= 55; i++) {
+        send_run(&rig, i, "echo", "x");
+    }
+    rig_kill(&rig, 53);
+    const struct leat_msg_ran *ran = rig_ran(&rig);
+    assert_id(ran, 53);
+    assert_int_equal(ran->failure, LEAT_FAILURE_KILLED);
+    rig_recall(&rig);
+    const struct leat_msg *msg = rig_receive(&rig);
+    assert_int_equal(msg->type, LEAT_MSG_RECALLED);
+    /* The nap itself may not have been begun yet. */
+    assert_in_range(msg->recalled.jobs.count, 4, 5);
+    const size_t count = msg->recalled.jobs.count;
+    const struct leat_id last = rig_id(55);
+    assert_true(leat_id_equal(&msg->recalled.jobs.items[count - 1].id, &last));
+    if (count == 4) {
+        rig_kill(&rig, 50);
+        ran = rig_ran(&rig);
+        assert_id(ran, 50);
+        assert_int_equal(ran->failure, LEAT_FAILURE_KILLED);
+    }
+    rig_assert_output(rig_once(&rig, "echo", "still here", TIMEOUT), "still here");
+    rig_fini(&rig);
+}
+
+static void a_child_is_replaced_after_its_number_of_attempts(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    rig.config.recycle_jobs = 10;
+    start(&rig, 1);
+    char last[32] = "";
+    unsigned changes = 0;
+    for (unsigned i = 1; i <= 100; i++) {
+        send_run(&rig, i, "whoami", "");
+    }
+    for (unsigned i = 1; i <= 100; i++) {
+        const struct leat_msg_ran *ran = rig_ran(&rig);
+        assert_id(ran, i);
+        char now[32];
+        snprintf(now, sizeof now, "%.*s", (int)ran->output.size, (const char *)ran->output.data);
+        changes += strcmp(now, last) != 0;
+        memcpy(last, now, sizeof last);
+    }
+    assert_in_range(changes, 9, 12);
+    rig_fini(&rig);
+}
+
+static void a_child_that_writes_nonsense_is_replaced(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    const struct leat_msg_ran *ran = rig_once(&rig, "scribble", "", TIMEOUT);
+    assert_int_not_equal(ran->failure, LEAT_FAILURE_NONE);
+    rig_assert_output(rig_once(&rig, "echo", "next", TIMEOUT), "next");
+    rig_fini(&rig);
+}
+
+static void a_child_that_always_dies_while_loading_fails_its_attempts(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/leat-spawner-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(path);
+    setenv("LEAT_TEST_CRASH_FILE", path, 1);
+    struct rig rig;
+    init(&rig, 1);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fclose(file);
+    for (unsigned i = 1; i <= 2; i++) {
+        send_run(&rig, i, "echo", "x");
+    }
+    for (unsigned i = 1; i <= 2; i++) {
+        const struct leat_msg_ran *ran = rig_ran(&rig);
+        assert_id(ran, i);
+        assert_int_equal(ran->failure, LEAT_FAILURE_SPAWN);
+        assert_false(ran->permanent);
+    }
+    unlink(path);
+    rig_assert_output(rig_once(&rig, "echo", "well again", TIMEOUT), "well again");
+    unsetenv("LEAT_TEST_CRASH_FILE");
+    rig_fini(&rig);
+}
+
+static void commands_and_plug_ins_share_the_slots(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    rig_add_exec(&rig, "cat=cat");
+    start(&rig, 2);
+    for (unsigned i = 1; i <= 200; i++) {
+        send_run(&rig, i, i % 3 == 0 ? "cat" : "echo", "both");
+    }
+    unsigned sum = 0;
+    for (unsigned i = 1; i <= 200; i++) {
+        const struct leat_msg_ran *ran = rig_ran(&rig);
+        assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
+        rig_assert_output(ran, "both");
+        sum += ran->id.bytes[12];
+    }
+    assert_int_equal(sum, 200 * 201 / 2);
+    rig_fini(&rig);
+}
+
+static void everything_is_gone_when_the_spawner_is_killed(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 2);
+    struct leat_msg msg = rig_run(1, "hang", "", 60000);
+    rig_send(&rig, &msg);
+    msg = rig_run(2, "hang", "", 60000);
+    rig_send(&rig, &msg);
+    assert_true(rig_wait_processes(rig.mark, 2)); /* the daemons: sleep MARK */
+    kill(rig.spawner.pid, SIGKILL);
+    assert_true(rig_wait_processes(rig.mark, 0));
+    rig_fini(&rig);
+}
+
+static void a_plug_in_that_cannot_be_used_is_found_before_the_start(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        enum leat_err err;
+        const char *words;
+    } cases[] = {
+        {"/nowhere/handlers.so", LEAT_ERR_NOT_FOUND, "/nowhere/handlers.so: No such file"},
+        {"/etc/passwd", LEAT_ERR_INVALID, "cannot load plug-in"},
+        {LEAT_TEST_PLUGIN_OLD_ABI, LEAT_ERR_VERSION, "was built for version 2"},
+        {LEAT_TEST_PLUGIN_NO_SYMBOL, LEAT_ERR_NOT_FOUND, "no symbol leat_handlers"},
+        {LEAT_TEST_PLUGIN_CRASH_IN_LOAD, LEAT_ERR_INVALID, "while loading: killed by SIGSEGV"},
+    };
+    struct leat_spawner_config config = LEAT_SPAWNER_CONFIG;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct leat_why why = {""};
+        assert_int_equal(leat_spawner_add_plugin(&config, cases[i].path, &why), cases[i].err);
+        rig_assert_contains(leat_str_of(why.text), cases[i].words);
+        assert_int_equal(config.handlers_count, 0);
+        assert_int_equal(config.plugins_count, 0);
+    }
+    struct leat_why why = {""};
+    assert_int_equal(leat_spawner_add_exec(&config, "nap=true", false, &why), LEAT_OK);
+    assert_int_equal(leat_spawner_add_plugin(&config, LEAT_TEST_PLUGIN, &why), LEAT_ERR_EXISTS);
+    rig_assert_contains(leat_str_of(why.text), "nap");
+    assert_int_equal(config.handlers_count, 1);
+    leat_spawner_config_fini(&config);
+}
+
+static void the_example_plug_in_does_what_it_says(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct leat_why why = {""};
+    assert_int_equal(leat_spawner_add_plugin(&rig.config, LEAT_EXAMPLE_PLUGIN, &why), LEAT_OK);
+    rig_start(&rig);
+    rig_assert_output(rig_once(&rig, "echo", "same", TIMEOUT), "same");
+    rig_assert_output(rig_once(&rig, "upper", "loud", TIMEOUT), "LOUD");
+    rig_assert_output(rig_once(&rig, "words", " three small words ", TIMEOUT), "3\n");
+    const struct leat_msg_ran *ran = rig_once(&rig, "words", "  ", TIMEOUT);
+    assert_true(ran->permanent);
+    rig_assert_text(ran->error, "no words in 2 bytes");
+    for (unsigned attempt = 1; attempt <= 3; attempt++) {
+        struct leat_msg msg = rig_run(1, "flaky", "", TIMEOUT);
+        msg.run.attempt = attempt;
+        rig_send(&rig, &msg);
+        assert_int_equal(rig_ran(&rig)->failure,
+                         attempt < 3 ? LEAT_FAILURE_HANDLER : LEAT_FAILURE_NONE);
+    }
+    rig_fini(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_handler_gets_the_job_and_its_output_comes_back),
+        cmocka_unit_test(errors_are_told_apart),
+        cmocka_unit_test(too_large_a_result_is_a_failure_of_its_own),
+        cmocka_unit_test(a_slot_runs_attempts_in_the_order_in_which_they_came),
+        cmocka_unit_test(a_crash_costs_the_attempt_that_ran_and_no_other),
+        cmocka_unit_test(leaving_the_process_is_an_error_of_the_handler),
+        cmocka_unit_test(a_hanging_handler_is_gone_with_all_it_started_and_the_rest_goes_on),
+        cmocka_unit_test(the_timeout_of_an_attempt_starts_when_it_is_begun),
+        cmocka_unit_test(what_stands_behind_a_slow_attempt_runs_in_another_slot),
+        cmocka_unit_test(kill_and_recall_take_back_what_was_sent_ahead),
+        cmocka_unit_test(a_child_is_replaced_after_its_number_of_attempts),
+        cmocka_unit_test(a_child_that_writes_nonsense_is_replaced),
+        cmocka_unit_test(a_child_that_always_dies_while_loading_fails_its_attempts),
+        cmocka_unit_test(commands_and_plug_ins_share_the_slots),
+        cmocka_unit_test(everything_is_gone_when_the_spawner_is_killed),
+        cmocka_unit_test(a_plug_in_that_cannot_be_used_is_found_before_the_start),
+        cmocka_unit_test(the_example_plug_in_does_what_it_says),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
