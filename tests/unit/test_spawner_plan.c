@@ -1,0 +1,232 @@
+/* Which attempt goes to which slot. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/spawner/plan.h"
+
+#define EXEC   LEAT_SPAWNER_EXEC
+#define PLUGIN LEAT_SPAWNER_PLUGIN
+
+static void add(struct leat_plan *plan, uint64_t number, enum leat_spawner_kind kind)
+{
+    const struct leat_msg_run run = {.delivery = number, .timeout_ms = 1};
+    assert_non_null(leat_plan_add(plan, &run, leat_bytes_of("frame", 5), kind, 0));
+}
+
+/* "number:slot" of each attempt that can be given out now. */
+static const char *give_out(struct leat_plan *plan, char text[512])
+{
+    size_t slot;
+    text[0] = '\0';
+    for (struct leat_attempt *attempt = leat_plan_next(plan, &slot); attempt != NULL;
+         attempt = leat_plan_next(plan, &slot)) {
+        size_t size = strlen(text);
+        snprintf(text + size, 512 - size, "%s%llu:%zu", size == 0 ? "" : " ",
+                 (unsigned long long)attempt->delivery, slot);
+    }
+    return text;
+}
+
+static void finish(struct leat_plan *plan, size_t slot)
+{
+    leat_plan_drop(plan, slot, leat_plan_head(plan, slot));
+}
+
+static void clear(struct leat_plan *plan)
+{
+    for (size_t i = 0; i < plan->slots_count; i++) {
+        leat_plan_give_back(plan, i, 0);
+    }
+    while (!leat_list_is_empty(&plan->waiting)) {
+        leat_plan_drop(plan, LEAT_PLAN_WAITING, leat_attempt_of(leat_list_first(&plan->waiting)));
+    }
+    assert_int_equal(plan->held_bytes, 0);
+    leat_plan_fini(plan);
+}
+
+static void commands_get_a_slot_each_in_the_order_in_which_they_came(void **state)
+{
+    (void)state;
+    struct leat_plan plan;
+    char text[512];
+    assert_int_equal(leat_plan_init(&plan, 2, 64), LEAT_OK);
+    for (uint64_t i = 1; i <= 4; i++) {
+        add(&plan, i, EXEC);
+    }
+    assert_string_equal(give_out(&plan, text), "1:0 2:1");
+    finish(&plan, 1);
+    assert_string_equal(give_out(&plan, text), "3:1");
+    finish(&plan, 1);
+    finish(&plan, 0);
+    assert_string_equal(give_out(&plan, text), "4:0");
+    clear(&plan);
+}
+
+static void plug_in_attempts_fill_empty_slots_first_and_then_follow_each_other(void **state)
+{
+    (void)state;
+    struct leat_plan plan;
+    char text[512];
+    assert_int_equal(leat_plan_init(&plan, 2, 4), LEAT_OK);
+    for (uint64_t i = 1; i <= 12; i++) {
+        add(&plan, i, PLUGIN);
+    }
+    assert_string_equal(give_out(&plan, text), "1:0 2:1");
+    leat_plan_note_quick(&plan, 0);
+    assert_string_equal(give_out(&plan, text), "3:0");
+    leat_plan_note_quick(&plan, 0);
+    leat_plan_note_quick(&plan, 0);
+    leat_plan_note_quick(&plan, 1);
+    assert_string_equal(give_out(&plan, text), "4:1 5:0 6:0");
+    leat_plan_note_slow(&plan, 0);
+    finish(&plan, 0);
+    assert_string_equal(give_out(&plan, text), "");
+    leat_plan_give_back(&plan, 0, 1);
+    finish(&plan, 1);
+    assert_string_equal(give_out(&plan, text), "5:1");
+    finish(&plan, 0);
+    assert_string_equal(give_out(&plan, text), "6:0");
+    clear(&plan);
+}
+
+static void a_command_waits_for_an_empty_slot_and_nothing_passes_it(void **state)
+{
+    (void)state;
+    struct leat_plan plan;
+    char text[512];
+    assert_int_equal(leat_plan_init(&plan, 1, 4), LEAT_OK);
+    leat_plan_note_quick(&plan, 0);
+    leat_plan_note_quick(&plan, 0);
+    add(&plan, 1, PLUGIN);
+    add(&plan, 2, EXEC);
+    add(&plan, 3, PLUGIN);
+    assert_string_equal(give_out(&plan, text), "1:0");
+    finish(&plan, 0);
+    assert_string_equal(give_out(&plan, text), "2:0");
+    finish(&plan, 0);
+    assert_string_equal(give_out(&plan, text), "3:0");
+    clear(&plan);
+}
+
+static void a_closed_slot_gets_nothing_and_a_warm_one_is_for_plug_ins(void **state)
+{
+    (void)state;
+    struct leat_plan plan;
+    char text[512];
+    assert_int_equal(leat_plan_init(&plan, 3, 4), LEAT_OK);
+    plan.slots[0].closed = true;
+    plan.slots[2].warm = true;
+    add(&plan, 1, PLUGIN);
+    add(&plan, 2, EXEC);
+    add(&plan, 3, EXEC);
+    assert_string_equal(give_out(&plan, text), "1:2 2:1");
+    plan.slots[0].closed = false;
+    assert_string_equal(give_out(&plan, text), "3:0");
+    clear(&plan);
+}
+
+static void large_frames_are_not_sent_ahead(void **state)
+{
+    (void)state;
+    struct leat_plan plan;
+    char text[512];
+    assert_int_equal(leat_plan_init(&plan, 1, 4), LEAT_OK);
+    leat_plan_note_quick(&plan, 0);
+    leat_plan_note_quick(&plan, 0);
+    static uint8_t large[200 << 10];
+    for (uint64_t i = 1; i <= 3; i++) {
+        const struct leat_msg_run run = {.delivery = i};
+        assert_non_null(
+            leat_plan_add(&plan, &run, leat_bytes_of(large, sizeof large), PLUGIN, 0));
+    }
+    assert_string_equal(give_out(&plan, text), "1:0");
+    finish(&plan, 0);
+    assert_string_equal(give_out(&plan, text), "2:0");
+    clear(&plan);
+}
+
+/* Whatever happens: every attempt is in one place; a command is alone in its slot; no slot has more
+ * than its depth; a closed slot gets nothing. */
+static void no_attempt_is_lost_or_doubled_in_random_runs(void **state)
+{
+    (void)state;
+    const char *text = getenv("LEAT_SEED");
+    unsigned seed = text != NULL ? (unsigned)strtoul(text, NULL, 10) : 20260101;
+    print_message("LEAT_SEED=%u\n", seed);
+    srand(seed);
+    for (int round = 0; round < 200; round++) {
+        struct leat_plan plan;
+        const size_t slots = 1 + (size_t)rand() % 5;
+        assert_int_equal(leat_plan_init(&plan, slots, 8), LEAT_OK);
+        uint64_t added = 0;
+        uint64_t finished = 0;
+        uint64_t given = 0;
+        for (int step = 0; step < 300; step++) {
+            size_t slot = (size_t)rand() % slots;
+            switch (rand() % 7) {
+            case 0:
+            case 1:
+                add(&plan, ++added, rand() % 4 == 0 ? EXEC : PLUGIN);
+                break;
+            case 2:
+                if (leat_plan_head(&plan, slot) != NULL) {
+                    finish(&plan, slot);
+                    finished++;
+                }
+                break;
+            case 3:
+                leat_plan_note_quick(&plan, slot);
+                break;
+            case 4:
+                if (rand() % 4 == 0) {
+                    leat_plan_note_slow(&plan, slot);
+                    leat_plan_give_back(&plan, slot, 1);
+                }
+                break;
+            case 5:
+                plan.slots[slot].closed = rand() % 2 == 0;
+                break;
+            default:
+                for (struct leat_attempt *attempt = leat_plan_next(&plan, &slot); attempt != NULL;
+                     attempt = leat_plan_next(&plan, &slot)) {
+                    const struct leat_plan_slot *to = &plan.slots[slot];
+                    given++;
+                    assert_false(to->closed);
+                    assert_true(to->flight.count == 1 ||
+                                (attempt->kind == PLUGIN && to->flight.count <= to->depth &&
+                                 leat_plan_head(&plan, slot)->kind == PLUGIN));
+                }
+            }
+            size_t held = plan.waiting.count;
+            for (size_t i = 0; i < slots; i++) {
+                held += plan.slots[i].flight.count;
+                assert_int_equal(plan.slots[i].bytes, 5 * plan.slots[i].flight.count);
+            }
+            assert_int_equal(held, added - finished);
+            assert_int_equal(plan.held_bytes, 5 * held);
+        }
+        assert_true(given >= finished);
+        clear(&plan);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(commands_get_a_slot_each_in_the_order_in_which_they_came),
+        cmocka_unit_test(plug_in_attempts_fill_empty_slots_first_and_then_follow_each_other),
+        cmocka_unit_test(a_command_waits_for_an_empty_slot_and_nothing_passes_it),
+        cmocka_unit_test(a_closed_slot_gets_nothing_and_a_warm_one_is_for_plug_ins),
+        cmocka_unit_test(large_frames_are_not_sent_ahead),
+        cmocka_unit_test(no_attempt_is_lost_or_doubled_in_random_runs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
