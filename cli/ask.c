@@ -115,11 +115,11 @@ static bool take_answer(const struct leat_msg *msg, struct leat_cli_answer *answ
                         enum leat_err *err)
 {
     *err = LEAT_OK;
-    switch (msg->type) {
-    case LEAT_MSG_DONE:
+    if (msg->type == LEAT_MSG_DONE) {
         copy_text(answer->text, sizeof(answer->text), msg->done.text);
         return true;
-    case LEAT_MSG_FOUND:
+    }
+    if (msg->type == LEAT_MSG_FOUND) {
         answer->state = msg->found.state;
         answer->attempt = msg->found.attempt;
         answer->deliveries = msg->found.deliveries;
@@ -128,13 +128,13 @@ static bool take_answer(const struct leat_msg *msg, struct leat_cli_answer *answ
         copy_text(answer->type, sizeof(answer->type), msg->found.type);
         copy_text(answer->worker, sizeof(answer->worker), msg->found.worker);
         return true;
-    case LEAT_MSG_ERROR:
+    }
+    if (msg->type == LEAT_MSG_ERROR) {
         copy_text(answer->text, sizeof(answer->text), msg->error.text);
         *err = LEAT_ERR_REFUSED;
         return true;
-    default:
-        return false;
     }
+    return false;
 }
 
 static enum leat_err receive_answer(zsock_t *socket, int64_t end_us, struct leat_cli_answer *answer)
