@@ -6,13 +6,13 @@
 
 enum leat_exit {
     LEAT_EXIT_OK = 0,
-    LEAT_EXIT_FAILED = 1,       /* it ran, and something of what was asked for failed */
-    LEAT_EXIT_USAGE = 2,        /* unknown option, bad value, missing argument: fix the command */
-    LEAT_EXIT_DEADLINE = 3,     /* --deadline came first; it ended in order */
-    LEAT_EXIT_INTERNAL = 70,    /* a broken part of our own, as EX_SOFTWARE */
-    LEAT_EXIT_STORE = 74,       /* a write or flush of the store failed, as EX_IOERR: look at the disk */
-    LEAT_EXIT_UNAVAILABLE = 75, /* cannot start for now, as EX_TEMPFAIL: address or directory in use, no
-                                   room, ...; starting again later may help */
+    LEAT_EXIT_FAILED = 1,    /* it ran, and something of what was asked for failed */
+    LEAT_EXIT_USAGE = 2,     /* unknown option, bad value, missing argument: fix the command */
+    LEAT_EXIT_DEADLINE = 3,  /* --deadline came first; it ended in order */
+    LEAT_EXIT_INTERNAL = 70, /* a broken part of our own, as EX_SOFTWARE */
+    LEAT_EXIT_STORE = 74, /* a write or flush of the store failed, as EX_IOERR: look at the disk */
+    LEAT_EXIT_UNAVAILABLE = 75, /* cannot start for now, as EX_TEMPFAIL: address or directory in
+                                   use, no room, ...; starting again later may help */
 };
 
 /* The status with which a program ends that could not start because of `err`. */

@@ -176,7 +176,8 @@ static void append_value(struct leat_log *line, struct leat_str value)
     }
     append_text(line, shortened ? "...\"" : "\"");
     if (opened && line->cut) {
-        line->bytes[line->size++] = '"'; /* from the room that append keeps: cut, but still logfmt */
+        line->bytes[line->size++] =
+            '"'; /* from the room that append keeps: cut, but still logfmt */
     }
 }
 
@@ -191,8 +192,7 @@ void leat_log_begin(struct leat_log *line, enum leat_log_level level, const char
     struct leat_now now;
     leat_clock_now(&now);
     uint64_t suppressed = 0;
-    if (level != LEAT_LOG_TRACE &&
-        !take_rate(event, now.mono_us / LEAT_US_PER_S, &suppressed)) {
+    if (level != LEAT_LOG_TRACE && !take_rate(event, now.mono_us / LEAT_US_PER_S, &suppressed)) {
         return;
     }
     line->on = true;

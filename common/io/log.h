@@ -2,10 +2,10 @@
  *
  *   ts=2026-01-01T00:00:00.000Z level=info role=ventilator event=worker_lost name=host:12 value=3
  *
- * Event names are stable. Values are quoted when needed, control characters escaped, so that one event
- * is one line whatever peers send. Each line is one write(2); lines of different threads do not mix.
- * At most LEAT_LOG_LINES_PER_S lines per event name and second; what was left out is told by
- * `suppressed=N` in that event's next line. Never log payloads, never keys.
+ * Event names are stable. Values are quoted when needed, control characters escaped, so that one
+ * event is one line whatever peers send. Each line is one write(2); lines of different threads do
+ * not mix. At most LEAT_LOG_LINES_PER_S lines per event name and second; what was left out is told
+ * by `suppressed=N` in that event's next line. Never log payloads, never keys.
  */
 #ifndef LEAT_IO_LOG_H
 #define LEAT_IO_LOG_H
@@ -28,8 +28,8 @@ enum leat_log_level {
     LEAT_LOG_TRACE = 4,
 };
 
-/* Once, before threads. `role` (borrowed for ever) is "ventilator", "worker", ... Before it, the level
- * is info and the role "leat". */
+/* Once, before threads. `role` (borrowed for ever) is "ventilator", "worker", ... Before it, the
+ * level is info and the role "leat". */
 void leat_log_start(const char *role, enum leat_log_level level);
 /* For tests: lines go to `fd` from now on. */
 void leat_log_to(int fd);
@@ -38,8 +38,8 @@ bool leat_log_enabled(enum leat_log_level level);
 /* "error" to "trace"; LEAT_ERR_INVALID. */
 LEAT_MUST_USE enum leat_err leat_log_level_parse(const char *text, enum leat_log_level *ret_level);
 
-/* A line under construction: begin, any number of keys, end. Any thread. When the level is off or the
- * event's rate is exceeded, the calls between do nothing.
+/* A line under construction: begin, any number of keys, end. Any thread. When the level is off or
+ * the event's rate is exceeded, the calls between do nothing.
  *
  *   struct leat_log line;
  *   leat_log_begin(&line, LEAT_LOG_WARN, "peer_refused");
@@ -65,7 +65,7 @@ void leat_log_end(struct leat_log *line);
 void leat_log_reason(enum leat_log_level level, const char *event, const char *format, ...)
     LEAT_PRINTF(3, 4);
 
-/* A core's note: level and event from core/notes.def, subject, name and value when there are any. */
+/* A core's note: level and event from core/notes.def, subject, name and value if there are any. */
 void leat_log_note(const struct leat_note *note);
 
 /* At trace level: one message in or out, as wire/dump.h writes it, without payloads. `peer` may be

@@ -13,7 +13,8 @@
  *        .max = 3600000, .help = "silence after which a worker counts as lost"},
  *       LEAT_OPTIONS_COMMON, LEAT_OPTIONS_BIND, LEAT_OPTIONS_READY};
  *   static const struct leat_program program = {
- *       .name = "leat-ventilator", .summary = "...", .rows = rows, .row_count = LEAT_COUNT_OF(rows)};
+ *       .name = "leat-ventilator", .summary = "...",
+ *       .rows = rows, .row_count = LEAT_COUNT_OF(rows)};
  */
 #ifndef LEAT_IO_OPTIONS_H
 #define LEAT_IO_OPTIONS_H
@@ -27,9 +28,9 @@
 
 #define LEAT_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-#define LEAT_OPTION_ROWS_MAX     96
-#define LEAT_OPTION_REPEATS_MAX  256 /* values of one repeatable option */
-#define LEAT_OPTION_ENV_BYTES    64
+#define LEAT_OPTION_ROWS_MAX    96
+#define LEAT_OPTION_REPEATS_MAX 256 /* values of one repeatable option */
+#define LEAT_OPTION_ENV_BYTES   64
 
 enum leat_option_kind {
     LEAT_OPTION_FLAG = 1, /* no value; in the environment 1, true, yes, on or 0, false, no, off */
@@ -43,15 +44,15 @@ enum leat_option_kind {
 };
 
 struct leat_option {
-    const char *name;      /* without the hyphens */
+    const char *name; /* without the hyphens */
     enum leat_option_kind kind;
-    const char *initial;   /* default as the user would write it; NULL: none (flag: off) */
-    int64_t min, max;      /* inclusive, in the unit of the kind; both 0: any that is not negative */
-    const char *value;     /* what --help calls the value; NULL: after the kind */
-    const char *choices;   /* STRING: allowed values, "error,warn,info"; NULL: any */
-    const char *env;       /* the variable, when it is not LEAT_NAME; "": none */
-    const char *help;      /* one line or more, without a full stop at the end */
-    const char *group;     /* heading in --help; NULL: "Options" */
+    const char *initial; /* default as the user would write it; NULL: none (flag: off) */
+    int64_t min, max;    /* inclusive, in the unit of the kind; both 0: any that is not negative */
+    const char *value;   /* what --help calls the value; NULL: after the kind */
+    const char *choices; /* STRING: allowed values, "error,warn,info"; NULL: any */
+    const char *env;     /* the variable, when it is not LEAT_NAME; "": none */
+    const char *help;    /* one line or more, without a full stop at the end */
+    const char *group;   /* heading in --help; NULL: "Options" */
 };
 
 struct leat_program {
@@ -61,31 +62,42 @@ struct leat_program {
     size_t arguments_min;  /* positional arguments: fewer or more are a usage error */
     size_t arguments_max;
     const struct leat_option *rows;
-    size_t row_count;      /* up to LEAT_OPTION_ROWS_MAX */
-    const char *more;      /* text after the options in --help; NULL: none */
-    bool stop_early;       /* options end at the first positional argument (`leat COMMAND ...`) */
+    size_t row_count; /* up to LEAT_OPTION_ROWS_MAX */
+    const char *more; /* text after the options in --help; NULL: none */
+    bool stop_early;  /* options end at the first positional argument (`leat COMMAND ...`) */
 };
 
 /* Rows that programs share. */
 #define LEAT_OPTIONS_COMMON                                                                        \
-    {.name = "log", .kind = LEAT_OPTION_STRING, .initial = "info",                                 \
-     .choices = "error,warn,info,debug,trace", .value = "LEVEL", .group = "Common",                \
-     .help = "least level that is logged"}
+    {                                                                                              \
+        .name = "log", .kind = LEAT_OPTION_STRING, .initial = "info",                              \
+        .choices = "error,warn,info,debug,trace", .value = "LEVEL", .group = "Common",             \
+        .help = "least level that is logged"                                                       \
+    }
 #define LEAT_OPTIONS_BIND                                                                          \
-    {.name = "allow-unauthenticated-network", .kind = LEAT_OPTION_FLAG, .group = "Common",         \
-     .help = "bind to addresses that other hosts can reach, though nobody is authenticated there"}
+    {                                                                                              \
+        .name = "allow-unauthenticated-network", .kind = LEAT_OPTION_FLAG, .group = "Common",      \
+        .help =                                                                                    \
+            "bind to addresses that other hosts can reach, though nobody is authenticated there"   \
+    }
 #define LEAT_OPTIONS_READY                                                                         \
-    {.name = "ready-fd", .kind = LEAT_OPTION_COUNT, .max = 1 << 20, .value = "N",                  \
-     .group = "Common", .help = "write one line with the real endpoints to this open descriptor "  \
-                                "when ready, then close it"},                                      \
-    {.name = "ready-file", .kind = LEAT_OPTION_STRING, .value = "PATH", .group = "Common",         \
-     .help = "write one line with the real endpoints to this file when ready"}
+    {.name = "ready-fd",                                                                           \
+     .kind = LEAT_OPTION_COUNT,                                                                    \
+     .max = 1 << 20,                                                                               \
+     .value = "N",                                                                                 \
+     .group = "Common",                                                                            \
+     .help = "write one line with the real endpoints to this open descriptor "                     \
+             "when ready, then close it"},                                                         \
+    {                                                                                              \
+        .name = "ready-file", .kind = LEAT_OPTION_STRING, .value = "PATH", .group = "Common",      \
+        .help = "write one line with the real endpoints to this file when ready"                   \
+    }
 
 struct leat_options;
 
 /* Parses. NULL: the program is to end with *ret_status: LEAT_EXIT_OK after --help or --version (on
- * stdout), LEAT_EXIT_USAGE after exactly one line on stderr. What it returns keeps pointers into argv
- * and the environment. Aborts on a table with mistakes (double names, bad defaults). */
+ * stdout), LEAT_EXIT_USAGE after exactly one line on stderr. What it returns keeps pointers into
+ * argv and the environment. Aborts on a table with mistakes (double names, bad defaults). */
 struct leat_options *leat_options_parse(const struct leat_program *program, int argc,
                                         char *const argv[], int *ret_status);
 void leat_options_destroy(struct leat_options **options);
@@ -98,7 +110,7 @@ bool leat_options_given(const struct leat_options *options, const char *name);
 bool leat_options_flag(const struct leat_options *options, const char *name);
 /* STRING, ENDPOINT; NULL when neither given nor with a default. Valid until destroy. */
 const char *leat_options_text(const struct leat_options *options, const char *name);
-/* COUNT, DURATION (ms), SIZE (bytes), RATE (thousandths per second); 0 without value and default. */
+/* COUNT, DURATION (ms), SIZE (bytes), RATE (thousandths per second); 0 without either. */
 int64_t leat_options_number(const struct leat_options *options, const char *name);
 /* LIST: number of values and each of them. Environment and command line are not added up. */
 size_t leat_options_list_count(const struct leat_options *options, const char *name);
@@ -111,7 +123,8 @@ const char *leat_options_argument(const struct leat_options *options, size_t ind
 /* The table that was parsed. */
 const struct leat_program *leat_options_program(const struct leat_options *options);
 
-/* One line on stderr, "NAME: text (see --help)"; returns LEAT_EXIT_USAGE. For checks between options. */
+/* One line on stderr, "NAME: text (see --help)"; returns LEAT_EXIT_USAGE. For checks between
+ * options. */
 int leat_options_refuse(const struct leat_program *program, const char *format, ...)
     LEAT_PRINTF(2, 3);
 

@@ -47,8 +47,8 @@ static size_t print_words(FILE *file, const char *text, size_t column)
             fputc('\n', file);
             column = 0;
         }
-        column += (size_t)fprintf(file, "%*s%.*s", column == 0 ? INDENT_COLUMNS : 1, "", (int)size,
-                                  text);
+        column +=
+            (size_t)fprintf(file, "%*s%.*s", column == 0 ? INDENT_COLUMNS : 1, "", (int)size, text);
         text += size;
         text += strspn(text, " \n");
     }

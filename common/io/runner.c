@@ -10,16 +10,15 @@
 #include "io/runner_inside.h"
 #include "io/signals.h"
 
-#define ARENA_BYTES_MAX   (32U << 20)
-#define POLL_ITEMS_MAX    (LEAT_RUNNER_LINKS_MAX + LEAT_RUNNER_FDS_MAX + 2)
-#define POLL_US_MAX       LEAT_US_PER_S /* libzmq cleans up after dead peers only when it is called */
-#define STORE_POLL_US     1000          /* a store without a descriptor has to be asked */
-#define TICK_PUT_OFF_US   (100 * LEAT_US_PER_MS)
+#define ARENA_BYTES_MAX (32U << 20)
+#define POLL_ITEMS_MAX  (LEAT_RUNNER_LINKS_MAX + LEAT_RUNNER_FDS_MAX + 2)
+#define POLL_US_MAX     LEAT_US_PER_S /* libzmq cleans up after dead peers only when it is called */
+#define STORE_POLL_US   1000          /* a store without a descriptor has to be asked */
+#define TICK_PUT_OFF_US (100 * LEAT_US_PER_MS)
 
 void leat_runner_config_init(struct leat_runner_config *config)
 {
-    *config =
-        (struct leat_runner_config){.signal_fd = -1, .connect_wait_us = 300 * LEAT_US_PER_MS};
+    *config = (struct leat_runner_config){.signal_fd = -1, .connect_wait_us = 300 * LEAT_US_PER_MS};
 }
 
 static void fill_defaults(struct leat_runner_config *config)
@@ -237,8 +236,7 @@ static void fill_poll_set(struct leat_runner *runner, struct poll_set *set)
 static void poll_once(struct leat_runner *runner, struct poll_set *set, int64_t wait_us)
 {
     fill_poll_set(runner, set);
-    long wait_ms =
-        (long)((poll_wait_us(runner, wait_us) + LEAT_US_PER_MS - 1) / LEAT_US_PER_MS);
+    long wait_ms = (long)((poll_wait_us(runner, wait_us) + LEAT_US_PER_MS - 1) / LEAT_US_PER_MS);
     /* interrupted or not: everything is asked below without waiting */
     (void)zmq_poll(set->items, set->count, wait_ms);
 }
@@ -282,16 +280,15 @@ static void feed_failures(struct leat_runner *runner)
     runner->failure_count = 0;
     runner->failure_capacity = 0;
     for (size_t i = 0; i < count; i++) {
-        struct leat_event event = {.kind = LEAT_EVENT_UNREACHABLE,
-                                   .link = failures[i].link,
-                                   .peer = failures[i].peer};
+        struct leat_event event = {
+            .kind = LEAT_EVENT_UNREACHABLE, .link = failures[i].link, .peer = failures[i].peer};
         leat_runner_step(runner, &event);
     }
     free(failures);
 }
 
-/* The links come before the clock: after a pause of this process (SIGSTOP, a suspended machine) what
- * peers sent meanwhile must be seen before anybody counts as silent. */
+/* The links come before the clock: after a pause of this process (SIGSTOP, a suspended machine)
+ * what peers sent meanwhile must be seen before anybody counts as silent. */
 static void tick(struct leat_runner *runner)
 {
     if (runner->config.deadline_us(runner->config.core) > runner->now.mono_us) {
@@ -329,8 +326,7 @@ static void wait_for_connections(struct leat_runner *runner)
         }
         int signal_at = count;
         if (runner->config.signal_fd >= 0) {
-            items[count++] =
-                (zmq_pollitem_t){.fd = runner->config.signal_fd, .events = ZMQ_POLLIN};
+            items[count++] = (zmq_pollitem_t){.fd = runner->config.signal_fd, .events = ZMQ_POLLIN};
         }
         int64_t left_us = end_us - runner->real_mono_us;
         (void)zmq_poll(items, count, (long)((left_us + LEAT_US_PER_MS - 1) / LEAT_US_PER_MS));

@@ -1,22 +1,22 @@
-/* Runs one core (core/step.h): reads messages, feeds events, carries actions out in order, and holds
- * every action back until what its step wrote is on the disk.
+/* Runs one core (core/step.h): reads messages, feeds events, carries actions out in order, and
+ * holds every action back until what its step wrote is on the disk.
  *
- * One thread, one loop. A turn: poll once; take note of a finished commit; signals; read each link within a
- * budget, round robin; TICK when it is due; seal the batch when something was written and no commit is
- * under way; carry out what may be carried out.
+ * One thread, one loop. A turn: poll once; take note of a finished commit; signals; read each link
+ * within a budget, round robin; TICK when it is due; seal the batch when something was written and
+ * no commit is under way; carry out what may be carried out.
  *
  *   events ─▶ step ─▶ actions ─▶ [ waiting until durable >= needed ] ─▶ sends, notes, exit
  *
- * `needed` of a step is the batch being filled when it is dirty, else the one on its way, else none:
- * reads see what is not yet durable, so a step that wrote nothing waits as well. Messages are encoded
- * when their step ends, so the core's memory is free at once.
+ * `needed` of a step is the batch being filled when it is dirty, else the one on its way, else
+ * none: reads see what is not yet durable, so a step that wrote nothing waits as well. Messages are
+ * encoded when their step ends, so the core's memory is free at once.
  *
- * What waits is bounded. When it is too much, or the batch being filled is, no link is read until the
- * commit has ended, and for the core time stands still meanwhile, so that peers whose messages were not
- * read do not count as silent.
+ * What waits is bounded. When it is too much, or the batch being filled is, no link is read until
+ * the commit has ended, and for the core time stands still meanwhile, so that peers whose messages
+ * were not read do not count as silent.
  *
- * Invariants: waiting.needed never decreases along the queue; nothing leaves before durable >= needed;
- * after a failed commit nothing leaves at all.
+ * Invariants: waiting.needed never decreases along the queue; nothing leaves before durable >=
+ * needed; after a failed commit nothing leaves at all.
  */
 #ifndef LEAT_IO_RUNNER_H
 #define LEAT_IO_RUNNER_H
@@ -29,8 +29,8 @@
 #include "io/socket.h"
 #include "store/store.h"
 
-#define LEAT_RUNNER_LINKS_MAX 8
-#define LEAT_RUNNER_FDS_MAX   16
+#define LEAT_RUNNER_LINKS_MAX           8
+#define LEAT_RUNNER_FDS_MAX             16
 #define LEAT_RUNNER_WAITING_ACTIONS_MAX 65536
 #define LEAT_RUNNER_WAITING_BYTES_MAX   (64LL << 20)
 #define LEAT_RUNNER_FILLING_BYTES_MAX   (256LL << 20)
@@ -52,8 +52,8 @@ struct leat_link_ops {
 
 struct leat_runner_link {
     enum leat_link link;
-    zsock_t *socket; /* borrowed; NULL: ops. A PUB's topic is the queue of a FINISHED message's first
-                        job, else empty. */
+    zsock_t *socket; /* borrowed; NULL: ops. A PUB's topic is the queue of a FINISHED message's
+                        first job, else empty. */
     const struct leat_link_ops *ops;
     void *context;
     bool send_only; /* never read: PUB, an actor's pipe */
@@ -74,7 +74,7 @@ struct leat_runner_config {
     void *core;
     void (*step)(void *core, const struct leat_event *event, struct leat_out *out);
     int64_t (*deadline_us)(const void *core);
-    struct leat_store *store; /* borrowed; NULL: nothing is held back */
+    struct leat_store *store;             /* borrowed; NULL: nothing is held back */
     const struct leat_runner_link *links; /* copied */
     size_t link_count;
     const struct leat_runner_fd *fds; /* copied */
@@ -88,7 +88,7 @@ struct leat_runner_config {
     size_t filling_bytes_max;
     unsigned budget_messages; /* read from one link in one turn */
     int64_t budget_us;
-    int64_t connect_wait_us; /* before the first TICK, wait up to this time for DEALERs to connect */
+    int64_t connect_wait_us; /* before the first TICK, wait so long for DEALERs to connect */
 };
 
 /* All zero but for signal_fd -1 and connect_wait_us 300 ms. */
@@ -109,8 +109,8 @@ void leat_runner_exit(struct leat_runner *runner, int status);
 /* The time of this turn, as the core sees it. */
 struct leat_now leat_runner_now(const struct leat_runner *runner);
 
-/* Runs until EXIT; the exit status. A first TICK comes before anything else. LEAT_EXIT_STORE when the
- * store failed, LEAT_EXIT_INTERNAL when a custom link closed; both were logged. */
+/* Runs until EXIT; the exit status. A first TICK comes before anything else. LEAT_EXIT_STORE when
+ * the store failed, LEAT_EXIT_INTERNAL when a custom link closed; both were logged. */
 int leat_runner_run(struct leat_runner *runner);
 
 /* One turn, waiting at most wait_us in poll. False: the loop has ended with *ret_status. */
@@ -123,7 +123,7 @@ struct leat_runner_counts {
     uint64_t messages_out;
     uint64_t malformed;
     uint64_t unreachable;
-    uint64_t dropped; /* on links that may drop */
+    uint64_t dropped;    /* on links that may drop */
     uint64_t unsendable; /* could not be encoded: logged, lost */
     uint64_t commits;
     uint64_t commit_actions;     /* actions that waited for a commit */

@@ -38,9 +38,9 @@ struct leat_runner {
     struct leat_runner_link links[LEAT_RUNNER_LINKS_MAX];
     struct leat_runner_fd fds[LEAT_RUNNER_FDS_MAX];
 
-    struct leat_now now;  /* as the core sees it */
-    int64_t real_mono_us; /* of this turn */
-    int64_t held_us;      /* time that stood still for the core; now.mono_us = real - held */
+    struct leat_now now;       /* as the core sees it */
+    int64_t real_mono_us;      /* of this turn */
+    int64_t held_us;           /* time that stood still for the core; now.mono_us = real - held */
     int64_t tick_due_since_us; /* real time at which a TICK was put off first; 0: none is */
 
     struct leat_out out;

@@ -77,9 +77,8 @@ static void send_frame(struct leat_runner *runner, struct leat_runner_action *ac
                                 (struct leat_str){action->send.topic, action->send.topic_size},
                                 &action->send.frame);
     } else if (link != NULL) {
-        sent = link->ops->send(link->context,
-                               leat_bytes_of(zmq_msg_data(&action->send.frame),
-                                             zmq_msg_size(&action->send.frame)));
+        sent = link->ops->send(link->context, leat_bytes_of(zmq_msg_data(&action->send.frame),
+                                                            zmq_msg_size(&action->send.frame)));
     }
     zmq_msg_close(&action->send.frame);
     if (sent == LEAT_SENT) {
@@ -200,7 +199,8 @@ static bool fill_send(struct leat_runner *runner, struct leat_runner_action *pla
     leat_wire_buffer_clear(&runner->encoded);
     enum leat_err err = leat_wire_encode(&action->msg, &runner->encoded);
     if (err != LEAT_OK) {
-        /* a text of a handler that is no UTF-8, or a core that went over a limit: loud, not fatal */
+        /* a text of a handler that is no UTF-8, or a core that went over a limit: loud, not fatal
+         */
         runner->counts.unsendable++;
         struct leat_log line;
         leat_log_begin(&line, LEAT_LOG_ERROR, "message_unsendable");

@@ -23,8 +23,8 @@ static bool has_option(const struct leat_options *options, const char *name)
     return false;
 }
 
-struct leat_options *leat_serve_start(const struct leat_program *program, const char *role, int argc,
-                                      char *const argv[], int *ret_status)
+struct leat_options *leat_serve_start(const struct leat_program *program, const char *role,
+                                      int argc, char *const argv[], int *ret_status)
 {
     leat_signals_start();
     struct leat_options *options = leat_options_parse(program, argc, argv, ret_status);

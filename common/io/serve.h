@@ -19,10 +19,10 @@
 #include "core/err.h"
 #include "io/options.h"
 
-/* Signals (io/signals.h), options, log level and role. NULL: end with *ret_status. Creates no ZeroMQ
- * context, so that a spawner can be forked after it. `role` is borrowed for ever. */
-struct leat_options *leat_serve_start(const struct leat_program *program, const char *role, int argc,
-                                      char *const argv[], int *ret_status);
+/* Signals (io/signals.h), options, log level and role. NULL: end with *ret_status. Creates no
+ * ZeroMQ context, so that a spawner can be forked after it. `role` is borrowed for ever. */
+struct leat_options *leat_serve_start(const struct leat_program *program, const char *role,
+                                      int argc, char *const argv[], int *ret_status);
 
 /* One line on stderr, "leat-sink: cannot start: why"; returns the exit status for `err`. */
 int leat_serve_cannot_start(const struct leat_program *program, enum leat_err err,
@@ -34,8 +34,8 @@ struct leat_serve_endpoint {
 };
 
 /* Logs event=ready with the endpoints, and tells --ready-fd and --ready-file, where the program has
- * these options: one line, "peers=tcp://127.0.0.1:5171 stats=tcp://127.0.0.1:5172\n" ("ready\n" when
- * there are none). The file appears whole or not at all. LEAT_ERR_IO with the name in `why`. */
+ * these options: one line, "peers=tcp://127.0.0.1:5171 stats=tcp://127.0.0.1:5172\n" ("ready\n"
+ * when there are none). The file appears whole or not at all. LEAT_ERR_IO and its name. */
 LEAT_MUST_USE enum leat_err leat_serve_ready(const struct leat_options *options,
                                              const struct leat_serve_endpoint *endpoints,
                                              size_t count, struct leat_why *why);

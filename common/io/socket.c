@@ -39,8 +39,8 @@ static bool is_ipv6(const struct leat_socket_config *config)
     return strncmp(endpoint, "tcp://[", strlen("tcp://[")) == 0;
 }
 
-/* ZMQ_HEARTBEAT_* is left unset on purpose: with them libzmq 4.3.4 aborts when a reader stalls and the
- * peer dies (libzmq issue 4364). Liveness is PING in the protocol and keep-alive in TCP. */
+/* ZMQ_HEARTBEAT_* is left unset on purpose: with them libzmq 4.3.4 aborts when a reader stalls and
+ * the peer dies (libzmq issue 4364). Liveness is PING in the protocol and keep-alive in TCP. */
 static void set_options(void *socket, const struct leat_socket_config *config)
 {
     int64_t max = config->message_bytes_max;
@@ -58,8 +58,8 @@ static void set_options(void *socket, const struct leat_socket_config *config)
     set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, LEAT_SOCKET_KEEPALIVE_INTERVAL_S);
     set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, LEAT_SOCKET_KEEPALIVE_COUNT);
     set_int(socket, ZMQ_TCP_MAXRT, LEAT_SOCKET_TCP_GIVE_UP_MS);
-    /* a base of its own for each socket, or all clients come back at the same moments: libzmq's jitter
-     * is smaller than one base interval however long the back-off is */
+    /* a base of its own for each socket, or all clients come back at the same moments: libzmq's
+     * jitter is smaller than one base interval however long the back-off is */
     int base = LEAT_SOCKET_RECONNECT_MS_MIN +
                (int)(leat_random_seed() %
                      (LEAT_SOCKET_RECONNECT_MS_BASE_MAX - LEAT_SOCKET_RECONNECT_MS_MIN + 1));
@@ -74,7 +74,8 @@ static void set_options(void *socket, const struct leat_socket_config *config)
         set_int(socket, ZMQ_ROUTER_HANDOVER, 0);
     }
     if (config->type == ZMQ_PUB) {
-        set_int(socket, ZMQ_XPUB_NODROP, 0); /* slow subscribers lose events, nobody waits for them */
+        set_int(socket, ZMQ_XPUB_NODROP,
+                0); /* slow subscribers lose events, nobody waits for them */
     }
 }
 
@@ -88,8 +89,8 @@ static enum leat_err fail_open(const char *verb, const char *endpoint, int error
         return leat_fail(why, LEAT_ERR_LOCKED, "cannot %s %.160s: address in use", verb, endpoint);
     case EADDRNOTAVAIL:
     case ENODEV:
-        return leat_fail(why, LEAT_ERR_UNREACHABLE, "cannot %s %.160s: no such address on this host",
-                         verb, endpoint);
+        return leat_fail(why, LEAT_ERR_UNREACHABLE,
+                         "cannot %s %.160s: no such address on this host", verb, endpoint);
     case EINVAL:
     case ENAMETOOLONG:
     case EPROTONOSUPPORT:

@@ -1,9 +1,9 @@
 /* Sockets. Every ZeroMQ socket of leat is opened by leat_socket_open, which sets every option that
- * matters, because the libraries' defaults lose messages (linger, ROUTER without MANDATORY), take any
- * size, or abort (ZMQ_HEARTBEAT_*, which stays unset on purpose).
+ * matters, because the libraries' defaults lose messages (linger, ROUTER without MANDATORY), take
+ * any size, or abort (ZMQ_HEARTBEAT_*, which stays unset on purpose).
  *
- * One ZeroMQ message is one frame [message]; on a ROUTER the peer's routing id comes before it, on a
- * PUB the topic. Sends and receives never block. A socket is used by one thread.
+ * One ZeroMQ message is one frame [message]; on a ROUTER the peer's routing id comes before it, on
+ * a PUB the topic. Sends and receives never block. A socket is used by one thread.
  */
 #ifndef LEAT_IO_SOCKET_H
 #define LEAT_IO_SOCKET_H
@@ -28,33 +28,34 @@
 #define LEAT_SOCKET_KEEPALIVE_COUNT       3
 #define LEAT_SOCKET_TCP_GIVE_UP_MS        15000
 #define LEAT_SOCKET_CONNECT_MS            3000
-#define LEAT_SOCKET_RECONNECT_MS_MIN      100 /* first interval: random between this ... */
-#define LEAT_SOCKET_RECONNECT_MS_BASE_MAX 500 /* ... and this, doubling ... */
+#define LEAT_SOCKET_RECONNECT_MS_MIN      100  /* first interval: random between this ... */
+#define LEAT_SOCKET_RECONNECT_MS_BASE_MAX 500  /* ... and this, doubling ... */
 #define LEAT_SOCKET_RECONNECT_MS_MAX      4000 /* ... up to this */
 
 struct leat_socket_config {
-    int type;             /* ZMQ_ROUTER, DEALER, REP, REQ, PUB, SUB, PAIR */
-    const char *bind;     /* endpoint; exactly one of bind and connect */
+    int type;         /* ZMQ_ROUTER, DEALER, REP, REQ, PUB, SUB, PAIR */
+    const char *bind; /* endpoint; exactly one of bind and connect */
     const char *connect;
-    bool allow_network;   /* bind to what other hosts can reach, unauthenticated */
-    bool immediate;       /* connect: sends fail while there is no connection, nothing queues up for
-                             a peer that is away */
-    int send_hwm;         /* messages per peer; a fuse, not flow control; at least 1 */
+    bool allow_network; /* bind to what other hosts can reach, unauthenticated */
+    bool immediate;     /* connect: sends fail while there is no connection, nothing queues up for
+                           a peer that is away */
+    int send_hwm;       /* messages per peer; a fuse, not flow control; at least 1 */
     int receive_hwm;
     int64_t message_bytes_max; /* a peer that sends more is cut off; at least 1 */
-    int linger_ms;        /* how long closing may wait for what was sent; at least 0 */
+    int linger_ms;             /* how long closing may wait for what was sent; at least 0 */
 };
 
 /* Defaults for a type: 1000 messages each way (PUB: 10000), LEAT_MESSAGE_BYTES_MAX (REP:
  * LEAT_REQUEST_BYTES_MAX), linger 500 ms, DEALER immediate, no endpoint. */
 void leat_socket_config_init(struct leat_socket_config *config, int type);
 
-/* Opens, sets options, binds or connects. `ret_endpoint` may be NULL; it gets the real endpoint (port 0
- * and * replaced by the port that the system chose). The caller destroys with zsock_destroy.
+/* Opens, sets options, binds or connects. `ret_endpoint` may be NULL; it gets the real endpoint
+ * (port 0 and * replaced by the port that the system chose). zsock_destroy is the caller's.
+ *
  *   LEAT_ERR_INVALID      not a tcp://, ipc:// or inproc:// endpoint, or one that cannot be parsed
  *   LEAT_ERR_REFUSED      a bind beyond loopback without allow_network; `why` names the fix
  *   LEAT_ERR_LOCKED       address in use
- *   LEAT_ERR_UNREACHABLE  no such address or interface on this host, permission denied
+ *   LEAT_ERR_UNREACHABLE  no such address on this host, permission denied
  *   LEAT_ERR_MEMORY       the system gives no more sockets */
 LEAT_MUST_USE enum leat_err leat_socket_open(const struct leat_socket_config *config,
                                              zsock_t **ret_socket,
@@ -80,27 +81,28 @@ enum leat_sent {
     LEAT_SENT_UNREACHABLE, /* ROUTER: no such peer (any more); nothing was sent */
 };
 
-/* Makes a frame: copies up to LEAT_SOCKET_COPY_BYTES_MAX bytes, else takes `data` over (heap, freed with
- * free() by libzmq's thread). In both cases `data` is no longer the caller's. Aborts without memory. */
+/* Makes a frame: copies up to LEAT_SOCKET_COPY_BYTES_MAX bytes, else takes `data` over (heap, freed
+ * with free() by libzmq's thread). In both cases `data` is no longer the caller's. Aborts without
+ * memory. */
 void leat_socket_frame_adopt(zmq_msg_t *ret_frame, uint8_t *data, size_t size);
 /* Always copies; `data` stays the caller's. */
 void leat_socket_frame_copy(zmq_msg_t *ret_frame, struct leat_bytes data);
 
-/* Sends one frame. `peer` for a ROUTER, `topic` for a PUB, else NULL and empty. The frame is consumed
- * when it was sent; otherwise it stays the caller's, to zmq_msg_close or to send again. */
+/* Sends one frame. `peer` for a ROUTER, `topic` for a PUB, else NULL and empty. The frame is
+ * consumed when it was sent; otherwise it stays the caller's, to zmq_msg_close or to send again. */
 LEAT_MUST_USE enum leat_sent leat_socket_send(zsock_t *socket, const struct leat_peer *peer,
                                               struct leat_str topic, zmq_msg_t *frame);
 
 enum leat_received {
     LEAT_RECEIVED = 1,
     LEAT_RECEIVED_NOTHING,
-    LEAT_RECEIVED_MALFORMED, /* a wrong number of frames or no usable peer; it was read to its end */
+    LEAT_RECEIVED_MALFORMED, /* a wrong number of frames or no usable peer; read to its end */
     LEAT_RECEIVED_CLOSED,    /* custom links only: the other side is gone */
 };
 
-/* Receives one message. ROUTER: *ret_peer says from whom (also when MALFORMED, size 0 when unknown);
- * others: size 0. `frame` is initialised by the caller (zmq_msg_init), its old content is dropped;
- * on RECEIVED it holds the message. SUB: topic frames are skipped. */
+/* Receives one message. ROUTER: *ret_peer says from whom (also when MALFORMED, size 0 when
+ * unknown); others: size 0. `frame` is initialised by the caller (zmq_msg_init), its old content is
+ * dropped; on RECEIVED it holds the message. SUB: topic frames are skipped. */
 LEAT_MUST_USE enum leat_received leat_socket_recv(zsock_t *socket, struct leat_peer *ret_peer,
                                                   zmq_msg_t *frame);
 

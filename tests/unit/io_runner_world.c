@@ -105,8 +105,7 @@ void world_init(struct world *world, bool with_store)
                          &why) != LEAT_OK) {
         fail_msg("%s", why.text);
     }
-    world->links[0] =
-        (struct leat_runner_link){.link = LEAT_LINK_PEERS, .socket = world->router};
+    world->links[0] = (struct leat_runner_link){.link = LEAT_LINK_PEERS, .socket = world->router};
     leat_runner_config_init(&world->config);
     world->config.core = world;
     world->config.step = step;

@@ -1,6 +1,7 @@
 /* A small core, a memory store, a runner and clients, for tests of io/runner.h.
  *
- * The core answers CONTROL with DONE (same ref, text = argument). The verb decides what it does first:
+ * The core answers CONTROL with DONE of the same ref. The verb decides what it does first:
+ *
  *   put    writes ref into table 0
  *   keep   as put, but there is no DONE
  *   ping   nothing
@@ -60,8 +61,8 @@ size_t world_count(const struct world *world, enum leat_event_kind kind);
 /* A connected DEALER. */
 zsock_t *world_client(struct world *world);
 void world_say(zsock_t *client, const char *verb, uint64_t ref);
-/* The next answer; false when none came within wait_ms. DONE: its ref. ERROR: its code in *ret_code,
- * which is else 0. */
+/* The next answer; false when none came within wait_ms. DONE: its ref. ERROR: its code in
+ * *ret_code, which is else 0. */
 bool world_hear(zsock_t *client, int wait_ms, uint64_t *ret_ref, uint64_t *ret_code);
 
 #endif

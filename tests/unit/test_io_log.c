@@ -59,9 +59,10 @@ static void values_are_quoted_and_escaped_so_that_one_event_stays_one_line(void 
     leat_log_text(&line, "e", "k=v");
     leat_log_text(&line, "f", NULL);
     leat_log_end(&line);
-    assert_string_equal(end_after_stamp(),
-                        "level=info role=tester event=odd a=\"two words\" b=\"\" "
-                        "c=\"say \\\"x\\\\y\\\"\" d=\"one\\ntwo\\r\\t\\x1b[31m\" e=\"k=v\" f=\"\"\n");
+    assert_string_equal(
+        end_after_stamp(),
+        "level=info role=tester event=odd a=\"two words\" b=\"\" "
+        "c=\"say \\\"x\\\\y\\\"\" d=\"one\\ntwo\\r\\t\\x1b[31m\" e=\"k=v\" f=\"\"\n");
 }
 
 static void long_values_are_shortened_and_long_lines_marked_as_cut(void **state)
@@ -151,9 +152,9 @@ static void payloads_do_not_appear_in_the_trace(void **state)
 {
     (void)state;
     leat_log_start("tester", LEAT_LOG_TRACE);
-    struct leat_item_submission job = {
-        .queue = leat_str_of("mail"), .type = leat_str_of("send"), .body = {
-            (const uint8_t *)"topsecret", 9}};
+    struct leat_item_submission job = {.queue = leat_str_of("mail"),
+                                       .type = leat_str_of("send"),
+                                       .body = {(const uint8_t *)"topsecret", 9}};
     struct leat_msg msg = {.type = LEAT_MSG_SUBMIT};
     msg.submit.batch = 7;
     msg.submit.jobs.items = &job;
@@ -161,7 +162,8 @@ static void payloads_do_not_appear_in_the_trace(void **state)
     struct leat_peer peer = {.size = 2, .bytes = {0, 0xff}};
     leat_log_message("in", LEAT_LINK_PEERS, &peer, &msg);
     const char *text = end_after_stamp();
-    assert_non_null(strstr(text, "event=message direction=in link=peers peer=00ff message=\"SUBMIT"));
+    assert_non_null(
+        strstr(text, "event=message direction=in link=peers peer=00ff message=\"SUBMIT"));
     assert_non_null(strstr(text, "batch=7"));
     assert_null(strstr(text, "topsecret"));
 }
@@ -191,7 +193,8 @@ static void lines_of_several_threads_do_not_mix(void **state)
     char *text = (char *)(uintptr_t)io_capture_end(&capture);
     size_t lines = 0;
     char *rest = NULL;
-    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
         assert_memory_equal(line, "ts=", 3);
         const char *tail = "event=threads v=\"0123456789 0123456789\"";
         assert_string_equal(line + strlen(line) - strlen(tail), tail);

@@ -13,17 +13,34 @@
 #include "io_capture.h"
 
 static const struct leat_option rows[] = {
-    {.name = "listen", .kind = LEAT_OPTION_ENDPOINT, .initial = "tcp://127.0.0.1:5170",
+    {.name = "listen",
+     .kind = LEAT_OPTION_ENDPOINT,
+     .initial = "tcp://127.0.0.1:5170",
      .help = "where to listen"},
-    {.name = "slots", .kind = LEAT_OPTION_COUNT, .initial = "4", .min = 1, .max = 1024,
-     .help = "jobs that run at one time", .group = "Work"},
-    {.name = "lost-after", .kind = LEAT_OPTION_DURATION, .initial = "5s", .min = 100,
-     .max = 3600000, .help = "silence after which a worker counts as lost"},
-    {.name = "max-bytes", .kind = LEAT_OPTION_SIZE, .initial = "64GiB", .min = 1024,
+    {.name = "slots",
+     .kind = LEAT_OPTION_COUNT,
+     .initial = "4",
+     .min = 1,
+     .max = 1024,
+     .help = "jobs that run at one time",
+     .group = "Work"},
+    {.name = "lost-after",
+     .kind = LEAT_OPTION_DURATION,
+     .initial = "5s",
+     .min = 100,
+     .max = 3600000,
+     .help = "silence after which a worker counts as lost"},
+    {.name = "max-bytes",
+     .kind = LEAT_OPTION_SIZE,
+     .initial = "64GiB",
+     .min = 1024,
      .help = "room for jobs"},
     {.name = "rate", .kind = LEAT_OPTION_RATE, .help = "starts", .group = "Work"},
     {.name = "name", .kind = LEAT_OPTION_STRING, .help = "for people"},
-    {.name = "exec", .kind = LEAT_OPTION_LIST, .value = "TYPE=COMMAND", .help = "a handler",
+    {.name = "exec",
+     .kind = LEAT_OPTION_LIST,
+     .value = "TYPE=COMMAND",
+     .help = "a handler",
      .group = "Work"},
     {.name = "json", .kind = LEAT_OPTION_FLAG, .help = "for programs"},
     LEAT_OPTIONS_COMMON,
@@ -42,7 +59,7 @@ static const struct leat_program program = {
 
 static struct leat_options *parse(const char *const *words, int *ret_status)
 {
-    char *argv[16] = {(char *)(uintptr_t)"leat-x"};
+    char *argv[16] = {(char *)(uintptr_t) "leat-x"};
     int argc = 1;
     for (; words[argc - 1] != NULL; argc++) {
         argv[argc] = (char *)(uintptr_t)words[argc - 1];
@@ -138,8 +155,8 @@ static void a_program_with_commands_leaves_their_options_alone(void **state)
     struct leat_program commands = program;
     commands.stop_early = true;
     commands.arguments_max = 100;
-    char *argv[] = {(char *)(uintptr_t)"leat", (char *)(uintptr_t)"--json",
-                    (char *)(uintptr_t)"stats", (char *)(uintptr_t)"--watch"};
+    char *argv[] = {(char *)(uintptr_t) "leat", (char *)(uintptr_t) "--json",
+                    (char *)(uintptr_t) "stats", (char *)(uintptr_t) "--watch"};
     int status = -1;
     struct leat_options *options = leat_options_parse(&commands, 4, argv, &status);
     assert_non_null(options);
@@ -206,8 +223,7 @@ static const struct refusal refusals[] = {
     {{"--log=loud"},
      "leat-x: option --log: 'loud' is none of error,warn,info,debug,trace (see --help)\n"},
     {{"--log=info,warn"}, NULL},
-    {{"--json=perhaps"},
-     "leat-x: option --json: 'perhaps' is neither yes nor no (see --help)\n"},
+    {{"--json=perhaps"}, "leat-x: option --json: 'perhaps' is neither yes nor no (see --help)\n"},
     {{"--listen=udp://1.2.3.4:5"}, NULL},
     {{"--listen=tcp://nowhere"}, NULL},
     {{"a", "b", "c", "d"}, "leat-x: unexpected argument 'd' (see --help)\n"},
@@ -260,7 +276,7 @@ static void a_missing_argument_is_named(void **state)
     struct leat_program strict = program;
     strict.arguments = "ID...";
     strict.arguments_min = 1;
-    char *argv[] = {(char *)(uintptr_t)"leat-x"};
+    char *argv[] = {(char *)(uintptr_t) "leat-x"};
     struct io_capture capture;
     int status = -1;
     io_capture_start(&capture, STDERR_FILENO);

@@ -19,18 +19,16 @@
 #include "io_capture.h"
 
 static const struct leat_option rows[] = {LEAT_OPTIONS_COMMON, LEAT_OPTIONS_READY};
-static const struct leat_program program = {.name = "leat-x",
-                                            .summary = "Does things.",
-                                            .rows = rows,
-                                            .row_count = LEAT_COUNT_OF(rows)};
+static const struct leat_program program = {
+    .name = "leat-x", .summary = "Does things.", .rows = rows, .row_count = LEAT_COUNT_OF(rows)};
 
-static const struct leat_serve_endpoint endpoints[] = {
-    {"peers", "tcp://127.0.0.1:1"}, {"stats", "tcp://127.0.0.1:2"}};
+static const struct leat_serve_endpoint endpoints[] = {{"peers", "tcp://127.0.0.1:1"},
+                                                       {"stats", "tcp://127.0.0.1:2"}};
 static const char ready_line[] = "peers=tcp://127.0.0.1:1 stats=tcp://127.0.0.1:2\n";
 
 static struct leat_options *start(const char *option, const char *value)
 {
-    char *argv[] = {(char *)(uintptr_t)"leat-x", (char *)(uintptr_t)option,
+    char *argv[] = {(char *)(uintptr_t) "leat-x", (char *)(uintptr_t)option,
                     (char *)(uintptr_t)value};
     int status = -1;
     struct leat_options *options =
@@ -146,8 +144,7 @@ static void a_start_that_fails_is_one_line_and_a_status_that_says_why(void **sta
         int status = leat_serve_cannot_start(&program, cases[i].err, &why);
         const char *text = io_capture_end(&capture);
         assert_int_equal(status, cases[i].status);
-        assert_string_equal(text,
-                            "leat-x: cannot start: tcp://127.0.0.1:1: address in use\n");
+        assert_string_equal(text, "leat-x: cannot start: tcp://127.0.0.1:1: address in use\n");
     }
 }
 

@@ -87,7 +87,8 @@ static void expect_that_a_new_peer_is_served(zsock_t *router, const char *endpoi
     zsock_destroy(&dealer);
 }
 
-/* The peer of the next test: sends until it would block, says so on descriptor 1, and waits to die. */
+/* The peer of the next test: sends until it would block, says so on descriptor 1, and waits to die.
+ */
 static int flood(const char *endpoint)
 {
     zsock_t *dealer = dealer_to(endpoint);
@@ -249,8 +250,9 @@ static void bytes_that_are_not_zeromq_do_no_harm(void **state)
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)atoi(strrchr(real, ':') + 1)),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const char *const openings[] = {"GET / HTTP/1.1\r\n\r\n", "\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
-                                    "\x01", "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03"};
+    const char *const openings[] = {"GET / HTTP/1.1\r\n\r\n",
+                                    "\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "\x01",
+                                    "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03"};
     for (size_t i = 0; i < LEAT_COUNT_OF(openings); i++) {
         int fd = socket(AF_INET, SOCK_STREAM, 0);
         assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
