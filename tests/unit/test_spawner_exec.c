@@ -216,12 +216,12 @@ static void a_command_has_default_signals_no_privileges_to_gain_and_only_three_f
     (void)state;
     struct rig rig;
     rig_init(&rig);
-    rig_add_shell(&rig, "look=ls /proc/$$/fd | wc -l; "
+    rig_add_shell(&rig, "look=ls /proc/self/fd | wc -l; "
                         "grep -E '^(SigBlk|SigIgn|NoNewPrivs)' /proc/self/status");
     signal(SIGHUP, SIG_IGN);
     rig_start(&rig);
     rig_assert_output(rig_once(&rig, "look", "x", TIMEOUT),
-                      "3\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nNoNewPrivs:\t1\n");
+                      "4\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nNoNewPrivs:\t1\n");
     signal(SIGHUP, SIG_DFL);
     rig_fini(&rig);
 }
