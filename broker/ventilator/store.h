@@ -12,14 +12,15 @@
  *   ENDING     id                        -> final result that the ventilator itself reports
  *   BODIES     id                        -> body of a job whose body is large
  *   EXPIRY     expires_at_ms | id        -> (one row per job that has one)
- *   SETTLED    number                    -> ids settled together and when; IDS knows each as settled
+ *   SETTLED    number                    -> ids settled together and when; IDS knows each as
+ * settled
  *
  * The key of a job's row holds its id, so that a job whose record is damaged can still be told from
  * others, and ends as failed instead of vanishing. Bodies over LEAT_VENTILATOR_INLINE_BYTES live in
  * a table of their own: reading ahead, retrying and counting do not touch them.
  *
- * Calls that read return LEAT_ERR_IO when the store is broken (end the process) and LEAT_ERR_CORRUPT
- * for a damaged record. Writes go into the batch being filled. One thread only. */
+ * Calls that read return LEAT_ERR_IO when the store is broken (end the process) and
+ * LEAT_ERR_CORRUPT for a damaged record. Writes go into the batch being filled. One thread only. */
 #ifndef LEAT_VENTILATOR_STORE_H
 #define LEAT_VENTILATOR_STORE_H
 
@@ -57,7 +58,8 @@ struct leat_ventilator_store *leat_ventilator_store_new(struct leat_store *store
 /* Accepts NULL; leaves NULL. The store underneath stays open. */
 void leat_ventilator_store_destroy(struct leat_ventilator_store **store);
 
-/* Whether there is room for new jobs; memory that the filling batch takes; why the store is broken. */
+/* Whether there is room for new jobs; memory that the filling batch takes; why the store is broken.
+ */
 bool leat_ventilator_store_has_room(const struct leat_ventilator_store *store);
 uint64_t leat_ventilator_store_filling_bytes(const struct leat_ventilator_store *store);
 const char *leat_ventilator_store_error(const struct leat_ventilator_store *store);
@@ -110,33 +112,33 @@ LEAT_MUST_USE enum leat_err leat_ventilator_store_find(struct leat_ventilator_st
 void leat_ventilator_store_add(struct leat_ventilator_store *store, const struct leat_id *id,
                                const struct leat_ventilator_place *place,
                                const struct leat_ventilator_job *job, struct leat_bytes body);
-/* The job at its place (one of the first three). With ret_body: the body too, copied into the arena;
- * LEAT_ERR_MEMORY: the arena is full. LEAT_ERR_NOT_FOUND or LEAT_ERR_CORRUPT: damaged. */
+/* The job at its place (one of the first three). With ret_body: the body too, copied into the
+ * arena; LEAT_ERR_MEMORY: the arena is full. LEAT_ERR_NOT_FOUND or LEAT_ERR_CORRUPT: damaged. */
 LEAT_MUST_USE enum leat_err leat_ventilator_store_read(struct leat_ventilator_store *store,
                                                        const struct leat_id *id,
                                                        const struct leat_ventilator_place *place,
                                                        struct leat_ventilator_job *ret_job,
                                                        struct leat_arena *arena,
                                                        struct leat_bytes *ret_body);
-/* Moves a job between the first three places (which may be the same one) and replaces its record but
- * for the body. Errors as for read, and then nothing is changed. */
+/* Moves a job between the first three places (which may be the same one) and replaces its record
+ * but for the body. Errors as for read, and then nothing is changed. */
 LEAT_MUST_USE enum leat_err leat_ventilator_store_move(struct leat_ventilator_store *store,
                                                        const struct leat_id *id,
                                                        const struct leat_ventilator_place *from,
                                                        const struct leat_ventilator_place *to,
                                                        const struct leat_ventilator_job *job);
-/* Ends a job that is at `from`: its row becomes a final result in ENDING. `result` has everything but
- * the body and the headers; a body that cannot be read is left out. LEAT_ERR_IO. */
+/* Ends a job that is at `from`: its row becomes a final result in ENDING. `result` has everything
+ * but the body and the headers; a body that cannot be read is left out. LEAT_ERR_IO. */
 LEAT_MUST_USE enum leat_err leat_ventilator_store_end(struct leat_ventilator_store *store,
                                                       const struct leat_id *id,
                                                       const struct leat_ventilator_place *from,
                                                       int64_t expires_at_ms,
                                                       const struct leat_item_result *result);
-/* Settles a job: everything of it goes, but its id stays known. For READY, SCHEDULED and RETRYING the
- * caller gives what it knows of the job. */
+/* Settles a job: everything of it goes, but its id stays known. For READY, SCHEDULED and RETRYING
+ * the caller gives what it knows of the job. */
 void leat_ventilator_store_settle(struct leat_ventilator_store *store, const struct leat_id *id,
-                                  const struct leat_ventilator_place *place,
-                                  int64_t expires_at_ms, uint64_t body_bytes);
+                                  const struct leat_ventilator_place *place, int64_t expires_at_ms,
+                                  uint64_t body_bytes);
 
 /* Visits the jobs of one lane in READY with seq >= from in order, until `visit` returns false.
  * `visit` must not call the store. */
@@ -159,10 +161,10 @@ LEAT_MUST_USE enum leat_err leat_ventilator_store_each_job(struct leat_ventilato
 /* ---- what has a time ---- */
 
 /* The job of SCHEDULED or RETRYING that is due first. LEAT_ERR_NOT_FOUND: none. */
-LEAT_MUST_USE enum leat_err leat_ventilator_store_first_due(struct leat_ventilator_store *store,
-                                                            enum leat_ventilator_where where,
-                                                            struct leat_id *ret_id,
-                                                            struct leat_ventilator_place *ret_place);
+LEAT_MUST_USE enum leat_err
+leat_ventilator_store_first_due(struct leat_ventilator_store *store,
+                                enum leat_ventilator_where where, struct leat_id *ret_id,
+                                struct leat_ventilator_place *ret_place);
 /* The job that expires first. LEAT_ERR_NOT_FOUND: none. */
 LEAT_MUST_USE enum leat_err leat_ventilator_store_first_expiry(struct leat_ventilator_store *store,
                                                                struct leat_id *ret_id,
@@ -207,9 +209,9 @@ struct leat_ventilator_settled {
 /* Visits what is remembered, oldest first. `visit` must not call the store. */
 typedef bool leat_ventilator_store_settled_fn(const struct leat_ventilator_settled *settled,
                                               void *context);
-LEAT_MUST_USE enum leat_err leat_ventilator_store_each_settled(
-    struct leat_ventilator_store *store, uint64_t from, leat_ventilator_store_settled_fn *visit,
-    void *context);
+LEAT_MUST_USE enum leat_err
+leat_ventilator_store_each_settled(struct leat_ventilator_store *store, uint64_t from,
+                                   leat_ventilator_store_settled_fn *visit, void *context);
 /* Forgets the ids of one such row and the row. LEAT_ERR_IO. */
 LEAT_MUST_USE enum leat_err leat_ventilator_store_forget(struct leat_ventilator_store *store,
                                                          uint64_t number);
@@ -219,7 +221,8 @@ LEAT_MUST_USE enum leat_err leat_ventilator_store_forget(struct leat_ventilator_
 void leat_ventilator_store_put_lane(struct leat_ventilator_store *store, uint32_t lane,
                                     struct leat_str queue, struct leat_str type);
 void leat_ventilator_store_del_lane(struct leat_ventilator_store *store, uint32_t lane);
-/* `visit` must not call the store. LEAT_ERR_CORRUPT: a lane cannot be read, its jobs have no queue. */
+/* `visit` must not call the store. LEAT_ERR_CORRUPT: a lane cannot be read, its jobs have no queue.
+ */
 typedef bool leat_ventilator_store_lane_fn(uint32_t lane, struct leat_str queue,
                                            struct leat_str type, void *context);
 LEAT_MUST_USE enum leat_err leat_ventilator_store_each_lane(struct leat_ventilator_store *store,
@@ -240,17 +243,18 @@ struct leat_ventilator_producer {
 };
 
 /* LEAT_ERR_NOT_FOUND: never heard of, or forgotten. A damaged record counts as forgotten. */
-LEAT_MUST_USE enum leat_err leat_ventilator_store_producer(
-    struct leat_ventilator_store *store, const struct leat_id *producer,
-    struct leat_ventilator_producer *ret_producer);
+LEAT_MUST_USE enum leat_err
+leat_ventilator_store_producer(struct leat_ventilator_store *store, const struct leat_id *producer,
+                               struct leat_ventilator_producer *ret_producer);
 void leat_ventilator_store_put_producer(struct leat_ventilator_store *store,
                                         const struct leat_id *producer,
                                         const struct leat_ventilator_producer *record);
 /* Looks at up to `max` producers after *cursor and forgets those last seen more than idle_ms from
  * `now`, in either direction. *cursor moves on, and is all zero again at the end of the table. */
-LEAT_MUST_USE enum leat_err leat_ventilator_store_sweep_producers(
-    struct leat_ventilator_store *store, struct leat_wall now, int64_t idle_ms, size_t max,
-    struct leat_id *cursor, size_t *ret_forgotten);
+LEAT_MUST_USE enum leat_err
+leat_ventilator_store_sweep_producers(struct leat_ventilator_store *store, struct leat_wall now,
+                                      int64_t idle_ms, size_t max, struct leat_id *cursor,
+                                      size_t *ret_forgotten);
 uint64_t leat_ventilator_store_count(struct leat_ventilator_store *store,
                                      enum leat_ventilator_table table);
 

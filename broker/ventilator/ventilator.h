@@ -1,17 +1,16 @@
-/* The ventilator: owns every job that has not ended, pushes jobs to workers within their credit, and
- * forgets a job when the sink has its result. A pure core; core/step.h is the contract.
+/* The ventilator: owns every job that has not ended, pushes jobs to workers within their credit,
+ * and forgets a job when the sink has its result. A pure core; core/step.h is the contract.
  *
  * LEAT_LINK_PEERS  takes SUBMIT, HELLO, CREDIT, RETRY, RETURN, PING, GOODBYE, CONTROL, LOOKUP;
- *                  sends ACCEPTED, BUSY, REJECTED, RESEND, WELCOME, JOBS, PONG, GOODBYE, DRAIN, DONE,
- *                  FOUND, ERROR
- * LEAT_LINK_SINK   takes SETTLED, STORED, BUSY, ERROR; sends FOLLOW, RESULTS, GAUGES, QUIT
+ *                  sends ACCEPTED, BUSY, REJECTED, RESEND, WELCOME, JOBS, PONG, GOODBYE, DRAIN,
+ * DONE, FOUND, ERROR LEAT_LINK_SINK   takes SETTLED, STORED, BUSY, ERROR; sends FOLLOW, RESULTS,
+ * GAUGES, QUIT
  *
  * How a job moves (every arrow that changes what a restart would find is in the store before any
  * message that speaks of it leaves):
  *
- *   SUBMIT ──▶ scheduled ──due──▶ ready ──JOBS──▶ leased ──SETTLED──▶ settled (id remembered a while)
- *         └────────────────────────▲  ▲──lost, returned──┤
- *              retrying ──due──────┘   ◀─────RETRY───────┘
+ *   SUBMIT ──▶ scheduled ──due──▶ ready ──JOBS──▶ leased ──SETTLED──▶ settled (id remembered a
+ * while) └────────────────────────▲  ▲──lost, returned──┤ retrying ──due──────┘ ◀─────RETRY───────┘
  *   ready, scheduled, retrying ──expired──▶ ending ──SETTLED──▶ settled
  *   leased ──lost too often, expired──────▶ ending
  *
@@ -54,8 +53,7 @@ void leat_ventilator_config_init(struct leat_ventilator_config *config);
 /* `store` is borrowed and must outlive the ventilator. Never NULL. */
 struct leat_ventilator *leat_ventilator_new(const struct leat_ventilator_config *config,
                                             struct leat_ventilator_store *store);
-/* Takes the address, accepts NULL, leaves NULL. Texts in an `out` may point into the ventilator (names
- * of queues and types), so carry out or drop its actions before. */
+/* Takes the address, accepts NULL, leaves NULL. The store stays open. */
 void leat_ventilator_destroy(struct leat_ventilator **ventilator);
 
 /* Reads the store; once, before the first step. Appends NOTE RECOVERED and what there is to send.
@@ -79,8 +77,8 @@ struct leat_ventilator_counts {
     uint64_t scheduled; /* waiting for not-before */
     uint64_t retrying;  /* waiting for their next attempt */
     uint64_t leased;
-    uint64_t ending; /* ended here, result not yet settled by the sink */
-    uint64_t bytes;  /* of the bodies of all of them */
+    uint64_t ending;     /* ended here, result not yet settled by the sink */
+    uint64_t bytes;      /* of the bodies of all of them */
     uint64_t remembered; /* settled ids */
     uint64_t producers;  /* whose last batch is known */
     size_t sessions;
@@ -92,16 +90,16 @@ struct leat_ventilator_counts {
 };
 
 struct leat_ventilator_counts leat_ventilator_counts(const struct leat_ventilator *ventilator);
-/* Queues are numbered 0 to count - 1; name and gauge are valid until the next step. */
+/* Queues are numbered 0 to count - 1; the gauge is valid until the next step. Reads the store. */
 size_t leat_ventilator_queue_count(const struct leat_ventilator *ventilator);
-struct leat_item_queue_gauge leat_ventilator_queue(const struct leat_ventilator *ventilator,
-                                                   size_t number, struct leat_now now);
+struct leat_item_queue_gauge leat_ventilator_queue(struct leat_ventilator *ventilator,
+                                                   size_t number);
 bool leat_ventilator_holds_lease(const struct leat_ventilator *ventilator, const struct leat_id *id,
                                  uint64_t delivery, const struct leat_id *session);
 bool leat_ventilator_is_ended(const struct leat_ventilator *ventilator); /* EXIT was emitted */
 
-/* Checks every invariant against the whole store; linear, for tests and the simulation. LEAT_ERR_STATE
- * and why: which one does not hold. */
+/* Checks every invariant against the whole store; linear, for tests and the simulation.
+ * LEAT_ERR_STATE and why: which one does not hold. */
 LEAT_MUST_USE enum leat_err leat_ventilator_check(struct leat_ventilator *ventilator,
                                                   struct leat_why *why);
 

@@ -1,0 +1,290 @@
+/* The invariants of README.md, checked against the whole store. For tests and the simulated
+ * cluster. */
+#include <stdlib.h>
+
+#include "broker/ventilator/inside.h"
+
+struct row {
+    struct leat_id id;
+    struct leat_ventilator_place place;
+};
+
+struct check {
+    struct leat_ventilator *v;
+    struct row *rows; /* owned */
+    size_t count, capacity;
+    uint64_t bytes, expiring;
+    int64_t first_due_ms;
+    bool damaged;
+    uint64_t ready[LEAT_LANES_MAX]; /* ready jobs per lane */
+    uint64_t known[LEAT_LANES_MAX]; /* those of them in windows */
+};
+
+#define HOLDS(condition, ...)                                                                      \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            return leat_fail(why, LEAT_ERR_STATE, __VA_ARGS__);                                    \
+        }                                                                                          \
+    } while (0)
+#define ALSO(call)                                                                                 \
+    do {                                                                                           \
+        enum leat_err also_err = (call);                                                           \
+        if (also_err != LEAT_OK) {                                                                 \
+            return also_err;                                                                       \
+        }                                                                                          \
+    } while (0)
+
+static unsigned long long ull(uint64_t value)
+{
+    return value;
+}
+
+static bool visit_job(const struct leat_id *id, const struct leat_ventilator_place *place,
+                      const struct leat_ventilator_job *job, void *context)
+{
+    struct check *check = context;
+    if (check->count == check->capacity) {
+        check->capacity = check->capacity == 0 ? 256 : 2 * check->capacity;
+        check->rows =
+            leat_ventilator_must(realloc(check->rows, check->capacity * sizeof *check->rows));
+    }
+    check->rows[check->count++] = (struct row){*id, *place};
+    check->damaged = check->damaged || job == NULL;
+    check->bytes += job == NULL ? 0 : job->body_bytes;
+    check->expiring += job != NULL && job->expires_at_ms != 0 ? 1 : 0;
+    if (place->due_ms < check->first_due_ms) {
+        check->first_due_ms = place->due_ms;
+    }
+    return true;
+}
+
+static enum leat_err read_rows(struct check *check, enum leat_ventilator_where where,
+                               struct leat_why *why)
+{
+    check->count = 0;
+    check->first_due_ms = INT64_MAX;
+    enum leat_err err = leat_ventilator_store_each_job(check->v->store, where, visit_job, check);
+    if (err != LEAT_OK) {
+        return leat_fail(why, err, "%s", leat_ventilator_store_error(check->v->store));
+    }
+    for (size_t i = 0; i < check->count; i++) {
+        const struct row *row = &check->rows[i];
+        struct leat_ventilator_place place = {0};
+        err = leat_ventilator_store_find(check->v->store, &row->id, &place);
+        HOLDS(err == LEAT_OK && place.where == where && place.lane == row->place.lane &&
+                  place.seq == row->place.seq && place.due_ms == row->place.due_ms,
+              "a job is at place %d, seq %llu, but IDS says place %d, seq %llu", (int)where,
+              ull(row->place.seq), (int)place.where, ull(place.seq));
+        HOLDS(row->place.lane < LEAT_LANES_MAX && check->v->lanes[row->place.lane] != NULL,
+              "a job is in lane %u, which is not there", row->place.lane);
+        HOLDS(row->place.seq < check->v->next_seq, "seq %llu would be given again",
+              ull(row->place.seq));
+    }
+    return LEAT_OK;
+}
+
+/* ---- lanes ---- */
+
+static enum leat_err check_ready(struct check *check, struct leat_why *why)
+{
+    const struct leat_ventilator *v = check->v;
+    uint64_t *ready = check->ready, *known = check->known;
+    ALSO(read_rows(check, LEAT_VENTILATOR_READY, why));
+    for (size_t i = 0; i < check->count; i++) {
+        const struct row *row = &check->rows[i];
+        const struct leat_lane *lane = v->lanes[row->place.lane];
+        const struct leat_held_lease *lease = leat_lease_find(v, &row->id);
+        HOLDS(lease == NULL || (lease->lane == lane && lease->seq == row->place.seq),
+              "a lease is for seq %llu, its job has %llu", ull(lease->seq), ull(row->place.seq));
+        if (lease == NULL) {
+            size_t at = (size_t)known[lane->number];
+            bool in_window = at < lane->window.count &&
+                             lane->window.jobs[lane->window.first + at].seq == row->place.seq;
+            HOLDS(in_window == (row->place.seq < lane->cursor),
+                  "lane %u: ready job %llu is %s the window, cursor is %llu", lane->number,
+                  ull(row->place.seq), in_window ? "in" : "not in", ull(lane->cursor));
+            ready[lane->number]++;
+            known[lane->number] += in_window ? 1 : 0;
+        }
+    }
+    HOLDS(check->count == v->counts.ready + v->counts.leased,
+          "READY has %zu rows, but %llu jobs are ready and %llu leased", check->count,
+          ull(v->counts.ready), ull(v->counts.leased));
+    size_t windows = 0;
+    for (uint32_t i = 0; i < LEAT_LANES_MAX; i++) {
+        const struct leat_lane *lane = v->lanes[i];
+        HOLDS(lane == NULL || lane->ready == ready[i], "lane %u counts %llu ready jobs, has %llu",
+              i, ull(lane->ready), ull(ready[i]));
+        HOLDS(lane == NULL || lane->window.count == known[i],
+              "lane %u: %zu jobs in the window, %llu of them are ready", i, lane->window.count,
+              ull(known[i]));
+        windows += lane == NULL ? 0 : lane->window.count;
+    }
+    HOLDS(windows == v->windows_jobs, "%zu jobs in windows, counted %zu", windows, v->windows_jobs);
+    return LEAT_OK;
+}
+
+static enum leat_err check_waiting(struct check *check, enum leat_ventilator_where where,
+                                   uint64_t count, int64_t watched_ms, struct leat_why *why)
+{
+    ALSO(read_rows(check, where, why));
+    HOLDS(check->count == count, "place %d has %zu jobs, counted %llu", (int)where, check->count,
+          ull(count));
+    HOLDS(watched_ms <= check->first_due_ms, "place %d: a job is due at %lld, watched is %lld",
+          (int)where, (long long)check->first_due_ms, (long long)watched_ms);
+    return LEAT_OK;
+}
+
+static enum leat_err check_lane_sums(const struct leat_ventilator *v, struct leat_why *why)
+{
+    uint64_t ready = 0, leased = 0, scheduled = 0, retrying = 0, queues_ready = 0;
+    for (size_t i = 0; i < LEAT_LANES_MAX; i++) {
+        const struct leat_lane *lane = v->lanes[i];
+        if (lane != NULL) {
+            ready += lane->ready;
+            leased += lane->leased;
+            scheduled += lane->scheduled;
+            retrying += lane->retrying;
+        }
+    }
+    for (size_t i = 0; i < v->queue_count; i++) {
+        queues_ready += v->queues[i]->ready;
+    }
+    HOLDS(ready == v->counts.ready && ready == queues_ready && leased == v->counts.leased &&
+              scheduled == v->counts.scheduled && retrying == v->counts.retrying,
+          "lanes count %llu ready, %llu leased, %llu scheduled, %llu retrying", ull(ready),
+          ull(leased), ull(scheduled), ull(retrying));
+    return LEAT_OK;
+}
+
+/* ---- sessions ---- */
+
+static enum leat_err check_session(const struct leat_ventilator *v,
+                                   const struct leat_session *session, size_t *leases,
+                                   struct leat_why *why)
+{
+    const struct leat_list_node *node, *after;
+    LEAT_LIST_FOR_EACH(&session->leases, node, after)
+    {
+        const struct leat_held_lease *lease =
+            LEAT_CONTAINER_OF(node, const struct leat_held_lease, link);
+        HOLDS(lease->session == session, "a lease is in the list of another session");
+        HOLDS(leat_lease_find(v, &lease->id) == lease, "a lease is not found by its job");
+    }
+    *leases += session->leases.count;
+    HOLDS(session->pick_first == 0, "a pick was not sent");
+    return LEAT_OK;
+}
+
+static enum leat_err check_fleet(const struct leat_ventilator *v, struct leat_why *why)
+{
+    size_t leases = 0;
+    int64_t heard_us = INT64_MIN;
+    const struct leat_list_node *node, *after;
+    LEAT_LIST_FOR_EACH(&v->heard, node, after)
+    {
+        const struct leat_session *session =
+            LEAT_CONTAINER_OF(node, const struct leat_session, heard_link);
+        HOLDS(session->heard_us >= heard_us, "sessions are not in the order of being heard");
+        HOLDS(leat_map_get_pointer(&v->session_of, &session->id) == session,
+              "a session is not found by its id");
+        heard_us = session->heard_us;
+        ALSO(check_session(v, session, &leases, why));
+    }
+    LEAT_LIST_FOR_EACH(&v->losing, node, after)
+    {
+        ALSO(check_session(v, LEAT_CONTAINER_OF(node, const struct leat_session, heard_link),
+                           &leases, why));
+    }
+    HOLDS(leases == v->lease_of.count && leases == v->counts.leased,
+          "sessions hold %zu leases, the map has %zu, counted %llu", leases, v->lease_of.count,
+          ull(v->counts.leased));
+    HOLDS(v->heard.count == v->ring.count && v->heard.count == v->session_of.count &&
+              v->heard.count == v->counts.sessions,
+          "%zu sessions, %zu take turns", v->heard.count, v->ring.count);
+    HOLDS(v->session_at.count <= v->session_of.count, "a peer has no session");
+    return LEAT_OK;
+}
+
+/* ---- the whole ---- */
+
+static enum leat_err check_endings(struct check *check, struct leat_why *why)
+{
+    const struct leat_ventilator *v = check->v;
+    struct leat_id after = {0};
+    struct leat_id id;
+    size_t count = 0;
+    uint64_t endings = 0;
+    enum leat_err err;
+    while ((err = leat_ventilator_store_endings(v->store, &after, 1, &id, &count)) == LEAT_OK &&
+           count == 1) {
+        struct leat_ventilator_place place = {0};
+        uint64_t bytes = 0;
+        err = leat_ventilator_store_find(v->store, &id, &place);
+        HOLDS(err == LEAT_OK && place.where == LEAT_VENTILATOR_ENDING,
+              "a job is in ENDING, but IDS says place %d", (int)place.where);
+        if (leat_ventilator_store_ending_bytes(v->store, &id, &bytes) != LEAT_OK) {
+            check->damaged = true;
+        }
+        check->bytes += bytes;
+        endings++;
+        after = id;
+    }
+    HOLDS(endings == v->counts.ending, "ENDING has %llu results, counted %llu", ull(endings),
+          ull(v->counts.ending));
+    HOLDS(endings == 0 || v->report.at_us != LEAT_NEVER_US, "nobody will report what ended");
+    return err;
+}
+
+static enum leat_err check_totals(struct check *check, struct leat_why *why)
+{
+    const struct leat_ventilator *v = check->v;
+    const struct leat_ventilator_counts *counts = &v->counts;
+    HOLDS(counts->jobs == counts->ready + counts->scheduled + counts->retrying + counts->leased +
+                              counts->ending,
+          "%llu jobs are not the sum of their places", ull(counts->jobs));
+    HOLDS(check->damaged || check->bytes == counts->bytes, "bodies have %llu bytes, counted %llu",
+          ull(check->bytes), ull(counts->bytes));
+    uint64_t ids = leat_ventilator_store_count(v->store, LEAT_VENTILATOR_TABLE_IDS);
+    HOLDS(ids == counts->jobs + counts->remembered,
+          "%llu ids are known, but %llu jobs and %llu remembered", ull(ids), ull(counts->jobs),
+          ull(counts->remembered));
+    HOLDS(leat_ventilator_store_count(v->store, LEAT_VENTILATOR_TABLE_PRODUCERS) ==
+              counts->producers,
+          "producers are miscounted");
+    HOLDS(leat_ventilator_store_count(v->store, LEAT_VENTILATOR_TABLE_LANES) == v->lanes_used,
+          "lanes are miscounted");
+    uint64_t expiries = leat_ventilator_store_count(v->store, LEAT_VENTILATOR_TABLE_EXPIRY);
+    HOLDS(check->damaged ||
+              (expiries <= check->expiring && expiries + counts->leased >= check->expiring),
+          "%llu jobs can expire, %llu are watched", ull(check->expiring), ull(expiries));
+    struct leat_id id;
+    int64_t expires_at_ms = INT64_MAX;
+    if (leat_ventilator_store_first_expiry(v->store, &id, &expires_at_ms) == LEAT_OK) {
+        HOLDS(v->expiry_ms <= expires_at_ms, "a job expires at %lld, watched is %lld",
+              (long long)expires_at_ms, (long long)v->expiry_ms);
+    }
+    return LEAT_OK;
+}
+
+static enum leat_err check_all(struct check *check, struct leat_why *why)
+{
+    struct leat_ventilator *v = check->v;
+    ALSO(check_lane_sums(v, why));
+    ALSO(check_fleet(v, why));
+    ALSO(check_ready(check, why));
+    ALSO(check_waiting(check, LEAT_VENTILATOR_SCHEDULED, v->counts.scheduled, v->due_ms, why));
+    ALSO(check_waiting(check, LEAT_VENTILATOR_RETRYING, v->counts.retrying, v->retry_ms, why));
+    ALSO(check_endings(check, why));
+    return check_totals(check, why);
+}
+
+enum leat_err leat_ventilator_check(struct leat_ventilator *v, struct leat_why *why)
+{
+    struct check *check = leat_ventilator_must(calloc(1, sizeof *check));
+    check->v = v;
+    enum leat_err err = v->broken ? LEAT_OK : check_all(check, why);
+    free(check->rows);
+    free(check);
+    return err;
+}

@@ -1,0 +1,184 @@
+/* What has a time: jobs that become ready, and jobs that expire.
+ *
+ * Two clocks. not-before and expires-at were given as wall time and follow the wall clock wherever
+ * it jumps. The delay of a retry is a duration: it runs on the steady clock, which starts at the
+ * wall time of the start (or where it stood when it was last saved, if that is later) and follows
+ * the monotonic clock from there, so that nobody who sets the clock can stall or hasten a retry. */
+#include "broker/ventilator/inside.h"
+
+#define STEPS_PER_TURN 512 /* jobs moved or ended by one step */
+
+bool leat_ventilator_is_expired(const struct leat_ventilator *v, int64_t expires_at_ms)
+{
+    return expires_at_ms != 0 && expires_at_ms <= leat_ventilator_wall_ms(v);
+}
+
+void leat_ventilator_watch_expiry(struct leat_ventilator *v, int64_t expires_at_ms)
+{
+    if (expires_at_ms < v->expiry_ms) {
+        v->expiry_ms = expires_at_ms;
+    }
+}
+
+static int64_t *watched(struct leat_ventilator *v, enum leat_ventilator_where where)
+{
+    return where == LEAT_VENTILATOR_SCHEDULED ? &v->due_ms : &v->retry_ms;
+}
+
+void leat_ventilator_watch_due(struct leat_ventilator *v, const struct leat_ventilator_place *place)
+{
+    int64_t *first_ms = watched(v, place->where);
+    if (place->due_ms < *first_ms) {
+        *first_ms = place->due_ms;
+    }
+}
+
+static struct leat_lane *lane_at(const struct leat_ventilator *v, uint32_t number)
+{
+    return number < LEAT_LANES_MAX ? v->lanes[number] : NULL;
+}
+
+static void count_out(struct leat_ventilator *v, const struct leat_ventilator_place *place)
+{
+    struct leat_lane *lane = v->lanes[place->lane];
+    if (place->where == LEAT_VENTILATOR_SCHEDULED) {
+        lane->scheduled--;
+        v->counts.scheduled--;
+    } else {
+        lane->retrying--;
+        v->counts.retrying--;
+    }
+}
+
+static void make_ready(struct leat_ventilator *v, const struct leat_id *id,
+                       const struct leat_ventilator_place *from, struct leat_out *out)
+{
+    struct leat_ventilator_job job;
+    enum leat_err err = leat_ventilator_store_read(v->store, id, from, &job, NULL, NULL);
+    if (leat_ventilator_broke(v, err)) {
+        return;
+    }
+    count_out(v, from);
+    if (err != LEAT_OK) {
+        leat_ventilator_end_damaged(v, id, from, 0, out);
+    } else if (leat_ventilator_is_expired(v, job.expires_at_ms)) {
+        leat_ventilator_end_expired(v, id, from, &job, out);
+    } else {
+        struct leat_ventilator_place to = *from;
+        to.where = LEAT_VENTILATOR_READY;
+        to.due_ms = 0;
+        job.ready_us = v->now.wall.us;
+        if (!leat_ventilator_broke(v, leat_ventilator_store_move(v->store, id, from, &to, &job))) {
+            leat_lane_enter(v, v->lanes[to.lane], to.seq, id);
+        }
+    }
+}
+
+/* Makes ready what is due at `now_ms`. */
+static void tend_due(struct leat_ventilator *v, enum leat_ventilator_where where, int64_t now_ms,
+                     struct leat_out *out)
+{
+    int64_t *first_ms = watched(v, where);
+    for (int steps = 0; *first_ms <= now_ms && !v->broken; steps++) {
+        struct leat_id id;
+        struct leat_ventilator_place place;
+        enum leat_err err = leat_ventilator_store_first_due(v->store, where, &id, &place);
+        if (leat_ventilator_broke(v, err)) {
+            return;
+        }
+        *first_ms = err == LEAT_OK ? place.due_ms : INT64_MAX;
+        if (*first_ms > now_ms) {
+            return;
+        }
+        if (steps == STEPS_PER_TURN) {
+            v->more = true;
+            return;
+        }
+        make_ready(v, &id, &place, out);
+    }
+}
+
+/* The job whose expires-at has come. A leased one may finish: it is looked at again when its lease
+ * ends (lease.c), so its row can go. */
+static void expire(struct leat_ventilator *v, const struct leat_id *id, int64_t expires_at_ms,
+                   struct leat_out *out)
+{
+    struct leat_ventilator_place place;
+    struct leat_ventilator_job job;
+    leat_ventilator_store_del_expiry(v->store, id, expires_at_ms);
+    if (leat_lease_find(v, id) != NULL) {
+        return;
+    }
+    enum leat_err err = leat_ventilator_store_find(v->store, id, &place);
+    if (err != LEAT_OK || place.where == LEAT_VENTILATOR_ENDING ||
+        place.where == LEAT_VENTILATOR_SETTLED || lane_at(v, place.lane) == NULL) {
+        (void)leat_ventilator_broke(v, err);
+        return;
+    }
+    err = leat_ventilator_store_read(v->store, id, &place, &job, NULL, NULL);
+    if (leat_ventilator_broke(v, err)) {
+        return;
+    }
+    if (place.where == LEAT_VENTILATOR_READY) {
+        leat_lane_leave(v, v->lanes[place.lane], place.seq);
+    } else {
+        count_out(v, &place);
+    }
+    if (err == LEAT_OK) {
+        leat_ventilator_end_expired(v, id, &place, &job, out);
+    } else {
+        leat_ventilator_end_damaged(v, id, &place, 0, out);
+    }
+}
+
+static void tend_expiry(struct leat_ventilator *v, struct leat_out *out)
+{
+    int64_t now_ms = leat_ventilator_wall_ms(v);
+    for (int steps = 0; v->expiry_ms <= now_ms && !v->broken; steps++) {
+        struct leat_id id;
+        int64_t expires_at_ms = INT64_MAX;
+        enum leat_err err = leat_ventilator_store_first_expiry(v->store, &id, &expires_at_ms);
+        if (leat_ventilator_broke(v, err)) {
+            return;
+        }
+        v->expiry_ms = err == LEAT_OK ? expires_at_ms : INT64_MAX;
+        if (v->expiry_ms > now_ms) {
+            return;
+        }
+        if (steps == STEPS_PER_TURN) {
+            v->more = true;
+            return;
+        }
+        expire(v, &id, expires_at_ms, out);
+    }
+}
+
+void leat_ventilator_tend_due(struct leat_ventilator *v, struct leat_out *out)
+{
+    tend_expiry(v, out);
+    tend_due(v, LEAT_VENTILATOR_SCHEDULED, leat_ventilator_wall_ms(v), out);
+    tend_due(v, LEAT_VENTILATOR_RETRYING, leat_ventilator_steady_ms(v), out);
+}
+
+/* When a clock that stands at now_ms reaches at_ms, as monotonic time. */
+static int64_t reached_us(const struct leat_ventilator *v, int64_t at_ms, int64_t now_ms)
+{
+    if (at_ms == INT64_MAX) {
+        return LEAT_NEVER_US;
+    }
+    if (at_ms <= now_ms) {
+        return v->now.mono_us;
+    }
+    /* Both are non-negative times in practice, but a clock may be set to anything. */
+    uint64_t wait_ms = (uint64_t)at_ms - (uint64_t)now_ms;
+    uint64_t most = (uint64_t)(LEAT_NEVER_US / LEAT_US_PER_MS);
+    return leat_add_us(v->now.mono_us, (int64_t)(wait_ms < most ? wait_ms : most) * LEAT_US_PER_MS);
+}
+
+int64_t leat_ventilator_due_deadline_us(const struct leat_ventilator *v)
+{
+    int64_t wall_ms = leat_ventilator_wall_ms(v);
+    int64_t deadline_us = reached_us(v, v->due_ms, wall_ms);
+    deadline_us = leat_min_us(deadline_us, reached_us(v, v->expiry_ms, wall_ms));
+    return leat_min_us(deadline_us, reached_us(v, v->retry_ms, leat_ventilator_steady_ms(v)));
+}

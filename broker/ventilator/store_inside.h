@@ -1,0 +1,42 @@
+/* What the files of the typed store share; nobody else includes this.
+ *
+ *   record.c   keys and records       store.c       meta, lanes, queues, producers, settled ids
+ *   store_jobs.c  jobs and bodies     store_due.c   what has a time, results to report
+ */
+#ifndef LEAT_VENTILATOR_STORE_INSIDE_H
+#define LEAT_VENTILATOR_STORE_INSIDE_H
+
+#include "broker/ventilator/record.h"
+
+/* For the lists of one record while it is looked at. */
+#define LEAT_VENTILATOR_SCRATCH_BYTES (1 << 20)
+
+struct leat_ventilator_store {
+    struct leat_store *store; /* borrowed */
+    struct leat_wire_buffer buffer;
+    struct leat_arena scratch;
+    /* Where the first row of a table can be at the earliest. The rows before it were deleted
+     * lately, and the store would have to step over each of them again to find the first. */
+    struct leat_ventilator_key floors[LEAT_VENTILATOR_TABLES];
+};
+
+/* Puts what the buffer holds. */
+void leat_ventilator_store_put(struct leat_ventilator_store *store, leat_table table,
+                               struct leat_bytes key);
+void leat_ventilator_store_lower_floor(struct leat_ventilator_store *store, leat_table table,
+                                       const struct leat_ventilator_key *key);
+void leat_ventilator_store_put_place(struct leat_ventilator_store *store, const struct leat_id *id,
+                                     const struct leat_ventilator_place *place);
+/* Small records cannot fail but for memory, and then the process cannot go on. */
+void leat_ventilator_store_must(enum leat_err err);
+/* The sealed body from BODIES, borrowed until the next call on the store underneath. */
+LEAT_MUST_USE enum leat_err leat_ventilator_store_large_body(struct leat_ventilator_store *store,
+                                                             const struct leat_id *id,
+                                                             struct leat_bytes *ret_body);
+
+static inline struct leat_bytes leat_ventilator_id_key(const struct leat_id *id)
+{
+    return leat_bytes_of(id->bytes, LEAT_ID_BYTES);
+}
+
+#endif

@@ -1,0 +1,332 @@
+/* The typed store: jobs, their places and their bodies. */
+#include "broker/ventilator/store_inside.h"
+
+#include "core/check.h"
+
+/* ---- places ---- */
+
+void leat_ventilator_store_put_place(struct leat_ventilator_store *store, const struct leat_id *id,
+                                     const struct leat_ventilator_place *place)
+{
+    struct leat_item_held_place held = {
+        .where = place->where,
+        .lane = place->lane,
+        .seq = place->seq,
+        .due_ms = place->due_ms,
+    };
+    leat_wire_buffer_clear(&store->buffer);
+    leat_ventilator_store_must(leat_wire_seal_item_held_place(&held, &store->buffer));
+    leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id));
+}
+
+enum leat_err leat_ventilator_store_find(struct leat_ventilator_store *store,
+                                         const struct leat_id *id,
+                                         struct leat_ventilator_place *ret_place)
+{
+    struct leat_bytes value;
+    enum leat_err err =
+        leat_store_get(store->store, LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id), &value);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    struct leat_item_held_place held;
+    leat_arena_clear(&store->scratch);
+    if (leat_wire_unseal_item_held_place(value, &store->scratch, &held, NULL) != LEAT_OK ||
+        held.where < LEAT_VENTILATOR_READY || held.where > LEAT_VENTILATOR_SETTLED) {
+        return LEAT_ERR_CORRUPT;
+    }
+    *ret_place = (struct leat_ventilator_place){
+        .where = (enum leat_ventilator_where)held.where,
+        .lane = (uint32_t)held.lane,
+        .seq = held.seq,
+        .due_ms = held.due_ms,
+    };
+    return LEAT_OK;
+}
+
+/* ---- bodies ---- */
+
+static bool is_large(uint64_t body_bytes)
+{
+    return body_bytes > LEAT_VENTILATOR_INLINE_BYTES;
+}
+
+enum leat_err leat_ventilator_store_large_body(struct leat_ventilator_store *store,
+                                               const struct leat_id *id,
+                                               struct leat_bytes *ret_body)
+{
+    struct leat_bytes value;
+    enum leat_err err = leat_store_get(store->store, LEAT_VENTILATOR_TABLE_BODIES,
+                                       leat_ventilator_id_key(id), &value);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    struct leat_item_held_body held;
+    leat_arena_clear(&store->scratch);
+    if (leat_wire_unseal_item_held_body(value, &store->scratch, &held, NULL) != LEAT_OK) {
+        return LEAT_ERR_CORRUPT;
+    }
+    *ret_body = held.body;
+    return LEAT_OK;
+}
+
+/* ---- rows ---- */
+
+/* A row as it lies in its table; the body borrows until the next call on the store underneath. */
+static enum leat_err get_row(struct leat_ventilator_store *store, const struct leat_id *id,
+                             const struct leat_ventilator_place *place,
+                             struct leat_item_held_job *ret_held)
+{
+    struct leat_ventilator_key key = leat_ventilator_key_job(id, place);
+    struct leat_bytes value;
+    enum leat_err err = leat_store_get(store->store, leat_ventilator_table_of(place->where),
+                                       leat_ventilator_key_view(&key), &value);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    leat_arena_clear(&store->scratch);
+    err = leat_wire_unseal_item_held_job(value, &store->scratch, ret_held, NULL);
+    return err == LEAT_OK ? LEAT_OK : LEAT_ERR_CORRUPT;
+}
+
+/* `body` is what lies in the row itself. */
+static void put_row(struct leat_ventilator_store *store, const struct leat_id *id,
+                    const struct leat_ventilator_place *place,
+                    const struct leat_ventilator_job *job, struct leat_bytes body)
+{
+    struct leat_item_held_job held = {
+        .attempt = job->attempt,
+        .lost = job->lost,
+        .delivery = job->delivery,
+        .expires_at_ms = job->expires_at_ms,
+        .accepted_us = job->accepted_us,
+        .ready_us = job->ready_us,
+        .body_bytes = job->body_bytes,
+        .body = body,
+    };
+    struct leat_ventilator_key key = leat_ventilator_key_job(id, place);
+    leat_table table = leat_ventilator_table_of(place->where);
+    leat_wire_buffer_clear(&store->buffer);
+    leat_ventilator_store_must(leat_wire_seal_item_held_job(&held, &store->buffer));
+    leat_ventilator_store_put(store, table, leat_ventilator_key_view(&key));
+    leat_ventilator_store_lower_floor(store, table, &key);
+}
+
+static void del_row(struct leat_ventilator_store *store, const struct leat_id *id,
+                    const struct leat_ventilator_place *place)
+{
+    struct leat_ventilator_key key = leat_ventilator_key_job(id, place);
+    leat_store_del(store->store, leat_ventilator_table_of(place->where),
+                   leat_ventilator_key_view(&key));
+}
+
+static void job_of(const struct leat_item_held_job *held, struct leat_ventilator_job *ret_job)
+{
+    *ret_job = (struct leat_ventilator_job){
+        .attempt = held->attempt,
+        .lost = held->lost,
+        .delivery = held->delivery,
+        .expires_at_ms = held->expires_at_ms,
+        .accepted_us = held->accepted_us,
+        .ready_us = held->ready_us,
+        .body_bytes = held->body_bytes,
+    };
+}
+
+void leat_ventilator_store_add(struct leat_ventilator_store *store, const struct leat_id *id,
+                               const struct leat_ventilator_place *place,
+                               const struct leat_ventilator_job *job, struct leat_bytes body)
+{
+    LEAT_ASSERT(job->body_bytes == body.size);
+    bool large = is_large(body.size);
+    put_row(store, id, place, job, large ? (struct leat_bytes){0} : body);
+    leat_ventilator_store_put_place(store, id, place);
+    if (large) {
+        struct leat_item_held_body held = {.body = body};
+        leat_wire_buffer_clear(&store->buffer);
+        leat_ventilator_store_must(leat_wire_seal_item_held_body(&held, &store->buffer));
+        leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_BODIES, leat_ventilator_id_key(id));
+    }
+    if (job->expires_at_ms != 0) {
+        leat_ventilator_store_put_expiry(store, id, job->expires_at_ms);
+    }
+}
+
+enum leat_err leat_ventilator_store_read(struct leat_ventilator_store *store,
+                                         const struct leat_id *id,
+                                         const struct leat_ventilator_place *place,
+                                         struct leat_ventilator_job *ret_job,
+                                         struct leat_arena *arena, struct leat_bytes *ret_body)
+{
+    struct leat_item_held_job held;
+    struct leat_bytes body = {0};
+    enum leat_err err = get_row(store, id, place, &held);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    if (ret_body != NULL && held.body_bytes > 0) {
+        body = held.body;
+        if (is_large(held.body_bytes)) {
+            err = leat_ventilator_store_large_body(store, id, &body);
+        }
+        if (err == LEAT_OK && body.size != held.body_bytes) {
+            err = LEAT_ERR_CORRUPT;
+        }
+        if (err != LEAT_OK) {
+            return err == LEAT_ERR_IO ? err : LEAT_ERR_CORRUPT;
+        }
+        body = leat_arena_copy(arena, body);
+        if (body.data == NULL) {
+            return LEAT_ERR_MEMORY;
+        }
+    }
+    job_of(&held, ret_job);
+    if (ret_body != NULL) {
+        *ret_body = body;
+    }
+    return LEAT_OK;
+}
+
+static bool same_place(const struct leat_ventilator_place *a, const struct leat_ventilator_place *b)
+{
+    return a->where == b->where && a->lane == b->lane && a->seq == b->seq && a->due_ms == b->due_ms;
+}
+
+enum leat_err leat_ventilator_store_move(struct leat_ventilator_store *store,
+                                         const struct leat_id *id,
+                                         const struct leat_ventilator_place *from,
+                                         const struct leat_ventilator_place *to,
+                                         const struct leat_ventilator_job *job)
+{
+    struct leat_item_held_job held;
+    enum leat_err err = get_row(store, id, from, &held);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    put_row(store, id, to, job, held.body);
+    if (!same_place(from, to)) {
+        del_row(store, id, from);
+        leat_ventilator_store_put_place(store, id, to);
+    }
+    return LEAT_OK;
+}
+
+/* ---- the end ---- */
+
+enum leat_err leat_ventilator_store_end(struct leat_ventilator_store *store,
+                                        const struct leat_id *id,
+                                        const struct leat_ventilator_place *from,
+                                        int64_t expires_at_ms,
+                                        const struct leat_item_result *result)
+{
+    struct leat_item_held_job job = {0};
+    enum leat_err err = get_row(store, id, from, &job);
+    if (err == LEAT_ERR_IO) {
+        return err;
+    }
+    struct leat_item_held_ending held = {.result = *result};
+    if (err == LEAT_OK) {
+        held.result.body = job.body;
+        held.body_bytes = job.body_bytes;
+    } else {
+        /* The row is damaged, but if its body is large it may have come through. */
+        struct leat_bytes body;
+        if (leat_ventilator_store_large_body(store, id, &body) == LEAT_OK) {
+            held.body_bytes = body.size;
+        }
+    }
+    leat_wire_buffer_clear(&store->buffer);
+    leat_ventilator_store_must(leat_wire_seal_item_held_ending(&held, &store->buffer));
+    leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id));
+    del_row(store, id, from);
+    if (expires_at_ms != 0) {
+        leat_ventilator_store_del_expiry(store, id, expires_at_ms);
+    }
+    struct leat_ventilator_place place = {.where = LEAT_VENTILATOR_ENDING};
+    leat_ventilator_store_put_place(store, id, &place);
+    return LEAT_OK;
+}
+
+void leat_ventilator_store_settle(struct leat_ventilator_store *store, const struct leat_id *id,
+                                  const struct leat_ventilator_place *place, int64_t expires_at_ms,
+                                  uint64_t body_bytes)
+{
+    if (place->where == LEAT_VENTILATOR_ENDING) {
+        leat_store_del(store->store, LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id));
+    } else {
+        del_row(store, id, place);
+    }
+    if (expires_at_ms != 0) {
+        leat_ventilator_store_del_expiry(store, id, expires_at_ms);
+    }
+    if (is_large(body_bytes)) {
+        leat_store_del(store->store, LEAT_VENTILATOR_TABLE_BODIES, leat_ventilator_id_key(id));
+    }
+    struct leat_ventilator_place settled = {.where = LEAT_VENTILATOR_SETTLED};
+    leat_ventilator_store_put_place(store, id, &settled);
+}
+
+/* ---- reading many ---- */
+
+struct ready_scan {
+    uint32_t lane;
+    leat_ventilator_store_ready_fn *visit;
+    void *context;
+};
+
+/* Only the key is looked at: what a damaged record says is of no interest here. */
+static bool visit_ready(struct leat_bytes key, struct leat_bytes value, void *context)
+{
+    struct ready_scan *scan = context;
+    struct leat_id id;
+    struct leat_ventilator_place place;
+    (void)value;
+    if (leat_ventilator_key_read_job(LEAT_VENTILATOR_READY, key, &id, &place) != LEAT_OK) {
+        return true;
+    }
+    return place.lane == scan->lane && scan->visit(&id, place.seq, scan->context);
+}
+
+enum leat_err leat_ventilator_store_each_ready(struct leat_ventilator_store *store, uint32_t lane,
+                                               uint64_t from, leat_ventilator_store_ready_fn *visit,
+                                               void *context)
+{
+    struct ready_scan scan = {lane, visit, context};
+    struct leat_ventilator_key key = leat_ventilator_key_ready_from(lane, from);
+    return leat_store_scan(store->store, LEAT_VENTILATOR_TABLE_READY,
+                           leat_ventilator_key_view(&key), visit_ready, &scan);
+}
+
+struct job_scan {
+    struct leat_ventilator_store *store;
+    enum leat_ventilator_where where;
+    leat_ventilator_store_job_fn *visit;
+    void *context;
+};
+
+static bool visit_job(struct leat_bytes key, struct leat_bytes value, void *context)
+{
+    struct job_scan *scan = context;
+    struct leat_id id;
+    struct leat_ventilator_place place;
+    struct leat_item_held_job held;
+    struct leat_ventilator_job job;
+    if (leat_ventilator_key_read_job(scan->where, key, &id, &place) != LEAT_OK) {
+        return true;
+    }
+    leat_arena_clear(&scan->store->scratch);
+    if (leat_wire_unseal_item_held_job(value, &scan->store->scratch, &held, NULL) != LEAT_OK) {
+        return scan->visit(&id, &place, NULL, scan->context);
+    }
+    job_of(&held, &job);
+    return scan->visit(&id, &place, &job, scan->context);
+}
+
+enum leat_err leat_ventilator_store_each_job(struct leat_ventilator_store *store,
+                                             enum leat_ventilator_where where,
+                                             leat_ventilator_store_job_fn *visit, void *context)
+{
+    struct job_scan scan = {store, where, visit, context};
+    return leat_store_scan(store->store, leat_ventilator_table_of(where), (struct leat_bytes){0},
+                           visit_job, &scan);
+}
