@@ -34,7 +34,7 @@ struct leat_worker_session {
     int64_t hello_us;         /* not open: when to say HELLO (again) */
     int64_t said_hello_us;    /* when the last one went out; before the first: LEAT_NEVER_US */
     unsigned hellos;          /* since the last WELCOME */
-    int64_t heard_us;         /* open: last word of the ventilator */
+    int64_t heard_us;         /* last word of the ventilator; before any, our first HELLO */
     int64_t ping_us;          /* open: when the next PING is due */
     int64_t ping_period_us;
     int64_t lost_after_us;

@@ -110,6 +110,13 @@ static void begin_round(struct leat_worker *w)
 
 static void say_hello(struct leat_worker *w, int64_t now_us, struct leat_out *out)
 {
+    if (w->session.round == 0) {
+        w->session.heard_us = now_us; /* silence is counted from here */
+    }
+    if (w->session.hellos > 0) {
+        leat_out_note(out, LEAT_NOTE_VENTILATOR_SILENT, &w->session_id, leat_str_of(""),
+                      (now_us - w->session.heard_us) / LEAT_US_PER_MS);
+    }
     begin_round(w);
     size_t held = leat_worker_table_held(&w->table);
     struct leat_item_lease *leases =
