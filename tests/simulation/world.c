@@ -558,8 +558,12 @@ void sim_run(struct sim_world *world, int64_t until_us)
         struct sim_event event = pop_event(world);
         struct sim_node *node = event.node < 0 ? NULL : &world->nodes[event.node];
         if (node != NULL && event.kind != COMMIT && node->frozen_until_us > event.at_us) {
-            if (event.kind == TICK) {
+            bool is_the_tick = event.kind == TICK && event.life == node->life &&
+                               event.at_us == node->tick_at_us;
+            if (is_the_tick) {
                 node->tick_at_us = node->frozen_until_us;
+            } else if (event.kind == TICK) {
+                continue; /* of an earlier life, or no longer wanted */
             }
             event.at_us = node->frozen_until_us;
             push_event(world, event);
