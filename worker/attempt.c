@@ -40,8 +40,9 @@ void leat_worker_give_back(struct leat_worker *w, struct leat_worker_job *job)
 static char *final_text(uint64_t attempts, struct leat_str text, size_t *ret_size)
 {
     char prefix[PREFIX_BYTES];
-    int written = snprintf(prefix, sizeof(prefix), "failed after %llu attempt%s: ",
-                           (unsigned long long)attempts, attempts == 1 ? "" : "s");
+    int written = snprintf(prefix, sizeof(prefix),
+                           "failed after %llu attempt%s: ", (unsigned long long)attempts,
+                           attempts == 1 ? "" : "s");
     LEAT_ASSERT(written > 0 && (size_t)written < sizeof(prefix));
     size_t prefix_size = (size_t)written;
     size_t size = text.size;
@@ -92,13 +93,14 @@ void leat_worker_finish(struct leat_worker *w, struct leat_worker_job *job,
 
 static void repeat(struct leat_worker *w, struct leat_worker_job *job, int64_t now_us)
 {
-    uint64_t delay_ms = leat_backoff_delay_ms(&(struct leat_backoff){
-                                                  .base_ms = job->body.backoff_base_ms,
-                                                  .factor_milli = job->body.backoff_factor_milli,
-                                                  .cap_ms = job->body.backoff_cap_ms,
-                                                  .jitter = job->body.backoff_jitter,
-                                              },
-                                              job->attempt, &w->rng);
+    uint64_t delay_ms = leat_backoff_delay_ms(
+        &(struct leat_backoff){
+            .base_ms = job->body.backoff_base_ms,
+            .factor_milli = job->body.backoff_factor_milli,
+            .cap_ms = job->body.backoff_cap_ms,
+            .jitter = job->body.backoff_jitter,
+        },
+        job->attempt, &w->rng);
     job->due_us = leat_add_us(now_us, (int64_t)delay_ms * LEAT_US_PER_MS);
     leat_worker_job_move(&w->table, job, LEAT_WORKER_REPEATING);
     leat_list_push_back(&w->repeat_new, &job->link);
@@ -125,8 +127,7 @@ void leat_worker_attempt_failed(struct leat_worker *w, struct leat_worker_job *j
 
 static uint64_t since_ready_us(const struct leat_worker_job *job, int64_t begun_us)
 {
-    return begun_us > job->ready_us && job->ready_us > 0 ? (uint64_t)(begun_us - job->ready_us)
-                                                         : 0;
+    return begun_us > job->ready_us && job->ready_us > 0 ? (uint64_t)(begun_us - job->ready_us) : 0;
 }
 
 /* A number from the wire that means nothing counts as an error of the handler. */
@@ -168,7 +169,8 @@ void leat_worker_ran(struct leat_worker *w, const struct leat_msg_ran *ran, stru
         outcome.status = LEAT_STATE_SUCCEEDED;
         outcome.finished_us = now.wall.us;
         leat_worker_finish(w, job, outcome, NULL, 0);
-    } else if (job->refused || (failure == LEAT_FAILURE_KILLED && w->ending.kill_all)) {
+    } else if (job->refused ||
+               (failure == LEAT_FAILURE_KILLED && (job->killed || w->ending.kill_all))) {
         leat_worker_give_back(w, job);
     } else {
         bool permanent = ran->permanent || !leat_failure_is_retried(failure);
@@ -289,8 +291,7 @@ void leat_worker_say_repeats(struct leat_worker *w, int64_t now_us, struct leat_
         struct leat_item_repeat *items =
             leat_worker_must(leat_arena_take(&out->arena, count * sizeof(*items)));
         for (size_t i = 0; i < count; i++) {
-            struct leat_worker_job *job =
-                leat_worker_job_of(leat_list_pop_front(&w->repeat_new));
+            struct leat_worker_job *job = leat_worker_job_of(leat_list_pop_front(&w->repeat_new));
             leat_list_push_back(&w->repeat_said, &job->link);
             job->pings_before = w->session.pings;
             int64_t left_us = job->due_us - now_us;

@@ -1,7 +1,7 @@
 /* Credit: how many jobs the ventilator may push in this round, in all. Room is what slots, prefetch
- * and outbox leave; of that, only as much is granted as there are tokens, less one for each job that
- * waits here for its own. So a job that is granted can start as soon as there is a slot, and what the
- * rate does not allow stays with the ventilator, for other workers. */
+ * and outbox leave; of that, only as much is granted as there are tokens, less one for each job
+ * that waits here for its own. So a job that is granted can start as soon as there is a slot, and
+ * what the rate does not allow stays with the ventilator, for other workers. */
 #include "worker/inside.h"
 
 /* While tokens alone hold credit back, grants come in steps of at least this, not one by one. */
@@ -74,8 +74,8 @@ static void say_credit(struct leat_worker *w, uint64_t total, int64_t now_us, st
         struct leat_worker_lane *lane = &w->lanes[i];
         if (lane->limiter.is_set) {
             lane->granted = lane_total(w, lane, now_us);
-            limits[count++] = (struct leat_item_type_limit){
-                {lane->type, lane->type_size}, lane->granted};
+            limits[count++] =
+                (struct leat_item_type_limit){{lane->type, lane->type_size}, lane->granted};
         }
     }
     w->session.granted = total;
@@ -88,8 +88,8 @@ static void say_credit(struct leat_worker *w, uint64_t total, int64_t now_us, st
 }
 
 /* More credit is worth a message when it is half of the prefetch, or when the ventilator could not
- * fill the slots with what it has: so a busy worker asks for jobs in batches. Less credit is told at
- * once. */
+ * fill the slots with what it has: so a busy worker asks for jobs in batches. Less credit is told
+ * at once. */
 static bool is_worth_saying(const struct leat_worker *w, uint64_t total, bool by_tokens)
 {
     uint64_t granted = w->session.granted;
@@ -107,8 +107,7 @@ void leat_worker_credit_turn(struct leat_worker *w, int64_t now_us, struct leat_
         return;
     }
     uint64_t grant = room(w);
-    uint64_t spare =
-        spare_tokens(&w->limiter, w->table.counts[LEAT_WORKER_QUEUED], now_us);
+    uint64_t spare = spare_tokens(&w->limiter, w->table.counts[LEAT_WORKER_QUEUED], now_us);
     bool by_tokens = spare < grant;
     if (by_tokens) {
         grant = spare;

@@ -1,5 +1,5 @@
-/* Ending in order: take no more, hand back what has not started, finish what runs as long as that is
- * allowed, bring the results to the sink, say goodbye. Each wait has a bound. */
+/* Ending in order: take no more, hand back what has not started, finish what runs as long as that
+ * is allowed, bring the results to the sink, say goodbye. Each wait has a bound. */
 #include "worker/inside.h"
 
 static void kill_everything(struct leat_worker *w, struct leat_out *out)
@@ -44,8 +44,8 @@ void leat_worker_stop(struct leat_worker *w, int64_t now_us, struct leat_out *ou
         if (!e->kill_all) {
             kill_everything(w, out);
         }
-        e->exit_us = leat_min_us(
-            e->exit_us, now_us + w->grace_us + LEAT_FAREWELL_MS * LEAT_US_PER_MS);
+        e->exit_us =
+            leat_min_us(e->exit_us, now_us + w->grace_us + LEAT_FAREWELL_MS * LEAT_US_PER_MS);
     } else if (e->stops > 2) {
         e->exit_us = now_us;
     }

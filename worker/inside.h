@@ -73,7 +73,7 @@ struct leat_worker_ending {
 
 struct leat_worker {
     struct leat_id session_id;
-    struct leat_str name; /* owned */
+    struct leat_str name;          /* owned */
     struct leat_item_name *queues; /* owned, texts too */
     size_t queue_count;
     size_t slots;
@@ -95,7 +95,7 @@ struct leat_worker {
     struct leat_list started;
     struct leat_list repeat_new;  /* RETRY to be sent in this round */
     struct leat_list repeat_said; /* RETRY sent in this round, in the order of sending */
-    size_t started_bytes; /* of the bodies of STARTED jobs */
+    size_t started_bytes;         /* of the bodies of STARTED jobs */
     struct leat_list returning;
 
     struct leat_worker_session session;
@@ -138,7 +138,8 @@ void leat_worker_receive(struct leat_worker *w, const struct leat_event *event,
                          struct leat_out *out);
 
 /* attempt.c */
-/* A job of ours that is in no list goes into the outbox. Takes `error`, which is malloced or NULL. */
+/* A job of ours that is in no list goes into the outbox. Takes `error`, which is malloced or NULL.
+ */
 void leat_worker_finish(struct leat_worker *w, struct leat_worker_job *job,
                         struct leat_worker_outcome outcome, char *error, size_t error_size);
 void leat_worker_ran(struct leat_worker *w, const struct leat_msg_ran *ran, struct leat_now now,

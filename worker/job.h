@@ -1,5 +1,6 @@
-/* One job as a worker holds it, from its JOBS message until nobody needs to hear of it any more, and
- * the table of all of them. A lease is (job id, delivery): two deliveries of one job are two leases.
+/* One job as a worker holds it, from its JOBS message until nobody needs to hear of it any more,
+ * and the table of all of them. A lease is (job id, delivery): two deliveries of one job are two
+ * leases.
  *
  * Every job is in exactly one place, and in exactly one list: the lane of its handler (QUEUED), one
  * of the lists of the table, or a batch of results on its way (FINISHED). LIMBO holds what has left
@@ -59,9 +60,9 @@ struct leat_worker_job {
     bool refused;      /* the lease is not ours any more: not announced, not retried */
     bool killed;       /* KILL was sent for it */
 
-    struct leat_wall begun;  /* STARTED: when RUN was emitted */
-    int64_t due_us;          /* REPEATING: monotonic time of the next attempt */
-    uint64_t pings_before;   /* REPEATING, said: PINGs of the round that went out before its RETRY */
+    struct leat_wall begun; /* STARTED: when RUN was emitted */
+    int64_t due_us;         /* REPEATING: monotonic time of the next attempt */
+    uint64_t pings_before;  /* REPEATING, said: PINGs of the round that went out before its RETRY */
     struct leat_worker_outcome outcome; /* FINISHED */
     char *error;                        /* owned; FINISHED, may be NULL */
     size_t error_size;

@@ -55,9 +55,8 @@ static void new_runner(struct process *process)
 
 static enum leat_err open_sockets(struct process *process, struct leat_why *why)
 {
-    enum leat_err err =
-        leat_socket_connect(ZMQ_DEALER, leat_options_text(process->options, "ventilator"),
-                            &process->ventilator, why);
+    enum leat_err err = leat_socket_connect(
+        ZMQ_DEALER, leat_options_text(process->options, "ventilator"), &process->ventilator, why);
     if (err != LEAT_OK) {
         return err;
     }

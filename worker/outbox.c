@@ -50,8 +50,8 @@ void leat_worker_outbox_busy(struct leat_worker *w, uint64_t number, uint64_t re
     if (batch == NULL) {
         return;
     }
-    int64_t wait_ms = retry_after_ms < LEAT_RESEND_MS_MAX ? (int64_t)retry_after_ms
-                                                          : LEAT_RESEND_MS_MAX;
+    int64_t wait_ms =
+        retry_after_ms < LEAT_RESEND_MS_MAX ? (int64_t)retry_after_ms : LEAT_RESEND_MS_MAX;
     batch->again_us = now_us + (wait_ms > 0 ? wait_ms : 1) * LEAT_US_PER_MS;
     w->outbox.hold_us = batch->again_us;
 }
@@ -155,17 +155,16 @@ int64_t leat_worker_outbox_deadline_us(const struct leat_worker *w)
     return deadline_us;
 }
 
-/* Full: no result more would fit beside those of the jobs that are held, and that is because of what
- * the sink has not taken. Open again when a quarter is left, so that it does not flutter. */
+/* Full: no result more would fit beside those of the jobs that are held, and that is because of
+ * what the sink has not taken. Open again when a quarter is left, so that it does not flutter. */
 void leat_worker_outbox_judge(struct leat_worker *w, struct leat_out *out)
 {
     struct leat_worker_outbox *outbox = &w->outbox;
     size_t results = leat_worker_unstored(w);
     if (!outbox->full) {
         size_t many = w->results_max / 2 > 0 ? w->results_max / 2 : 1;
-        outbox->full =
-            outbox->bytes >= w->bytes_max ||
-            (results >= many && results + leat_worker_active(w) >= w->results_max);
+        outbox->full = outbox->bytes >= w->bytes_max ||
+                       (results >= many && results + leat_worker_active(w) >= w->results_max);
         if (outbox->full) {
             leat_out_note(out, LEAT_NOTE_OUTBOX_FULL, NULL, leat_str_of(""), (int64_t)results);
         }

@@ -35,7 +35,8 @@ static inline bool leat_worker_limiter_take(struct leat_worker_limiter *limiter,
     return !limiter->is_set || leat_bucket_take(&limiter->bucket, 1, now_us);
 }
 
-/* When there will be one whole token more than now; LEAT_NEVER_US when there are as many as can be. */
+/* When there will be one whole token more than now; LEAT_NEVER_US when there are as many as can be.
+ */
 static inline int64_t leat_worker_limiter_next_us(const struct leat_worker_limiter *limiter,
                                                   int64_t now_us)
 {

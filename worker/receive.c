@@ -37,7 +37,13 @@ static void receive_job(struct leat_worker *w, const struct leat_item_delivery *
     if (lane != NULL) {
         lane->received++;
     }
-    if (leat_worker_job_find(&w->table, &delivery->id, delivery->delivery) != NULL) {
+    struct leat_worker_job *held =
+        leat_worker_job_find(&w->table, &delivery->id, delivery->delivery);
+    if (held != NULL) {
+        /* A lease that was refused has come back to us, under the same number because another
+         * worker handed it back, while its old attempt is not yet gone: what becomes of that one
+         * counts. */
+        held->refused = false;
         return;
     }
     if (w->ending.draining || is_too_many(w)) {
@@ -68,8 +74,8 @@ static void receive_job(struct leat_worker *w, const struct leat_item_delivery *
     }
 }
 
-static void receive_error(struct leat_worker *w, const struct leat_msg_error *error,
-                          int64_t now_us, struct leat_out *out)
+static void receive_error(struct leat_worker *w, const struct leat_msg_error *error, int64_t now_us,
+                          struct leat_out *out)
 {
     bool round_is_lost =
         error->code == LEAT_ERR_UNKNOWN_SESSION || error->code == LEAT_ERR_OUT_OF_ORDER;
@@ -131,8 +137,7 @@ static void receive_recalled(struct leat_worker *w, const struct leat_msg_recall
 {
     for (size_t i = 0; i < recalled->jobs.count; i++) {
         const struct leat_item_lease *lease = &recalled->jobs.items[i];
-        struct leat_worker_job *job =
-            leat_worker_job_find(&w->table, &lease->id, lease->delivery);
+        struct leat_worker_job *job = leat_worker_job_find(&w->table, &lease->id, lease->delivery);
         if (job != NULL && job->place == LEAT_WORKER_STARTED) {
             leat_worker_unstart(w, job);
             leat_worker_give_back(w, job);

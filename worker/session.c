@@ -149,8 +149,8 @@ static void stop_lease(struct leat_worker *w, struct leat_worker_job *job, struc
     case LEAT_WORKER_STARTED:
         if (!job->killed) {
             job->killed = true;
-            struct leat_msg *msg = leat_out_send(out, LEAT_LINK_SPAWNER, (struct leat_peer){0},
-                                                 LEAT_MSG_KILL);
+            struct leat_msg *msg =
+                leat_out_send(out, LEAT_LINK_SPAWNER, (struct leat_peer){0}, LEAT_MSG_KILL);
             msg->kill.id = job->id;
             msg->kill.delivery = job->delivery;
         }
@@ -199,8 +199,7 @@ void leat_worker_session_welcome(struct leat_worker *w, const struct leat_msg_we
                   (int64_t)s->round);
     for (size_t i = 0; i < welcome->refused.count; i++) {
         const struct leat_item_lease *lease = &welcome->refused.items[i];
-        struct leat_worker_job *job =
-            leat_worker_job_find(&w->table, &lease->id, lease->delivery);
+        struct leat_worker_job *job = leat_worker_job_find(&w->table, &lease->id, lease->delivery);
         if (job != NULL && !job->refused) {
             stop_lease(w, job, out);
         }

@@ -96,7 +96,8 @@ static const struct leat_option rows[] = {
      .kind = LEAT_OPTION_LIST,
      .value = "[TYPE=]N",
      .group = "Flow",
-     .help = "attempts that a rate lets start at once; default: what it gives in 100 ms, at least 1"},
+     .help =
+         "attempts that a rate lets start at once; default: what it gives in 100 ms, at least 1"},
     {.name = "drain",
      .kind = LEAT_OPTION_DURATION,
      .initial = "30s",
@@ -118,8 +119,9 @@ const struct leat_program leat_worker_program = {
     .summary = "Runs jobs: takes them from the ventilator, gives results to the sink.",
     .rows = rows,
     .row_count = LEAT_COUNT_OF(rows),
-    .more = "Example:\n"
-            "  leat-worker --slots 4 --exec sha256=sha256sum --exec 'thumb=convert - -resize 200 -'\n",
+    .more =
+        "Example:\n"
+        "  leat-worker --slots 4 --exec sha256=sha256sum --exec 'thumb=convert - -resize 200 -'\n",
 };
 
 /* ---- handlers ---- */
@@ -230,8 +232,8 @@ static enum leat_err read_name(const struct leat_options *options,
 static const char *split_type(const char *text, struct leat_str *ret_type)
 {
     const char *equals = strchr(text, '=');
-    *ret_type = equals == NULL ? (struct leat_str){0}
-                               : (struct leat_str){text, (size_t)(equals - text)};
+    *ret_type =
+        equals == NULL ? (struct leat_str){0} : (struct leat_str){text, (size_t)(equals - text)};
     return equals == NULL ? text : equals + 1;
 }
 
@@ -339,8 +341,7 @@ static void draw_identity(struct leat_worker_config *core)
 }
 
 enum leat_err leat_worker_settings_read(const struct leat_options *options,
-                                        struct leat_worker_settings *settings,
-                                        struct leat_why *why)
+                                        struct leat_worker_settings *settings, struct leat_why *why)
 {
     *settings = (struct leat_worker_settings){.spawner = LEAT_SPAWNER_CONFIG};
     struct leat_worker_config *core = &settings->core;

@@ -20,9 +20,9 @@ struct leat_worker_settings {
 
 extern const struct leat_program leat_worker_program;
 
-/* Reads and checks everything, loads plug-ins for a look (leat_spawner_add_plugin blocks until that is
- * done). Session and seed are drawn. LEAT_ERR_INVALID, LEAT_ERR_LIMIT, LEAT_ERR_NOT_FOUND and what the
- * spawner's calls return, with the option and the value in `why`. */
+/* Reads and checks everything, loads plug-ins for a look (leat_spawner_add_plugin blocks until that
+ * is done). Session and seed are drawn. LEAT_ERR_INVALID, LEAT_ERR_LIMIT, LEAT_ERR_NOT_FOUND and
+ * what the spawner's calls return, with the option and the value in `why`. */
 LEAT_MUST_USE enum leat_err leat_worker_settings_read(const struct leat_options *options,
                                                       struct leat_worker_settings *settings,
                                                       struct leat_why *why);

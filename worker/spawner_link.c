@@ -2,8 +2,8 @@
 
 #include "io/log.h"
 
-/* More than LEAT_STARTED_BYTES_MAX of RUNs with all that is around a payload, so that the core's own
- * bound is met first and a RUN is never refused here. */
+/* More than LEAT_STARTED_BYTES_MAX of RUNs with all that is around a payload, so that the core's
+ * own bound is met first and a RUN is never refused here. */
 #define QUEUE_BYTES_MAX (2 * (size_t)LEAT_MESSAGE_BYTES_MAX)
 
 void leat_spawner_link_init(struct leat_spawner_link *link, int fd)
@@ -30,8 +30,8 @@ static void close_link(struct leat_spawner_link *link, enum leat_err err)
 static int link_poll(void *context, short *ret_events)
 {
     struct leat_spawner_link *link = context;
-    *ret_events = (short)(ZMQ_POLLIN |
-                          (leat_frames_queued_bytes(&link->frames) > 0 ? ZMQ_POLLOUT : 0));
+    *ret_events =
+        (short)(ZMQ_POLLIN | (leat_frames_queued_bytes(&link->frames) > 0 ? ZMQ_POLLOUT : 0));
     return link->frames.fd;
 }
 

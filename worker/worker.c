@@ -105,8 +105,8 @@ static enum leat_err set_rate(struct leat_worker *w, const struct leat_worker_ra
         return leat_fail(why, LEAT_ERR_LIMIT, "burst %llu is not 1 to %d, or a rate out of range",
                          (unsigned long long)rate->burst, LEAT_BURST_MAX);
     }
-    *limiter = (struct leat_worker_limiter){
-        .is_set = true, .rate = rate->rate, .burst = rate->burst};
+    *limiter =
+        (struct leat_worker_limiter){.is_set = true, .rate = rate->rate, .burst = rate->burst};
     w->limited = true;
     return LEAT_OK;
 }

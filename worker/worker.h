@@ -1,5 +1,6 @@
 /* The worker's policy: what it asks for, what it starts when, what becomes of each attempt, and how
- * it stays in touch. Pure: no sockets, clock, processes or logging; see core/step.h for the contract.
+ * it stays in touch. Pure: no sockets, clock, processes or logging; see core/step.h for the
+ * contract.
  *
  * Links:
  *   LEAT_LINK_VENTILATOR  HELLO, CREDIT, RETRY, RETURN, PING, GOODBYE out; WELCOME, JOBS, PONG,
@@ -37,7 +38,8 @@ struct leat_worker_handler {
 /* A token bucket (core/bucket.h): at most `burst` starts at once, and over any window of time t at
  * most burst + rate * t. */
 struct leat_worker_rate {
-    struct leat_str type;  /* a type that has a handler; empty: all attempts of the worker together */
+    struct leat_str
+        type; /* a type that has a handler; empty: all attempts of the worker together */
     struct leat_rate rate; /* starts */
     uint64_t burst;        /* 1 to LEAT_BURST_MAX */
 };
@@ -65,16 +67,15 @@ struct leat_worker;
 
 /* LEAT_ERR_INVALID or LEAT_ERR_LIMIT with the setting and the value in `why`; LEAT_ERR_MEMORY. */
 LEAT_MUST_USE enum leat_err leat_worker_new(const struct leat_worker_config *config,
-                                            struct leat_worker **ret_worker,
-                                            struct leat_why *why);
+                                            struct leat_worker **ret_worker, struct leat_why *why);
 /* Takes the address, accepts NULL, leaves NULL. Messages in an `out` that is not yet cleared must
  * have been carried out before. */
 void leat_worker_destroy(struct leat_worker **worker);
 
-/* Takes one event. Events: TICK, MESSAGE, MALFORMED, UNREACHABLE, STOP; others do nothing. The first
- * call, usually a TICK, says HELLO. Payloads and outputs in `out` are not copied: they stay valid
- * until a step begins with an empty `out`. So give every step the same `out`, or carry out and
- * clear it between steps. Actions: SEND, NOTE and at the end one EXIT, with status 0, or 1 when
+/* Takes one event. Events: TICK, MESSAGE, MALFORMED, UNREACHABLE, STOP; others do nothing. The
+ * first call, usually a TICK, says HELLO. Payloads and outputs in `out` are not copied: they stay
+ * valid until a step begins with an empty `out`. So give every step the same `out`, or carry out
+ * and clear it between steps. Actions: SEND, NOTE and at the end one EXIT, with status 0, or 1 when
  * results were left that the sink did not store or attempts that would not end. */
 void leat_worker_step(struct leat_worker *worker, const struct leat_event *event,
                       struct leat_out *out);

@@ -136,8 +136,8 @@ static void with_a_rate_nothing_is_sent_ahead_to_the_spawner(void **state)
     assert_int_equal(leat_worker_counts(rig.worker).started, 3);
 }
 
-/* At most burst + rate * t starts in any window of time t, for the worker and for the type. Starts are
- * compared pairwise, which sees every window that begins and ends with a start. */
+/* At most burst + rate * t starts in any window of time t, for the worker and for the type. Starts
+ * are compared pairwise, which sees every window that begins and ends with a start. */
 static void check_windows(const char *type, uint64_t tokens, uint64_t per_us, uint64_t burst)
 {
     for (size_t first = 0; first < rig.run_count; first++) {

@@ -35,7 +35,7 @@ static void a_drained_worker_hands_back_finishes_reports_and_says_goodbye(void *
     rig_drain(&rig);
     rig_expect(&rig, "RECALL\n"
                      "RETURN number=2 2/1 3/1\n");
-    rig_recalled(&rig, 1); /* what runs is not named */
+    rig_recalled(&rig, 1);     /* what runs is not named */
     rig_jobs(&rig, "a", 4, 1); /* was on its way */
     rig_expect(&rig, "RETURN number=3 4/1\n"
                      "CREDIT number=4 total=4\n");
@@ -159,8 +159,8 @@ static void what_is_handed_back_while_the_ventilator_is_away_is_not_named_to_it_
     (void)state;
     start(1, 2);
     rig_jobs(&rig, "a", 1, 3);
-    rig_step(&rig, (struct leat_event){.kind = LEAT_EVENT_UNREACHABLE,
-                                       .link = LEAT_LINK_VENTILATOR});
+    rig_step(&rig,
+             (struct leat_event){.kind = LEAT_EVENT_UNREACHABLE, .link = LEAT_LINK_VENTILATOR});
     rig_forget(&rig);
     rig_stop(&rig);
     rig_expect(&rig, "RECALL\n");

@@ -383,9 +383,9 @@ static void one_step(void)
     } else if (dice < 98) {
         w.known = false; /* the ventilator has restarted */
     } else {
-        rig_step(&w.rig, (struct leat_event){.kind = LEAT_EVENT_UNREACHABLE,
-                                             .link = chance(50) ? LEAT_LINK_VENTILATOR
-                                                                : LEAT_LINK_SINK});
+        rig_step(&w.rig,
+                 (struct leat_event){.kind = LEAT_EVENT_UNREACHABLE,
+                                     .link = chance(50) ? LEAT_LINK_VENTILATOR : LEAT_LINK_SINK});
     }
 }
 
@@ -410,8 +410,7 @@ static void begin(uint64_t seed)
     config.handlers = handlers;
     config.handler_count = 2;
     config.seed = seed;
-    config.outbox_results_max =
-        config.slots + config.prefetch + leat_rng_below(&w.rng, 8);
+    config.outbox_results_max = config.slots + config.prefetch + leat_rng_below(&w.rng, 8);
     struct leat_worker_rate rates[] = {{{"", 0}, {50, 1000000}, 5}, {{"b", 1}, {20, 1000000}, 2}};
     config.rates = rates;
     config.rate_count = leat_rng_below(&w.rng, 3);

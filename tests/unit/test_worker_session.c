@@ -194,8 +194,8 @@ static void a_send_that_fails_leads_to_a_new_round_after_a_while(void **state)
     (void)state;
     start(1, 0);
     rig_open(&rig);
-    rig_step(&rig, (struct leat_event){.kind = LEAT_EVENT_UNREACHABLE,
-                                       .link = LEAT_LINK_VENTILATOR});
+    rig_step(&rig,
+             (struct leat_event){.kind = LEAT_EVENT_UNREACHABLE, .link = LEAT_LINK_VENTILATOR});
     assert_int_equal(rig.round, 1);
     assert_false(leat_worker_is_open(rig.worker));
     assert_true(leat_worker_deadline_us(rig.worker) >= rig.now.mono_us + 500000);
@@ -225,9 +225,9 @@ static void refused_leases_are_stopped_wherever_they_are(void **state)
     start(1, 4);
     rig_open(&rig);
     rig_jobs(&rig, "a", 1, 4);
-    rig_ran_next(&rig);                                               /* 1: result in the outbox */
+    rig_ran_next(&rig);                                              /* 1: result in the outbox */
     rig_ran(&rig, &rig.runs[1], LEAT_FAILURE_EXIT, false, "exit 1"); /* 2: to be repeated */
-    rig.ended = 2;                                                    /* 3 runs, 4 waits */
+    rig.ended = 2;                                                   /* 3 runs, 4 waits */
     rig_pass(&rig, 200000);
     rig_forget(&rig);
     rig_error(&rig, LEAT_ERR_UNKNOWN_SESSION);
@@ -262,6 +262,24 @@ static void a_refused_job_that_succeeded_all_the_same_is_reported(void **state)
     rig_forget(&rig);
     rig_ran_next(&rig);
     rig_expect(&rig, "RESULTS batch=1 1=succeeded\nCREDIT number=1 total=1\n");
+}
+
+static void
+a_refused_lease_that_comes_back_is_handed_back_when_its_old_attempt_is_gone(void **state)
+{
+    (void)state;
+    start(1, 1);
+    rig_open(&rig);
+    rig_jobs(&rig, "a", 1, 1);
+    rig_pass(&rig, 200000);
+    rig_error(&rig, LEAT_ERR_UNKNOWN_SESSION);
+    rig_welcome(&rig, &(struct leat_item_lease){rig_id(1), 1}, 1);
+    rig_push(&rig, &(struct rig_job){.n = 1}); /* another worker has handed it back */
+    rig_forget(&rig);
+    rig_ran(&rig, &rig.runs[0], LEAT_FAILURE_KILLED, false, "killed");
+    assert_non_null(strstr(rig.trace, "RETURN number="));
+    assert_int_equal(rig.returned, 1);
+    assert_null(strstr(rig.trace, "RETRY"));
 }
 
 static void a_retry_is_kept_and_said_again_until_a_pong_confirms_it(void **state)
@@ -310,10 +328,9 @@ static void what_nobody_should_send_is_passed_over(void **state)
     start(1, 0);
     rig_open(&rig);
     rig_forget(&rig);
-    static const enum leat_msg_type types[] = {LEAT_MSG_SUBMIT, LEAT_MSG_RAN, LEAT_MSG_RECALLED,
+    static const enum leat_msg_type types[] = {LEAT_MSG_SUBMIT, LEAT_MSG_RAN,  LEAT_MSG_RECALLED,
                                                LEAT_MSG_STORED, LEAT_MSG_PONG, LEAT_MSG_DRAIN};
-    static const enum leat_link links[] = {LEAT_LINK_VENTILATOR, LEAT_LINK_SINK,
-                                           LEAT_LINK_SPAWNER};
+    static const enum leat_link links[] = {LEAT_LINK_VENTILATOR, LEAT_LINK_SINK, LEAT_LINK_SPAWNER};
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         for (size_t j = 0; j < 3; j++) {
             struct leat_msg msg = {.type = types[i]};
@@ -346,6 +363,7 @@ int main(void)
         TEST(the_ventilators_goodbye_leaves_the_work_alone_and_comes_back_later),
         TEST(refused_leases_are_stopped_wherever_they_are),
         TEST(a_refused_job_that_succeeded_all_the_same_is_reported),
+        TEST(a_refused_lease_that_comes_back_is_handed_back_when_its_old_attempt_is_gone),
         TEST(a_retry_is_kept_and_said_again_until_a_pong_confirms_it),
         TEST(a_pong_for_a_ping_before_the_retry_confirms_nothing),
         TEST(what_nobody_should_send_is_passed_over),

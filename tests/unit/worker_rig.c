@@ -80,8 +80,8 @@ static void say(struct rig *rig, const char *format, ...)
     }
     va_list args;
     va_start(args, format);
-    int size = vsnprintf(rig->trace + rig->trace_size, RIG_TRACE_BYTES - rig->trace_size, format,
-                         args);
+    int size =
+        vsnprintf(rig->trace + rig->trace_size, RIG_TRACE_BYTES - rig->trace_size, format, args);
     va_end(args);
     assert_true(size >= 0 && rig->trace_size + (size_t)size < RIG_TRACE_BYTES);
     rig->trace_size += (size_t)size;
@@ -130,8 +130,8 @@ static void saw_run(struct rig *rig, const struct leat_msg_run *run)
     struct rig_run *kept = &rig->runs[rig->run_count++];
     *kept = (struct rig_run){run->id, run->delivery, run->attempt, rig->now.mono_us, {0}};
     memcpy(kept->type, run->type.data, run->type.size);
-    say(rig, "RUN %llu/%llu attempt=%llu\n", number_of(&run->id),
-        (unsigned long long)run->delivery, (unsigned long long)run->attempt);
+    say(rig, "RUN %llu/%llu attempt=%llu\n", number_of(&run->id), (unsigned long long)run->delivery,
+        (unsigned long long)run->attempt);
 }
 
 static void saw_results(struct rig *rig, const struct leat_msg_results *results)
@@ -155,8 +155,8 @@ static void saw_retry(struct rig *rig, const struct leat_msg_retry *retry)
     say(rig, "RETRY number=%llu", (unsigned long long)retry->number);
     for (size_t i = 0; i < retry->jobs.count; i++) {
         const struct leat_item_repeat *job = &retry->jobs.items[i];
-        say(rig, " %llu/%llu attempt=%llu", number_of(&job->id),
-            (unsigned long long)job->delivery, (unsigned long long)job->attempt);
+        say(rig, " %llu/%llu attempt=%llu", number_of(&job->id), (unsigned long long)job->delivery,
+            (unsigned long long)job->attempt);
     }
     say(rig, "\n");
 }

@@ -1,6 +1,6 @@
-/* A worker's core in the hands of a test: time that the test moves, messages that the test sends, and
- * everything that the worker does as lines of text. After every step the invariants are checked and
- * every message that leaves is put through the codec. */
+/* A worker's core in the hands of a test: time that the test moves, messages that the test sends,
+ * and everything that the worker does as lines of text. After every step the invariants are checked
+ * and every message that leaves is put through the codec. */
 #ifndef LEAT_TESTS_WORKER_RIG_H
 #define LEAT_TESTS_WORKER_RIG_H
 
@@ -27,14 +27,14 @@ struct rig {
     size_t trace_size;
     bool quiet; /* no trace */
 
-    uint64_t round;       /* of the last HELLO */
-    uint64_t number;      /* last number that the test's ventilator has used in it */
+    uint64_t round;  /* of the last HELLO */
+    uint64_t number; /* last number that the test's ventilator has used in it */
     uint64_t hello_count;
     uint64_t last_lease_count;
-    uint64_t credit;      /* last CREDIT's total */
+    uint64_t credit;       /* last CREDIT's total */
     uint64_t credit_limit; /* last CREDIT's first type limit */
     uint64_t credit_count;
-    uint64_t pings;       /* in this round */
+    uint64_t pings; /* in this round */
     uint64_t last_batch;
     size_t last_batch_count;
     uint64_t results_count; /* RESULTS messages */
