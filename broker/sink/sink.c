@@ -202,6 +202,7 @@ struct leat_sink_info leat_sink_info(const struct leat_sink *sink)
 {
     return (struct leat_sink_info){
         .stream = sink->meta.stream,
+        .base = sink->meta.base,
         .trimmed = sink->meta.trimmed,
         .confirmed = sink->meta.confirmed,
         .sent = sink->sent,
@@ -223,6 +224,10 @@ struct leat_sink_info leat_sink_info(const struct leat_sink *sink)
 enum leat_err leat_sink_check(const struct leat_sink *sink, struct leat_why *why)
 {
     const struct leat_sink_meta *meta = &sink->meta;
+    if (meta->base > meta->confirmed) {
+        return leat_fail(why, LEAT_ERR_STATE, "base %llu is above confirmed %llu",
+                         (unsigned long long)meta->base, (unsigned long long)meta->confirmed);
+    }
     if (meta->trimmed > meta->confirmed || meta->confirmed > sink->sent ||
         sink->sent > meta->last) {
         return leat_fail(why, LEAT_ERR_STATE,

@@ -12,8 +12,12 @@
  *         | to be deleted| with the        | to be sent     |
  *         |              | ventilator      |                |
  *
+ * On the wire numbers count from `base`: a stream always begins with 1, so that a ventilator can tell
+ * its beginning from a later part. A ventilator that follows another stream, or remembers another
+ * past of this one, gets the same numbers under a new stream id, counted from what is confirmed.
+ *
  * Invariants (leat_sink_check):
- *   trimmed <= confirmed <= sent <= last; sent - confirmed <= config.settled_window
+ *   base <= confirmed; trimmed <= confirmed <= sent <= last; sent - confirmed <= config.settled_window
  *   the store's stream holds exactly the numbers trimmed + 1 to last
  *   each result has exactly one row in the order of age, of successes or of failures, and no row is
  *   without its result; the counts equal the rows
@@ -64,7 +68,8 @@ int64_t leat_sink_deadline_us(const struct leat_sink *sink);
 
 struct leat_sink_info {
     struct leat_id stream;
-    uint64_t trimmed, confirmed, sent, last; /* of the stream, see above */
+    uint64_t base;                           /* what the ventilator calls 1 is base + 1 */
+    uint64_t trimmed, confirmed, sent, last; /* numbers, see above */
     bool followed;                           /* a ventilator follows the stream */
     struct leat_peer follower;
     uint64_t successes; /* results kept */

@@ -63,6 +63,7 @@ enum leat_err leat_sink_store_load(struct leat_sink_store *store, struct leat_si
     }
     *ret_meta = (struct leat_sink_meta){
         .stream = kept.stream,
+        .base = kept.base,
         .trimmed = kept.trimmed,
         .confirmed = kept.confirmed,
         .last = kept.last,
@@ -85,6 +86,7 @@ void leat_sink_store_save(struct leat_sink_store *store, const struct leat_sink_
 {
     struct leat_item_kept_meta kept = {
         .stream = meta->stream,
+        .base = meta->base,
         .trimmed = meta->trimmed,
         .confirmed = meta->confirmed,
         .last = meta->last,

@@ -39,6 +39,7 @@ void leat_sink_store_destroy(struct leat_sink_store **store);
 
 struct leat_sink_meta {
     struct leat_id stream;
+    uint64_t base;      /* the stream counts from here: the ventilator's 1 is base + 1 */
     uint64_t trimmed;   /* numbers up to this one are deleted */
     uint64_t confirmed; /* numbers up to this one are on the ventilator's disk */
     uint64_t last;      /* last number given; 0: none */

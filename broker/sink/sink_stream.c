@@ -43,7 +43,7 @@ static bool send_some(struct leat_sink *sink, struct leat_out *out)
     struct leat_msg *msg =
         leat_out_send(out, LEAT_LINK_PEERS, sink->follower, LEAT_MSG_SETTLED);
     msg->settled.stream = sink->meta.stream;
-    msg->settled.first = sink->sent + 1;
+    msg->settled.first = sink->sent + 1 - sink->meta.base;
     msg->settled.jobs.items = ids;
     msg->settled.jobs.count = count;
     sink->sent += count;
@@ -62,13 +62,15 @@ bool leat_sink_push(struct leat_sink *sink, int64_t mono_us, struct leat_out *ou
     return any;
 }
 
-/* The ventilator remembers another past than this store does, because one of the two was restored
- * from an older copy. Under a new name the ventilator takes the stream from its first number on. */
+/* A ventilator that does not know this stream takes it only from its 1 on. When that is confirmed and
+ * gone, or the two remember different pasts (one was restored from an older copy), what is not
+ * confirmed goes on as a stream of another name, from 1. */
 static void rename_stream(struct leat_sink *sink, struct leat_wall wall)
 {
     struct leat_id_generator ids;
     leat_id_generator_init(&ids, &sink->rng);
     sink->meta.stream = leat_id_next(&ids, wall);
+    sink->meta.base = sink->meta.confirmed;
     sink->meta_changed = true;
 }
 
@@ -84,12 +86,12 @@ static void take_follower(struct leat_sink *sink, const struct leat_event *event
                   (int64_t)sink->meta.confirmed);
 }
 
-static void confirm(struct leat_sink *sink, uint64_t settled, int64_t mono_us)
+static void confirm(struct leat_sink *sink, uint64_t number, int64_t mono_us)
 {
-    sink->meta.confirmed = settled;
+    sink->meta.confirmed = number;
     sink->meta_changed = true;
-    if (sink->sent < settled) {
-        sink->sent = settled;
+    if (sink->sent < number) {
+        sink->sent = number;
     }
     sink->repeat_after_us = REPEAT_MIN_US;
     sink->quiet_since_us = mono_us;
@@ -101,17 +103,19 @@ void leat_sink_on_follow(struct leat_sink *sink, const struct leat_event *event,
     const struct leat_msg_follow *follow = &event->msg->follow;
     bool same_peer = sink->followed && leat_peer_equal(sink->follower, event->peer);
     bool same_stream = leat_id_equal(&follow->stream, &sink->meta.stream);
-    bool behind = follow->settled < sink->meta.confirmed;
-    bool stalled = same_peer && same_stream && follow->settled == sink->meta.confirmed &&
+    uint64_t confirmed = sink->meta.confirmed - sink->meta.base; /* as the ventilator counts */
+    bool behind = follow->settled < confirmed;
+    bool ahead = follow->settled > sink->meta.last - sink->meta.base;
+    bool stalled = same_peer && same_stream && follow->settled == confirmed &&
                    sink->sent > sink->meta.confirmed &&
                    event->now.mono_us - sink->quiet_since_us >= REPEAT_MIN_US;
 
-    if (same_stream && (follow->settled > sink->meta.last || (behind && !same_peer))) {
+    if ((!same_stream && confirmed > 0) || (same_stream && (ahead || (behind && !same_peer)))) {
         rename_stream(sink, event->now.wall);
         same_stream = false;
     }
-    if (same_stream && follow->settled > sink->meta.confirmed) {
-        confirm(sink, follow->settled, event->now.mono_us);
+    if (same_stream && follow->settled > confirmed) {
+        confirm(sink, sink->meta.base + follow->settled, event->now.mono_us);
     }
     if (!same_peer || !same_stream) {
         take_follower(sink, event, out);
@@ -122,7 +126,7 @@ void leat_sink_on_follow(struct leat_sink *sink, const struct leat_event *event,
         struct leat_msg *msg =
             leat_out_send(out, LEAT_LINK_PEERS, sink->follower, LEAT_MSG_SETTLED);
         msg->settled.stream = sink->meta.stream;
-        msg->settled.first = sink->meta.confirmed + 1;
+        msg->settled.first = sink->meta.confirmed + 1 - sink->meta.base;
     }
 }
 

@@ -160,7 +160,7 @@ static inline void rig_follow(struct rig *rig, uint8_t peer, struct leat_id stre
     rig_message(rig, peer, &msg);
 }
 
-/* FOLLOW of the right stream. */
+/* FOLLOW of the right stream; numbers as the ventilator counts them. */
 static inline void rig_confirm(struct rig *rig, uint8_t peer, uint64_t settled)
 {
     rig_follow(rig, peer, leat_sink_info(rig->sink).stream, settled);

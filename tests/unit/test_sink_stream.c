@@ -56,7 +56,7 @@ static void record_many(struct rig *rig, unsigned first, unsigned count)
     free(items);
 }
 
-static void a_ventilator_without_a_stream_gets_everything_from_the_first_number_kept(void **state)
+static void a_ventilator_without_a_stream_gets_everything_from_1_on(void **state)
 {
     struct rig *rig = *state;
     record_many(rig, 1, 3);
@@ -69,8 +69,6 @@ static void a_ventilator_without_a_stream_gets_everything_from_the_first_number_
         assert_true(leat_id_equal(&settled->settled.jobs.items[i].id, &id));
     }
     rig_confirm(rig, 9, 2);
-    rig_follow(rig, 8, rig_id(5), 77); /* another ventilator, of another stream */
-    expect_settled(rig, 0, 8, 3, 1);
     rig_check(rig);
 }
 
@@ -273,7 +271,35 @@ static void a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_na
     rig_confirm(rig, 10, 1); /* 2 to 4 are gone */
     struct leat_id after = leat_sink_info(rig->sink).stream;
     assert_false(leat_id_equal(&before, &after));
-    expect_settled(rig, 0, 10, 5, 1);
+    expect_settled(rig, 0, 10, 1, 1);
+    rig_check(rig);
+}
+
+static void a_ventilator_that_does_not_know_the_stream_gets_the_rest_as_a_stream_from_1(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_id before = leat_sink_info(rig->sink).stream;
+    record_many(rig, 1, 5);
+    rig_confirm(rig, 9, 2);
+    rig_follow(rig, 10, (struct leat_id){{0}}, 0); /* its store was lost */
+    struct leat_id after = leat_sink_info(rig->sink).stream;
+    assert_false(leat_id_equal(&before, &after));
+    expect_settled(rig, 0, 10, 1, 3);
+    struct leat_id third = rig_id(3);
+    assert_true(
+        leat_id_equal(&rig_reply(rig, LEAT_MSG_SETTLED)->settled.jobs.items[0].id, &third));
+    /* Asked again, it keeps its name, for its beginning is still there. */
+    rig_follow(rig, 10, before, 2);
+    struct leat_id still = leat_sink_info(rig->sink).stream;
+    assert_true(leat_id_equal(&after, &still));
+    expect_settled(rig, 0, 10, 1, 3);
+    rig_confirm(rig, 10, 1);
+    assert_int_equal(leat_sink_info(rig->sink).confirmed, 3);
+    record_many(rig, 6, 1);
+    expect_settled(rig, 0, 10, 4, 1);
+    reboot(rig);
+    rig_confirm(rig, 11, 3);
+    expect_settled(rig, 0, 11, 4, 1);
     rig_check(rig);
 }
 
@@ -281,7 +307,8 @@ static void a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_na
 
 static void confirm_all(struct rig *rig)
 {
-    rig_confirm(rig, 9, leat_sink_info(rig->sink).last);
+    struct leat_sink_info info = leat_sink_info(rig->sink);
+    rig_confirm(rig, 9, info.last - info.base);
 }
 
 static void successes_are_removed_when_they_are_old(void **state)
@@ -395,7 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-        TEST(a_ventilator_without_a_stream_gets_everything_from_the_first_number_kept),
+        TEST(a_ventilator_without_a_stream_gets_everything_from_1_on),
         TEST(new_results_are_pushed_to_the_follower_at_once_in_one_message),
         TEST(a_follow_always_gets_an_answer),
         TEST(what_the_ventilator_has_on_disk_is_deleted),
@@ -410,6 +437,7 @@ int main(void)
         TEST(repeated_results_do_not_let_the_stream_grow_while_nobody_follows),
         TEST(a_ventilator_that_knows_more_than_the_sink_gets_a_stream_with_a_new_name),
         TEST(a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_name),
+        TEST(a_ventilator_that_does_not_know_the_stream_gets_the_rest_as_a_stream_from_1),
         TEST(successes_are_removed_when_they_are_old),
         TEST(failures_are_kept_longer),
         TEST(above_the_bound_the_oldest_successes_go),
