@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,8 +50,14 @@ static int setup(void **state)
 {
     struct bench *bench = calloc(1, sizeof *bench);
     struct leat_why why = {""};
-    bench->gate = zsock_new_pair("@inproc://test-gate");
-    bench->latch = zsock_new_pair(">inproc://test-gate");
+    /* A name of its own each time: a socket that is being closed may still be bound to its name. */
+    static unsigned gates;
+    char gate[64];
+    snprintf(gate, sizeof gate, "inproc://test-gate-%u", gates++);
+    bench->gate = zsock_new(ZMQ_PAIR);
+    bench->latch = zsock_new(ZMQ_PAIR);
+    assert_int_equal(zsock_bind(bench->gate, "%s", gate), 0);
+    assert_int_equal(zsock_connect(bench->latch, "%s", gate), 0);
     struct leat_metrics_actor_config config = {
         .endpoint = "tcp://127.0.0.1:*",
         .view = {bench->latch, nothing_get, slow_scan},
