@@ -148,11 +148,11 @@ static void what_it_was_told_before_is_in_the_answer(void **state)
 }
 
 /* The sink's thread is this one: while it is here, asking, it does nothing for the actor, as when it
- * waits for the disk. The best of several answers counts, since the machine may be busy. */
+ * waits for the disk. Most answers count, not all, since the machine may be busy. */
 static void it_answers_within_10_ms_while_the_thread_that_feeds_it_is_blocked(void **state)
 {
     struct bench *bench = *state;
-    int64_t best_us = INT64_MAX;
+    unsigned quick = 0;
     assert_true(tell_finished(bench, 4096));
     for (unsigned i = 0; i < 100; i++) {
         struct leat_now before;
@@ -160,9 +160,9 @@ static void it_answers_within_10_ms_while_the_thread_that_feeds_it_is_blocked(vo
         leat_clock_now(&before);
         assert_int_equal(succeeded(bench), 4096);
         leat_clock_now(&after);
-        best_us = leat_min_us(best_us, after.mono_us - before.mono_us);
+        quick += after.mono_us - before.mono_us < 10 * LEAT_US_PER_MS;
     }
-    assert_true(best_us < 10 * LEAT_US_PER_MS);
+    assert_true(quick > 50);
 }
 
 static void a_busy_actor_drops_updates_and_never_holds_up_the_sink(void **state)
