@@ -19,12 +19,12 @@
  * Build: cc -shared -fPIC -I.../include handlers.c -o handlers.so. Nothing of leat is linked.
  *
  * How handlers run. The worker keeps one child process per slot, and each child loads every plug-in
- * once and runs one job at a time in its only thread; so handlers need no locks, and what they keep in
- * static variables lives as long as the child, which is replaced after a crash or a timeout.
- * A handler that runs longer than the job's timeout gets SIGTERM, and SIGKILL after the grace. A crash,
- * exit() or timeout ends the attempt of that one job only. Standard input is empty, standard output
- * and standard error are the worker's standard error. Jobs may be run more than once: handlers must
- * bear that.
+ * once and runs one job at a time in its only thread; so handlers need no locks, and what they keep
+ * in static variables lives as long as the child, which is replaced after a crash or a timeout. A
+ * handler that runs longer than the job's timeout gets SIGTERM, and SIGKILL after the grace. A
+ * crash, exit() or timeout ends the attempt of that one job only. Standard input is empty, standard
+ * output and standard error are the worker's standard error. Jobs may be run more than once:
+ * handlers must bear that.
  *
  * Which LEAT_HANDLER_ABI the plug-in was built with is checked before it is used.
  */
@@ -48,7 +48,7 @@ struct leat_handler_header {
 
 /* The job's attempt; everything is valid until the handler returns. */
 struct leat_handler_job {
-    const char *id;      /* UUID text, the same in every attempt */
+    const char *id; /* UUID text, the same in every attempt */
     const char *queue;
     const char *type;    /* name of the handler */
     uint64_t attempt;    /* 1, 2, 3... */
@@ -68,8 +68,9 @@ enum leat_handler_verdict {
 
 /* Where the handler puts what it has to say. Use the calls below. */
 struct leat_handler_result {
-    /* Copies `size` bytes behind what is there. 0, or -1 when the output would be larger than the worker's
-     * limit or memory is out: then the attempt fails as too_large or handler, whatever is returned. */
+    /* Copies `size` bytes behind what is there. 0, or -1 when the output would be larger than the
+     * worker's limit or memory is out: then the attempt fails as too_large or handler, whatever is
+     * returned. */
     int (*append)(struct leat_handler_result *result, const void *data, size_t size);
     void (*clear)(struct leat_handler_result *result);
     int (*fail)(struct leat_handler_result *result, enum leat_handler_verdict verdict, int code,
@@ -82,8 +83,7 @@ struct leat_handler_result {
 
 /* 0: success. Anything else fails the attempt with that code and may be retried, unless
  * leat_handler_fail said more. */
-typedef int leat_handler_fn(const struct leat_handler_job *job,
-                            struct leat_handler_result *result);
+typedef int leat_handler_fn(const struct leat_handler_job *job, struct leat_handler_result *result);
 
 struct leat_handler {
     const char *type; /* job type that it runs: [A-Za-z0-9_.-], 1 to 64 bytes */

@@ -22,12 +22,12 @@ static int describe(const struct leat_handler_job *job, struct leat_handler_resu
     const char *color = leat_handler_header(job, "color");
     const char *none = leat_handler_header(job, "none");
     char text[512];
-    int size = snprintf(text, sizeof text, "%s %s %s %llu %llu %s %s %s %s", job->id, job->queue,
-                        job->type, (unsigned long long)job->attempt,
-                        (unsigned long long)job->timeout_ms, color == NULL ? "-" : color,
-                        none == NULL ? "-" : none,
-                        left_ms > 4000 && left_ms <= 5000 ? "in time" : "wrong deadline",
-                        (const char *)job->payload);
+    int size =
+        snprintf(text, sizeof text, "%s %s %s %llu %llu %s %s %s %s", job->id, job->queue,
+                 job->type, (unsigned long long)job->attempt, (unsigned long long)job->timeout_ms,
+                 color == NULL ? "-" : color, none == NULL ? "-" : none,
+                 left_ms > 4000 && left_ms <= 5000 ? "in time" : "wrong deadline",
+                 (const char *)job->payload);
     return leat_handler_output(result, text, (size_t)size);
 }
 
@@ -76,6 +76,25 @@ static int hang(const struct leat_handler_job *job, struct leat_handler_result *
     }
 }
 
+static void ignore(int number)
+{
+    (void)number;
+}
+
+/* Succeeds as soon as it gets SIGTERM. */
+static int late(const struct leat_handler_job *job, struct leat_handler_result *result)
+{
+    (void)job;
+    sigset_t term;
+    sigset_t before;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, &before);
+    signal(SIGTERM, ignore);
+    sigsuspend(&before);
+    return leat_handler_output(result, "done", 4);
+}
+
 static int nap(const struct leat_handler_job *job, struct leat_handler_result *result)
 {
     (void)result;
@@ -116,9 +135,9 @@ static int scribble(const struct leat_handler_job *job, struct leat_handler_resu
 }
 
 static const struct leat_handler handlers[] = {
-    {"echo", echo}, {"describe", describe}, {"fail", fail},     {"crash", crash},
-    {"hang", hang}, {"nap", nap},           {"large", large},   {"leave", leave},
-    {"whoami", whoami}, {"scribble", scribble},
+    {"echo", echo},     {"describe", describe}, {"fail", fail},   {"crash", crash},
+    {"hang", hang},     {"nap", nap},           {"large", large}, {"leave", leave},
+    {"whoami", whoami}, {"scribble", scribble}, {"late", late},
 };
 
 #ifdef LEAT_TEST_OLD_ABI

@@ -67,8 +67,7 @@ struct leat_id rig_id(unsigned number)
     return id;
 }
 
-struct leat_msg rig_run(unsigned number, const char *type, const char *payload,
-                        uint64_t timeout_ms)
+struct leat_msg rig_run(unsigned number, const char *type, const char *payload, uint64_t timeout_ms)
 {
     struct leat_msg msg = {.type = LEAT_MSG_RUN};
     msg.run.id = rig_id(number);

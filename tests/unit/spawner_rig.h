@@ -18,9 +18,9 @@ struct rig {
     struct leat_spawner spawner;
     struct leat_frames frames;
     struct leat_arena arena;
-    struct leat_msg msg;  /* the last that came; valid until the next */
-    char mark[64];        /* in the environment of all handlers, as MARK, and of nothing else; also a
-                             number of seconds to sleep */
+    struct leat_msg msg; /* the last that came; valid until the next */
+    char mark[64];       /* in the environment of all handlers, as MARK, and of nothing else; also a
+                            number of seconds to sleep */
 };
 
 /* An empty configuration with a grace of 200 ms. */

@@ -102,9 +102,9 @@ static void permanent_exits_are_read_and_bad_ones_refused(void **state)
     (void)state;
     struct leat_spawner_config config = LEAT_SPAWNER_CONFIG;
     for (unsigned status = 0; status < 256; status++) {
-        assert_int_equal(is_permanent(&config, status),
-                         status == 64 || status == 65 || status == 77 || status == 78 ||
-                             status == 126 || status == 127);
+        assert_int_equal(is_permanent(&config, status), status == 64 || status == 65 ||
+                                                            status == 77 || status == 78 ||
+                                                            status == 126 || status == 127);
     }
     assert_int_equal(leat_spawner_set_permanent_exits(&config, "1,31,32,255", NULL), LEAT_OK);
     for (unsigned status = 0; status < 256; status++) {
@@ -114,8 +114,7 @@ static void permanent_exits_are_read_and_bad_ones_refused(void **state)
     static const char *const bad[] = {"0", "256", "1,", ",1", "a", "1;2", "-1", "1, 2", " 1"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct leat_why why = {""};
-        assert_int_equal(leat_spawner_set_permanent_exits(&config, bad[i], &why),
-                         LEAT_ERR_INVALID);
+        assert_int_equal(leat_spawner_set_permanent_exits(&config, bad[i], &why), LEAT_ERR_INVALID);
         rig_assert_contains(leat_str_of(why.text), bad[i]);
         assert_true(is_permanent(&config, 255));
     }
@@ -175,7 +174,10 @@ static void an_error_text_is_bounded_valid_and_keeps_reason_and_end(void **state
     (void)state;
     static char long_tail[3 * LEAT_ERROR_BYTES_MAX];
     memset(long_tail, 'x', sizeof long_tail);
-    memcpy(long_tail + sizeof long_tail - 4, "\0\xff" "ok", 4);
+    memcpy(long_tail + sizeof long_tail - 4,
+           "\0\xff"
+           "ok",
+           4);
     char text[LEAT_REPORT_BYTES];
     struct leat_str view =
         leat_report_text(text, "reason", (struct leat_str){long_tail, sizeof long_tail});

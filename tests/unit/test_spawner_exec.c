@@ -75,8 +75,8 @@ static void exit_statuses_are_classed_by_the_table(void **state)
     static const struct {
         int status;
         bool permanent;
-    } cases[] = {{1, false},  {2, false},  {63, false}, {64, true},   {65, true},
-                 {66, false}, {75, false}, {77, true},  {78, true},   {79, false},
+    } cases[] = {{1, false},   {2, false},  {63, false}, {64, true},   {65, true},
+                 {66, false},  {75, false}, {77, true},  {78, true},   {79, false},
                  {125, false}, {126, true}, {127, true}, {128, false}, {255, false}};
     struct rig rig;
     rig_init(&rig);
@@ -119,7 +119,8 @@ static void the_tail_of_standard_error_is_in_the_error(void **state)
     rig_init(&rig);
     rig.config.stderr_bytes_max = 40;
     rig_add_shell(&rig, "short=echo 'no such thing' >&2; exit 4");
-    rig_add_shell(&rig, "long=seq 1 100000 >&2; printf 'bad \\377 byte, then the end\\n' >&2; exit 4");
+    rig_add_shell(&rig,
+                  "long=seq 1 100000 >&2; printf 'bad \\377 byte, then the end\\n' >&2; exit 4");
     rig_start(&rig);
     rig_assert_text(rig_once(&rig, "short", "", TIMEOUT)->error, "exit status 4: no such thing");
     const struct leat_msg_ran *ran = rig_once(&rig, "long", "", TIMEOUT);

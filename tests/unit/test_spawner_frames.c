@@ -48,9 +48,9 @@ static void frames_arrive_whole_and_in_order_however_the_bytes_are_cut(void **st
     const size_t count = sizeof sizes / sizeof sizes[0];
     for (size_t i = 0; i < count; i++) {
         const uint8_t head = (uint8_t)i;
-        assert_int_equal(leat_frames_send(&ends.left, leat_bytes_of(&head, 1),
-                                          leat_bytes_of(body, sizes[i])),
-                         LEAT_OK);
+        assert_int_equal(
+            leat_frames_send(&ends.left, leat_bytes_of(&head, 1), leat_bytes_of(body, sizes[i])),
+            LEAT_OK);
     }
     size_t got = 0;
     while (got < count) {

@@ -1,4 +1,5 @@
-/* Nothing outlives its attempt: timeouts, kills, daemons, and the ends of spawner, keeper and worker. */
+/* Nothing outlives its attempt: timeouts, kills, daemons, and the ends of spawner, keeper and
+ * worker. */
 #include "spawner_rig.h"
 
 #include <poll.h>
@@ -13,12 +14,12 @@
 #include "worker/spawner/inside.h"
 
 #define TIMEOUT 10000
-/* Leaves every kind of relative: in the background, in a session of its own, a daemon twice forked, and
- * one that ignores SIGTERM; each is known by the mark. */
+/* Leaves every kind of relative: in the background, in a session of its own, a daemon twice forked,
+ * and one that ignores SIGTERM; each is known by the mark. */
 #define LITTER                                                                                     \
     "sleep $MARK & "                                                                               \
     "setsid sleep $MARK & "                                                                        \
-    "setsid sh -c 'setsid sh -c \"trap \\\"\\\" TERM HUP; sleep $MARK; sleep $MARK\" & exit 0' & "     \
+    "setsid sh -c 'setsid sh -c \"trap \\\"\\\" TERM HUP; sleep $MARK; sleep $MARK\" & exit 0' & " \
     "(trap '' TERM; setsid sh -c 'sleep $MARK & wait' & exec sleep $MARK) & "
 
 static void a_timeout_is_named_and_ends_the_command_with_sigterm(void **state)
@@ -46,6 +47,19 @@ static void a_timeout_is_named_and_ends_the_command_with_sigterm(void **state)
         assert_true(ran->run_us < cases[i].timeout_ms * 1000 + 5000000);
         assert_int_equal(rig_count_processes(rig.mark), 0);
     }
+    rig_fini(&rig);
+}
+
+static void sigterm_reaches_the_whole_group(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    rig.config.grace_ms = 60000;
+    rig_add_shell(&rig, "hang=trap : TERM; "
+                        "(trap 'echo child >&2; exit' TERM; sleep $MARK & wait) & wait; wait");
+    rig_start(&rig);
+    rig_assert_text(rig_once(&rig, "hang", "", 300)->error, "timeout after 300 ms: child");
     rig_fini(&rig);
 }
 
@@ -300,6 +314,7 @@ int main(void)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_timeout_is_named_and_ends_the_command_with_sigterm),
+        cmocka_unit_test(sigterm_reaches_the_whole_group),
         cmocka_unit_test(what_ignores_sigterm_and_forks_and_makes_sessions_is_gone_after_the_grace),
         cmocka_unit_test(what_a_command_leaves_behind_is_killed_when_it_succeeds),
         cmocka_unit_test(kill_ends_the_attempt_that_it_names),

@@ -144,8 +144,7 @@ static void large_frames_are_not_sent_ahead(void **state)
     static uint8_t large[200 << 10];
     for (uint64_t i = 1; i <= 3; i++) {
         const struct leat_msg_run run = {.delivery = i};
-        assert_non_null(
-            leat_plan_add(&plan, &run, leat_bytes_of(large, sizeof large), PLUGIN, 0));
+        assert_non_null(leat_plan_add(&plan, &run, leat_bytes_of(large, sizeof large), PLUGIN, 0));
     }
     assert_string_equal(give_out(&plan, text), "1:0");
     finish(&plan, 0);

@@ -1,4 +1,5 @@
-/* Plug-in handlers: what they see, what their answers mean, and that one attempt never harms another. */
+/* Plug-in handlers: what they see, what their answers mean, and that one attempt never harms
+ * another. */
 #include "spawner_rig.h"
 
 #include <poll.h>
@@ -178,6 +179,18 @@ static void a_hanging_handler_is_gone_with_all_it_started_and_the_rest_goes_on(v
     rig_fini(&rig);
 }
 
+static void success_after_the_timeout_is_a_timeout(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    const struct leat_msg_ran *ran = rig_once(&rig, "late", "", 50);
+    assert_int_equal(ran->failure, LEAT_FAILURE_TIMEOUT);
+    assert_int_equal(ran->output.size, 0);
+    rig_assert_output(rig_once(&rig, "echo", "next", TIMEOUT), "next");
+    rig_fini(&rig);
+}
+
 static void the_timeout_of_an_attempt_starts_when_it_is_begun(void **state)
 {
     (void)state;
@@ -286,7 +299,8 @@ static void a_child_that_writes_nonsense_is_replaced(void **state)
     struct rig rig;
     init(&rig, 1);
     const struct leat_msg_ran *ran = rig_once(&rig, "scribble", "", TIMEOUT);
-    assert_int_not_equal(ran->failure, LEAT_FAILURE_NONE);
+    assert_int_equal(ran->failure, LEAT_FAILURE_HANDLER);
+    rig_assert_text(ran->error, "the plug-in child's answer cannot be read");
     rig_assert_output(rig_once(&rig, "echo", "next", TIMEOUT), "next");
     rig_fini(&rig);
 }
@@ -420,6 +434,7 @@ int main(void)
         cmocka_unit_test(a_crash_costs_the_attempt_that_ran_and_no_other),
         cmocka_unit_test(leaving_the_process_is_an_error_of_the_handler),
         cmocka_unit_test(a_hanging_handler_is_gone_with_all_it_started_and_the_rest_goes_on),
+        cmocka_unit_test(success_after_the_timeout_is_a_timeout),
         cmocka_unit_test(the_timeout_of_an_attempt_starts_when_it_is_begun),
         cmocka_unit_test(what_stands_behind_a_slow_attempt_runs_in_another_slot),
         cmocka_unit_test(kill_and_recall_take_back_what_was_sent_ahead),

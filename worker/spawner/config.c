@@ -35,7 +35,8 @@ static bool split_quoted(struct split *split, char quote)
     return true;
 }
 
-/* The next word into split->word. False: bad quoting; split->open is false at the end of the text. */
+/* The next word into split->word. False: bad quoting; split->open is false at the end of the text.
+ */
 static bool split_word(struct split *split)
 {
     split->size = 0;
@@ -83,8 +84,8 @@ enum leat_err leat_spawner_split(const char *text, char ***ret_argv, struct leat
             err = count > 0 ? LEAT_OK : leat_fail(why, LEAT_ERR_INVALID, "the command is empty");
             break;
         } else if (count == ARGUMENTS_MAX) {
-            err = leat_fail(why, LEAT_ERR_LIMIT, "the command has more than %d words",
-                            ARGUMENTS_MAX);
+            err =
+                leat_fail(why, LEAT_ERR_LIMIT, "the command has more than %d words", ARGUMENTS_MAX);
         } else if ((argv[count] = strdup(split.word)) == NULL) {
             err = LEAT_ERR_MEMORY;
         }
@@ -222,8 +223,8 @@ enum leat_err leat_spawner_add_exec(struct leat_spawner_config *config, const ch
         return leat_fail(why, LEAT_ERR_INVALID, "not of the form TYPE=command: %s", text);
     }
     struct leat_spawner_handler *handler;
-    enum leat_err err = leat_spawner_add(
-        config, (struct leat_str){text, (size_t)(equals - text)}, &handler, why);
+    enum leat_err err =
+        leat_spawner_add(config, (struct leat_str){text, (size_t)(equals - text)}, &handler, why);
     if (err == LEAT_OK) {
         err = set_command(handler, equals + 1, shell, why);
         if (err != LEAT_OK) {

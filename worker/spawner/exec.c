@@ -150,8 +150,8 @@ static bool place(int from, int to)
     return from == to ? fcntl(to, F_SETFD, 0) == 0 : dup2(from, to) == to;
 }
 
-/* Runs in the vfork child: only calls that change nothing in the memory which it shares. All signals are
- * blocked and none has a handler, so none can interfere. */
+/* Runs in the vfork child: only calls that change nothing in the memory which it shares. All
+ * signals are blocked and none has a handler, so none can interfere. */
 static noreturn void launch_child(struct launch *launch)
 {
     const struct leat_exec_files *files = launch->files;
@@ -171,9 +171,8 @@ static noreturn void launch_child(struct launch *launch)
     _exit(127);
 }
 
-int leat_exec_start(const struct leat_slot_setup *setup,
-                    const struct leat_spawner_handler *handler, char **variables,
-                    struct leat_exec_files *files, pid_t *ret_pid)
+int leat_exec_start(const struct leat_slot_setup *setup, const struct leat_spawner_handler *handler,
+                    char **variables, struct leat_exec_files *files, pid_t *ret_pid)
 {
     struct launch launch = {setup, handler, variables, files, getpid(), 0};
     /* Not fork: it would copy the page tables for nothing. vfork comes back when the child has

@@ -6,18 +6,18 @@
 #include "worker/spawner/inside.h"
 #include "worker/spawner/report.h"
 
-/* The keeper's own environment without what describes another attempt (LEAT_JOB_*, LEAT_HEADER_*): a
- * worker may itself run below a handler. */
+/* The keeper's own environment without what describes another attempt (LEAT_JOB_*, LEAT_HEADER_*):
+ * a worker may itself run below a handler. */
 struct leat_exec_environment {
     char **base; /* owned array of borrowed texts */
     size_t count;
 };
 
-LEAT_MUST_USE enum leat_err
-leat_exec_environment_init(struct leat_exec_environment *environment);
+LEAT_MUST_USE enum leat_err leat_exec_environment_init(struct leat_exec_environment *environment);
 
-/* The environment of one attempt, NULL-terminated, in the arena: the base and LEAT_JOB_ID, LEAT_JOB_QUEUE,
- * LEAT_JOB_TYPE, LEAT_JOB_ATTEMPT, LEAT_JOB_TIMEOUT_MS, LEAT_HEADER_<NAME> (upper case, '_' for '-' and
+/* The environment of one attempt, NULL-terminated, in the arena: the base and LEAT_JOB_ID,
+ * LEAT_JOB_QUEUE, LEAT_JOB_TYPE, LEAT_JOB_ATTEMPT, LEAT_JOB_TIMEOUT_MS, LEAT_HEADER_<NAME> (upper
+ * case, '_' for '-' and
  * '.'). NULL: out of memory. */
 char **leat_exec_variables(const struct leat_exec_environment *environment,
                            const struct leat_msg_run *run, struct leat_arena *arena);
@@ -35,11 +35,10 @@ int leat_exec_open(struct leat_exec_files *files, int null_fd);
 /* Closes the command's ends, and after a failed start also ours. */
 void leat_exec_close_far(struct leat_exec_files *files);
 
-/* Starts the command in a session of its own, that dies with this process. 0 and *ret_pid, or the errno
- * of whatever failed, exec included; then our ends of the pipes are closed too. */
-int leat_exec_start(const struct leat_slot_setup *setup,
-                    const struct leat_spawner_handler *handler, char **variables,
-                    struct leat_exec_files *files, pid_t *ret_pid);
+/* Starts the command in a session of its own, that dies with this process. 0 and *ret_pid, or the
+ * errno of whatever failed, exec included; then our ends of the pipes are closed too. */
+int leat_exec_start(const struct leat_slot_setup *setup, const struct leat_spawner_handler *handler,
+                    char **variables, struct leat_exec_files *files, pid_t *ret_pid);
 
 /* SPAWN with the reason. A missing or forbidden file is permanent, lack of memory is not. */
 void leat_exec_report(const struct leat_spawner_handler *handler, int error,

@@ -167,8 +167,7 @@ static void begin_end(struct keeper *keeper, enum leat_failure cause)
      * process would not notice SIGTERM. */
     kill(-keeper->pid, SIGTERM);
     kill(-keeper->pid, SIGCONT);
-    keeper->deadline_us =
-        leat_spawner_now_us() + keeper->setup->config->grace_ms * LEAT_US_PER_MS;
+    keeper->deadline_us = leat_spawner_now_us() + keeper->setup->config->grace_ms * LEAT_US_PER_MS;
 }
 
 static void obey(struct keeper *keeper)
@@ -212,8 +211,7 @@ static void turn(struct keeper *keeper)
         {.fd = keeper->out_fd, .events = POLLIN},
         {.fd = keeper->err_fd, .events = POLLIN},
     };
-    int ready =
-        poll(fds, 5, leat_spawner_wait_ms(keeper->deadline_us, leat_spawner_now_us()));
+    int ready = poll(fds, 5, leat_spawner_wait_ms(keeper->deadline_us, leat_spawner_now_us()));
     if (ready > 0) {
         if (fds[3].revents != 0) {
             read_output(keeper, &keeper->out_fd);
@@ -244,11 +242,10 @@ static bool start(struct keeper *keeper, const struct leat_spawner_handler *hand
     const bool with_input = keeper->run->payload.size > 0;
     int error = leat_exec_open(&files, with_input ? -1 : keeper->null_fd);
     if (error == 0) {
-        char **variables =
-            leat_exec_variables(&keeper->environment, keeper->run, &keeper->arena);
-        error = variables == NULL ? ENOMEM
-                                  : leat_exec_start(keeper->setup, handler, variables, &files,
-                                                    &keeper->pid);
+        char **variables = leat_exec_variables(&keeper->environment, keeper->run, &keeper->arena);
+        error = variables == NULL
+                    ? ENOMEM
+                    : leat_exec_start(keeper->setup, handler, variables, &files, &keeper->pid);
         leat_exec_close_far(&files);
     }
     if (error != 0) {
@@ -386,8 +383,8 @@ static void prepare(struct keeper *keeper)
     leat_frames_init(&keeper->frames, setup->jobs_fd, 0);
     leat_arena_init(&keeper->arena, LEAT_MESSAGE_BYTES_MAX);
     leat_wire_buffer_init(&keeper->output, setup->config->result_bytes_max);
-    if (keeper->signals_fd < 0 || keeper->null_fd < 0 ||
-        prctl(PR_SET_CHILD_SUBREAPER, 1) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+    if (keeper->signals_fd < 0 || keeper->null_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) != 0 ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
         leat_tail_init(&keeper->tail, setup->config->stderr_bytes_max) != LEAT_OK ||
         leat_exec_environment_init(&keeper->environment) != LEAT_OK) {
         _exit(1);

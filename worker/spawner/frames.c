@@ -30,7 +30,8 @@ void leat_frames_init(struct leat_frames *frames, int fd, size_t queue_bytes_max
     *frames = (struct leat_frames){.fd = fd};
     frames->queue_bytes_max = queue_bytes_max == 0 ? LEAT_MESSAGE_BYTES_MAX : queue_bytes_max;
     leat_wire_buffer_init(&frames->in, 2 * (size_t)LEAT_MESSAGE_BYTES_MAX);
-    leat_wire_buffer_init(&frames->out, frames->queue_bytes_max + 2 * (size_t)LEAT_MESSAGE_BYTES_MAX);
+    leat_wire_buffer_init(&frames->out,
+                          frames->queue_bytes_max + 2 * (size_t)LEAT_MESSAGE_BYTES_MAX);
 }
 
 void leat_frames_fini(struct leat_frames *frames)

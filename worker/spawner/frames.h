@@ -2,9 +2,10 @@
  * again. Between worker and spawner, and between spawner and slot processes. Used from one thread;
  * never blocks (every call is MSG_DONTWAIT, whatever the socket's flags).
  *
- * Reading:  leat_frames_fill() when the socket is readable, then leat_frames_next() until NOT_FOUND.
- * Writing:  leat_frames_send_msg() queues, leat_frames_flush() sends; as long as
- *           leat_frames_queued_bytes() is not 0, wait for the socket to be writable and flush again.
+ * Reading:  leat_frames_fill() when the socket is readable, then leat_frames_next() until
+ * NOT_FOUND. Writing:  leat_frames_send_msg() queues, leat_frames_flush() sends; as long as
+ *           leat_frames_queued_bytes() is not 0, wait for the socket to be writable and flush
+ * again.
  */
 #ifndef LEAT_WORKER_SPAWNER_FRAMES_H
 #define LEAT_WORKER_SPAWNER_FRAMES_H
@@ -25,15 +26,14 @@ struct leat_frames {
     size_t queue_bytes_max;
 };
 
-/* Caller's storage; `fd` stays the caller's. queue_bytes_max bounds what waits to be sent, except that an
- * empty queue takes any one frame; 0: LEAT_MESSAGE_BYTES_MAX. Allocates nothing yet. */
+/* Caller's storage; `fd` stays the caller's. queue_bytes_max bounds what waits to be sent, except
+ * that an empty queue takes any one frame; 0: LEAT_MESSAGE_BYTES_MAX. Allocates nothing yet. */
 void leat_frames_init(struct leat_frames *frames, int fd, size_t queue_bytes_max);
 /* Frees the buffers; does not close the socket. */
 void leat_frames_fini(struct leat_frames *frames);
 
-/* Reads once what the socket has, at most about a quarter of a MiB beyond the frame that is under way.
- *   LEAT_OK             at least one byte came
- *   LEAT_ERR_NOT_FOUND  nothing to read now
+/* Reads once what the socket has, at most about a quarter of a MiB beyond the frame that is under
+ * way. LEAT_OK             at least one byte came LEAT_ERR_NOT_FOUND  nothing to read now
  *   LEAT_ERR_CLOSED     the other end is closed (frames received before can still be taken)
  *   LEAT_ERR_MEMORY, LEAT_ERR_IO
  * Frames handed out before are no longer valid. */
@@ -41,7 +41,8 @@ LEAT_MUST_USE enum leat_err leat_frames_fill(struct leat_frames *frames);
 
 /* The next whole frame, borrowed until the next fill.
  *   LEAT_ERR_NOT_FOUND  no whole frame has arrived
- *   LEAT_ERR_LIMIT      its length is over LEAT_MESSAGE_BYTES_MAX: the stream is of no use any more */
+ *   LEAT_ERR_LIMIT      its length is over LEAT_MESSAGE_BYTES_MAX: the stream is of no use any more
+ */
 LEAT_MUST_USE enum leat_err leat_frames_next(struct leat_frames *frames,
                                              struct leat_bytes *ret_frame);
 

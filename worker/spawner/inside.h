@@ -4,10 +4,10 @@
  *                       └── keeper of a plug-in slot ── plug-in child ── whatever it starts
  *
  * Between spawner and each slot there are two sockets:
- *   jobs     stream of frames. To the slot: struct leat_slot_head and the bytes of a RUN; back: a RAN.
- *            Its far end is the keeper of an exec slot, or the plug-in child itself.
- *   control  struct leat_control packets, to the keeper and back. When its far end closes, the keeper
- *            kills everything below it and ends; so it is what holds a slot's life.
+ *   jobs     stream of frames. To the slot: struct leat_slot_head and the bytes of a RUN; back: a
+ * RAN. Its far end is the keeper of an exec slot, or the plug-in child itself. control  struct
+ * leat_control packets, to the keeper and back. When its far end closes, the keeper kills
+ * everything below it and ends; so it is what holds a slot's life.
  */
 #ifndef LEAT_WORKER_SPAWNER_INSIDE_H
 #define LEAT_WORKER_SPAWNER_INSIDE_H
@@ -40,13 +40,15 @@ struct leat_control {
     uint64_t seq;   /* TERM, KILL to an exec slot: only if it runs this attempt */
 };
 
-/* Shared memory of spawner and plug-in child. `begun` is the last attempt that was begun, or taken back
- * by the spawner: whoever moves it decides. The child begins attempt n by moving it from n - 1 to n; the
- * spawner takes back everything behind the running one by moving it from there to the last that it sent. So
- * both always know the same about what was begun, also after one of them died. */
+/* Shared memory of spawner and plug-in child. `begun` is the last attempt that was begun, or taken
+ * back by the spawner: whoever moves it decides. The child begins attempt n by moving it from n - 1
+ * to n; the spawner takes back everything behind the running one by moving it from there to the
+ * last that it sent. So both always know the same about what was begun, also after one of them
+ * died. */
 struct leat_gate {
     _Atomic uint64_t begun;
-    _Atomic int64_t started_us; /* monotonic; when the attempt `begun` was begun; stored before it */
+    _Atomic int64_t
+        started_us; /* monotonic; when the attempt `begun` was begun; stored before it */
 };
 
 struct leat_slot_setup {
@@ -66,8 +68,8 @@ noreturn void leat_plugin_child(const struct leat_slot_setup *setup);
 /* A child's first steps: dies with its parent, closes all files but 0 to 2 and `keep`; and takes a
  * name for ps. */
 void leat_slot_detach(pid_t parent, const int *keep, size_t keep_count, const char *name);
-/* Blocks all signals that can be blocked and gives the descriptor of a signalfd for SIGCHLD (and for
- * `also`, when not 0); -1 on failure. */
+/* Blocks all signals that can be blocked and gives the descriptor of a signalfd for SIGCHLD (and
+ * for `also`, when not 0); -1 on failure. */
 int leat_slot_signals(int also);
 /* Unblocks all signals. Safe in a vfork child. */
 void leat_slot_restore_signals(void);

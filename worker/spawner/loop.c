@@ -18,8 +18,8 @@
 /* A plug-in attempt that runs longer than this is slow (plan.h). */
 #define SLOW_US (5 * LEAT_US_PER_MS)
 /* A plug-in child that begins nothing for this time hangs while it loads. */
-#define LOAD_US (10 * LEAT_US_PER_S)
-#define CRASHES_FREE 3
+#define LOAD_US       (10 * LEAT_US_PER_S)
+#define CRASHES_FREE  3
 #define CLOSED_US_MIN (100 * LEAT_US_PER_MS)
 #define CLOSED_US_MAX (1 * LEAT_US_PER_S)
 /* With so much on its way to the worker, slots are not read. */
@@ -126,11 +126,15 @@ static void take_answer(struct leat_spawner_loop *loop, size_t slot, struct leat
 {
     struct leat_msg msg;
     struct leat_attempt *head = leat_plan_head(&loop->plan, slot);
+    if (process->broken) {
+        return;
+    }
     leat_arena_clear(&loop->arena);
-    if (leat_wire_decode(frame, &loop->arena, &msg, NULL) != LEAT_OK ||
-        msg.type != LEAT_MSG_RAN || head == NULL || head->kind != process->kind ||
-        !leat_id_equal(&msg.ran.id, &head->id) || msg.ran.delivery != head->delivery) {
-        break_slot(loop, slot, process); /* a handler has written over its child's memory */
+    if (leat_wire_decode(frame, &loop->arena, &msg, NULL) != LEAT_OK || msg.type != LEAT_MSG_RAN ||
+        head == NULL || head->kind != process->kind || !leat_id_equal(&msg.ran.id, &head->id) ||
+        msg.ran.delivery != head->delivery) {
+        process->broken = true; /* a handler has written to memory or files that are not its own */
+        break_slot(loop, slot, process);
         return;
     }
     if (process->ending && head->cause != LEAT_FAILURE_NONE) {
@@ -176,8 +180,8 @@ static void handle_slot(struct leat_spawner_loop *loop, size_t slot, struct leat
     }
     enum leat_err err = read_slot(loop, slot, process);
     if (err != LEAT_OK && err != LEAT_ERR_NOT_FOUND) {
-        /* Nobody is at the other end any more. If that is not because all of it has ended, it has to;
-         * the rest happens when its keeper has ended. */
+        /* Nobody is at the other end any more. If that is not because all of it has ended, it has
+         * to; the rest happens when its keeper has ended. */
         epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, process->jobs_fd, NULL);
         process->watched = UINT32_MAX;
         break_slot(loop, slot, process);
@@ -189,13 +193,19 @@ static void handle_slot(struct leat_spawner_loop *loop, size_t slot, struct leat
 static void settle_crash(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process,
                          struct leat_attempt *head)
 {
-    const int64_t started_us = process->gate == NULL ? process->started_us
-                                                     : atomic_load(&process->gate->started_us);
+    const int64_t started_us =
+        process->gate == NULL ? process->started_us : atomic_load(&process->gate->started_us);
     struct leat_msg_ran ran = {0};
     char reason[LEAT_REPORT_REASON_BYTES] = "";
     if (process->kind == LEAT_SPAWNER_EXEC || !process->ended) {
         ran.failure = LEAT_FAILURE_SPAWN;
         leat_spawner_answer(loop, slot, head, &ran, "the slot's process has ended", started_us);
+        return;
+    }
+    if (process->broken) {
+        ran.failure = LEAT_FAILURE_HANDLER;
+        leat_spawner_answer(loop, slot, head, &ran, "the plug-in child's answer cannot be read",
+                            started_us);
         return;
     }
     leat_report_status(&ran, process->status, loop->config->permanent_exits, reason);
@@ -288,8 +298,9 @@ static void reap(struct leat_spawner_loop *loop)
         if (pid <= 0) {
             break;
         }
-        /* A keeper ends only when nothing is left below it; one that was killed leaves to us what it
-         * had. So every child that is no keeper is a stray, and what it leaves will be one too. */
+        /* A keeper ends only when nothing is left below it; one that was killed leaves to us what
+         * it had. So every child that is no keeper is a stray, and what it leaves will be one too.
+         */
         strays |= !bury_keeper(loop, pid) || !WIFEXITED(status);
     }
     if (strays) {
@@ -321,26 +332,26 @@ static int64_t check_slot_time(struct leat_spawner_loop *loop, size_t slot)
     if (head == NULL || head->kind != LEAT_SPAWNER_PLUGIN || process->ending) {
         return deadline_us;
     }
+    const uint64_t most_ms = LEAT_TIMEOUT_MS_MAX;
+    const int64_t limit_us =
+        (int64_t)(head->timeout_ms > most_ms ? most_ms : head->timeout_ms) * LEAT_US_PER_MS;
+    const bool is_ahead = loop->plan.slots[slot].flight.count > 1;
     if (!leat_slot_has_begun(process, head)) {
-        const bool is_loading = process->answered == 0;
-        if (is_loading && loop->now_us >= process->started_us + LOAD_US) {
+        if (process->answered == 0 && loop->now_us >= process->started_us + LOAD_US) {
             break_slot(loop, slot, process);
             return deadline_us;
         }
-        /* It will be begun now or later: no timeout of it can come before this. */
-        const int64_t look_us = loop->now_us + SLOW_US;
-        return leat_min_us(deadline_us, is_loading ? process->started_us + LOAD_US : look_us);
+        /* It may be begun right now, and nobody tells us; so no later than it could be due then. */
+        const int64_t soonest_us = is_ahead ? SLOW_US : leat_min_us(limit_us + 1, LOAD_US);
+        return leat_min_us(deadline_us, loop->now_us + soonest_us);
     }
-    const uint64_t most_ms = LEAT_TIMEOUT_MS_MAX;
     const int64_t begun_us = atomic_load(&process->gate->started_us);
-    const int64_t limit_ms =
-        (int64_t)(head->timeout_ms > most_ms ? most_ms : head->timeout_ms);
-    const int64_t due_us = begun_us + limit_ms * LEAT_US_PER_MS;
+    const int64_t due_us = begun_us + limit_us;
     if (loop->now_us >= due_us) {
         const bool ended = leat_spawner_end_head(loop, slot, LEAT_FAILURE_TIMEOUT);
         return ended ? deadline_us : loop->now_us + LEAT_US_PER_MS;
     }
-    if (loop->plan.slots[slot].flight.count > 1) {
+    if (is_ahead) {
         if (loop->now_us >= begun_us + SLOW_US) {
             leat_plan_note_slow(&loop->plan, slot);
             leat_spawner_take_back(loop, slot);
@@ -431,12 +442,12 @@ static void handle(struct leat_spawner_loop *loop, const struct epoll_event *eve
     } else if ((event->events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 &&
                leat_frames_queued_bytes(&loop->worker) < OUT_BYTES_MAX) {
         const size_t slot = (size_t)(tag - TAG_SLOT) / 2;
-        handle_slot(loop, slot,
-                    tag % 2 == 1 ? &loop->slots[slot].plugin : &loop->slots[slot].exec);
+        handle_slot(loop, slot, tag % 2 == 1 ? &loop->slots[slot].plugin : &loop->slots[slot].exec);
     }
 }
 
-/* Everything below is told to end; whatever has not done so in time is killed, and what that leaves. */
+/* Everything below is told to end; whatever has not done so in time is killed, and what that
+ * leaves. */
 static noreturn void farewell(struct leat_spawner_loop *loop)
 {
     for (size_t i = 0; i < loop->plan.slots_count; i++) {

@@ -41,8 +41,8 @@ static inline struct leat_slot *leat_spawner_process(struct leat_spawner_loop *l
 
 /* A RAN as a slot process wrote it. */
 void leat_spawner_forward(struct leat_spawner_loop *loop, struct leat_bytes ran);
-/* Answers for an attempt that has no process to do it, and forgets it. `slot`: where it is in the plan.
- * started_us: 0 when it was never begun. */
+/* Answers for an attempt that has no process to do it, and forgets it. `slot`: where it is in the
+ * plan. started_us: 0 when it was never begun. */
 void leat_spawner_answer(struct leat_spawner_loop *loop, size_t slot, struct leat_attempt *attempt,
                          struct leat_msg_ran *ran, const char *reason, int64_t started_us);
 /* The same for TIMEOUT and KILLED. */
@@ -55,8 +55,8 @@ void leat_spawner_send(struct leat_spawner_loop *loop, const struct leat_msg *ms
 
 /* Does what one frame of the worker says. */
 void leat_spawner_obey(struct leat_spawner_loop *loop, struct leat_bytes frame);
-/* Ends the attempt that runs in the slot, for TIMEOUT or KILLED; what stands behind it waits again. False:
- * it has just ended by itself. */
+/* Ends the attempt that runs in the slot, for TIMEOUT or KILLED; what stands behind it waits again.
+ * False: it has just ended by itself. */
 bool leat_spawner_end_head(struct leat_spawner_loop *loop, size_t slot, enum leat_failure cause);
 /* What the slot has not begun waits again. */
 void leat_spawner_take_back(struct leat_spawner_loop *loop, size_t slot);

@@ -40,7 +40,8 @@ void leat_spawner_take_back(struct leat_spawner_loop *loop, size_t slot)
     size_t keep = 0;
     struct leat_list_node *node;
     struct leat_list_node *after;
-    LEAT_LIST_FOR_EACH(flight, node, after) {
+    LEAT_LIST_FOR_EACH(flight, node, after)
+    {
         keep += leat_attempt_of(node)->seq <= begun;
     }
     leat_plan_give_back(&loop->plan, slot, keep);
@@ -54,8 +55,8 @@ bool leat_spawner_end_head(struct leat_spawner_loop *loop, size_t slot, enum lea
         return true;
     }
     leat_spawner_take_back(loop, slot);
-    /* Two in flight now: the first has ended, its answer is on its way, and the second runs. It is not
-     * the second's time that is up. */
+    /* Two in flight now: the first has ended, its answer is on its way, and the second runs. It is
+     * not the second's time that is up. */
     if (leat_plan_head(&loop->plan, slot) != head || loop->plan.slots[slot].flight.count != 1) {
         return false;
     }
@@ -80,7 +81,8 @@ static bool is_in_flight(const struct leat_spawner_loop *loop, size_t slot,
 {
     struct leat_list_node *node;
     struct leat_list_node *after;
-    LEAT_LIST_FOR_EACH(&loop->plan.slots[slot].flight, node, after) {
+    LEAT_LIST_FOR_EACH(&loop->plan.slots[slot].flight, node, after)
+    {
         if (is_meant(kill, leat_attempt_of(node))) {
             return true;
         }
@@ -109,7 +111,8 @@ static void take_kill(struct leat_spawner_loop *loop, const struct leat_msg_kill
     }
     struct leat_list_node *node;
     struct leat_list_node *after;
-    LEAT_LIST_FOR_EACH(&loop->plan.waiting, node, after) {
+    LEAT_LIST_FOR_EACH(&loop->plan.waiting, node, after)
+    {
         struct leat_attempt *attempt = leat_attempt_of(node);
         if (is_meant(kill, attempt)) {
             leat_spawner_answer_cause(loop, LEAT_PLAN_WAITING, attempt, LEAT_FAILURE_KILLED, 0);
@@ -132,7 +135,8 @@ static void take_recall(struct leat_spawner_loop *loop)
     size_t count = 0;
     struct leat_list_node *node;
     struct leat_list_node *after;
-    LEAT_LIST_FOR_EACH(&loop->plan.waiting, node, after) {
+    LEAT_LIST_FOR_EACH(&loop->plan.waiting, node, after)
+    {
         struct leat_attempt *attempt = leat_attempt_of(node);
         leases[count++] = (struct leat_item_lease){attempt->id, attempt->delivery};
         leat_plan_drop(&loop->plan, LEAT_PLAN_WAITING, attempt);

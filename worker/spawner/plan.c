@@ -69,7 +69,8 @@ static struct leat_plan_slot *choose(const struct leat_plan *plan,
     for (size_t i = 0; i < plan->slots_count; i++) {
         struct leat_plan_slot *slot = &plan->slots[i];
         if (leat_list_is_empty(&slot->flight)) {
-            if (!slot->closed && (empty == NULL || (slot->warm == plugin && empty->warm != plugin))) {
+            if (!slot->closed &&
+                (empty == NULL || (slot->warm == plugin && empty->warm != plugin))) {
                 empty = slot;
             }
         } else if (plugin && may_follow(slot, attempt) &&

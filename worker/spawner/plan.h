@@ -1,11 +1,11 @@
 /* Which attempt goes to which slot. Pure: no processes, no clock.
  *
- * Attempts wait in one list, first come, first served. A command needs a slot of its own. Attempts of
- * plug-ins may follow each other into one slot, up to the slot's depth, so that a child never waits
- * for the spawner; but an empty slot comes first. The depth doubles with each attempt that was quick
- * and falls to 1 with one that is slow: what would stand behind a slow attempt waits here instead, for
- * whichever slot is free first. The first of the list is never passed by another, so commands cannot be
- * starved by plug-ins. */
+ * Attempts wait in one list, first come, first served. A command needs a slot of its own. Attempts
+ * of plug-ins may follow each other into one slot, up to the slot's depth, so that a child never
+ * waits for the spawner; but an empty slot comes first. The depth doubles with each attempt that
+ * was quick and falls to 1 with one that is slow: what would stand behind a slow attempt waits here
+ * instead, for whichever slot is free first. The first of the list is never passed by another, so
+ * commands cannot be starved by plug-ins. */
 #ifndef LEAT_WORKER_SPAWNER_PLAN_H
 #define LEAT_WORKER_SPAWNER_PLAN_H
 
@@ -69,7 +69,8 @@ void leat_plan_note_slow(struct leat_plan *plan, size_t slot);
 /* All in flight but the first `keep` go back to the front of the waiting ones, in their order. */
 void leat_plan_give_back(struct leat_plan *plan, size_t slot, size_t keep);
 
-/* Takes an attempt out, from waiting (slot == LEAT_PLAN_WAITING) or a slot's flight, and frees it. */
+/* Takes an attempt out, from waiting (slot == LEAT_PLAN_WAITING) or a slot's flight, and frees it.
+ */
 #define LEAT_PLAN_WAITING SIZE_MAX
 void leat_plan_drop(struct leat_plan *plan, size_t slot, struct leat_attempt *attempt);
 

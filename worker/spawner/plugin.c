@@ -35,8 +35,7 @@ enum leat_err leat_plugin_load(const char *path, const struct leat_handlers **re
                          "plug-in %s was built for version %u of leat/handler.h, this is %d", path,
                          handlers->abi, LEAT_HANDLER_ABI);
     }
-    if (handlers->count == 0 || handlers->count > LEAT_HANDLERS_MAX ||
-        handlers->handlers == NULL) {
+    if (handlers->count == 0 || handlers->count > LEAT_HANDLERS_MAX || handlers->handlers == NULL) {
         return leat_fail(why, LEAT_ERR_INVALID, "plug-in %s has %u handlers, allowed are 1 to %d",
                          path, handlers->count, LEAT_HANDLERS_MAX);
     }
@@ -131,8 +130,7 @@ static enum leat_err add_found(struct leat_spawner_config *config, const char *p
 {
     for (uint32_t i = 0; i < finding->count && i < LEAT_HANDLERS_MAX; i++) {
         struct leat_spawner_handler *handler;
-        enum leat_err err =
-            leat_spawner_add(config, leat_str_of(finding->types[i]), &handler, why);
+        enum leat_err err = leat_spawner_add(config, leat_str_of(finding->types[i]), &handler, why);
         if (err != LEAT_OK) {
             return err;
         }
@@ -153,8 +151,7 @@ enum leat_err leat_spawner_add_plugin(struct leat_spawner_config *config, const 
     }
     char *whole = realpath(path, NULL);
     if (whole == NULL) {
-        return leat_fail(why, LEAT_ERR_NOT_FOUND, "plug-in %s: %s", path,
-                         strerror(errno));
+        return leat_fail(why, LEAT_ERR_NOT_FOUND, "plug-in %s: %s", path, strerror(errno));
     }
     struct finding *finding = calloc(1, sizeof *finding);
     enum leat_err err = finding == NULL ? leat_fail(why, LEAT_ERR_MEMORY, "out of memory")

@@ -239,8 +239,7 @@ static void take(struct child *child, struct leat_bytes frame)
     struct leat_msg msg;
     leat_arena_clear(&child->arena);
     frame = leat_bytes_of(frame.data + sizeof head, frame.size - sizeof head);
-    if (leat_wire_decode(frame, &child->arena, &msg, NULL) != LEAT_OK ||
-        msg.type != LEAT_MSG_RUN) {
+    if (leat_wire_decode(frame, &child->arena, &msg, NULL) != LEAT_OK || msg.type != LEAT_MSG_RUN) {
         _exit(1); /* the spawner has read it before */
     }
     run_attempt(child, &head, &msg.run, started_us);
@@ -268,8 +267,7 @@ noreturn void leat_plugin_child(const struct leat_slot_setup *setup)
     leat_wire_buffer_init(&child.result.output, setup->config->result_bytes_max);
     setsid();
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
-        dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+    if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
         _exit(1);
     }
     close(null_fd);

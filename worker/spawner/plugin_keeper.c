@@ -1,5 +1,5 @@
-/* The keeper of a plug-in slot: parent of one plug-in child, which talks with the spawner itself. The
- * keeper only waits, and leaves nothing behind when the child has ended or is to end. */
+/* The keeper of a plug-in slot: parent of one plug-in child, which talks with the spawner itself.
+ * The keeper only waits, and leaves nothing behind when the child has ended or is to end. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* How an attempt ended, in words: the texts and numbers of a RAN. Pure but for strsignal's tables. */
+/* How an attempt ended, in words: the texts and numbers of a RAN. Pure but for strsignal's tables.
+ */
 #ifndef LEAT_WORKER_SPAWNER_REPORT_H
 #define LEAT_WORKER_SPAWNER_REPORT_H
 
@@ -35,8 +36,9 @@ struct leat_str leat_report_text(char text[LEAT_REPORT_BYTES], const char *reaso
 /* "timeout after 2 s", "timeout after 1.5 s", "timeout after 20 ms". */
 void leat_report_timeout(char reason[LEAT_REPORT_REASON_BYTES], uint64_t timeout_ms);
 
-/* Fills failure, permanent and code of `ran` from the wait status of a command or child and writes the
- * reason: "exit status 3", "killed by SIGSEGV". `permanent_exits`: bit set of 256 bits. Status 0: success. */
+/* Fills failure, permanent and code of `ran` from the wait status of a command or child and writes
+ * the reason: "exit status 3", "killed by SIGSEGV". `permanent_exits`: bit set of 256 bits. Status
+ * 0: success. */
 void leat_report_status(struct leat_msg_ran *ran, int status, const uint32_t permanent_exits[8],
                         char reason[LEAT_REPORT_REASON_BYTES]);
 

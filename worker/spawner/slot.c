@@ -102,7 +102,8 @@ void leat_slot_control(struct leat_slot *slot, enum leat_control_kind kind, uint
 void leat_slot_read_status(struct leat_slot *slot)
 {
     struct leat_control control;
-    /* Twice: when the keeper ended with orders unread, the first call says just that (ECONNRESET). */
+    /* Twice: when the keeper ended with orders unread, the first call says just that (ECONNRESET).
+     */
     for (int i = 0; i < 2 && !slot->ended; i++) {
         ssize_t got = recv(slot->control_fd, &control, sizeof control, MSG_DONTWAIT);
         if (got == (ssize_t)sizeof control && control.kind == LEAT_CONTROL_STATUS) {

@@ -10,17 +10,18 @@
 
 struct leat_slot {
     enum leat_spawner_kind kind;
-    pid_t keeper; /* 0: there is no process */
-    int jobs_fd;  /* owned */
-    int control_fd; /* owned */
+    pid_t keeper;              /* 0: there is no process */
+    int jobs_fd;               /* owned */
+    int control_fd;            /* owned */
     struct leat_frames frames; /* over jobs_fd */
     struct leat_gate *gate;    /* owned mapping; plug-in only */
     uint64_t sent;             /* seq of the last attempt that was sent */
     uint64_t answered;         /* attempts that were answered */
     int64_t started_us;
-    bool ending;      /* was told to end; is sent nothing more */
-    bool gone;        /* the keeper was reaped: its number may mean another process now */
-    bool ended;       /* `status` is known: the plug-in child is gone */
+    bool ending; /* was told to end; is sent nothing more */
+    bool broken; /* answered with nonsense; is not listened to any more */
+    bool gone;   /* the keeper was reaped: its number may mean another process now */
+    bool ended;  /* `status` is known: the plug-in child is gone */
     int status;
     uint32_t watched; /* epoll events of jobs_fd */
 };
@@ -44,7 +45,8 @@ void leat_slot_read_status(struct leat_slot *slot);
 /* Whether the child has begun the attempt. For exec slots: always. */
 bool leat_slot_has_begun(const struct leat_slot *slot, const struct leat_attempt *attempt);
 
-/* Sees to it that nothing is begun that was not begun before; returns the seq of the last that was. */
+/* Sees to it that nothing is begun that was not begun before; returns the seq of the last that was.
+ */
 uint64_t leat_slot_take_back(struct leat_slot *slot);
 
 #endif

@@ -57,8 +57,8 @@ void leat_slot_detach(pid_t parent, const int *keep, size_t keep_count, const ch
         }
     }
     close_between(from, ~0u);
-    /* Keepers see the end of their parent by their socket, and then have work to do; the others have
-     * parent 0 here and must simply die with it. */
+    /* Keepers see the end of their parent by their socket, and then have work to do; the others
+     * have parent 0 here and must simply die with it. */
     if (parent != 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent) {
@@ -76,7 +76,8 @@ int leat_slot_signals(int also)
         sigdelset(&set, faults[i]);
     }
     sigprocmask(SIG_SETMASK, &set, NULL);
-    /* A signal that is ignored would never reach the signalfd, and would stay ignored in commands. */
+    /* A signal that is ignored would never reach the signalfd, and would stay ignored in commands.
+     */
     for (int number = 1; number < NSIG; number++) {
         struct sigaction action;
         if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN) {
@@ -108,7 +109,8 @@ void leat_slot_drain_signals(int fd)
 static void limit(unsigned which, uint64_t value)
 {
     struct rlimit now;
-    if (getrlimit((int)which, &now) == 0 && (now.rlim_max == RLIM_INFINITY || value <= now.rlim_max)) {
+    if (getrlimit((int)which, &now) == 0 &&
+        (now.rlim_max == RLIM_INFINITY || value <= now.rlim_max)) {
         now.rlim_cur = value;
         setrlimit((int)which, &now);
     }

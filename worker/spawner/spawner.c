@@ -45,8 +45,10 @@ static enum leat_err complete(struct leat_spawner_config *config, struct leat_wh
                          config->stderr_bytes_max, LEAT_ERROR_BYTES_MAX);
     }
     if (config->pipeline_jobs > LEAT_PIPELINE_JOBS || config->grace_ms > LEAT_TIMEOUT_MS_MAX) {
-        return leat_fail(why, LEAT_ERR_INVALID, "pipeline of %zu jobs or grace of %lld ms is over "
-                         "its limit", config->pipeline_jobs, (long long)config->grace_ms);
+        return leat_fail(why, LEAT_ERR_INVALID,
+                         "pipeline of %zu jobs or grace of %lld ms is over "
+                         "its limit",
+                         config->pipeline_jobs, (long long)config->grace_ms);
     }
     return LEAT_OK;
 }
@@ -80,8 +82,7 @@ enum leat_err leat_spawner_start(const struct leat_spawner_config *config,
     int fds[2];
     if (!fill_standard_files() ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
-        return leat_fail(why, LEAT_ERR_IO, "cannot make the spawner's socket: %s",
-                         strerror(errno));
+        return leat_fail(why, LEAT_ERR_IO, "cannot make the spawner's socket: %s", strerror(errno));
     }
     pid_t self = getpid();
     pid_t pid = fork();

@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Our child cannot vanish while we do this: it stays, as a zombie at least, until we reap it. So its
- * number cannot mean another process. */
+/* Our child cannot vanish while we do this: it stays, as a zombie at least, until we reap it. So
+ * its number cannot mean another process. */
 static void kill_child(pid_t pid)
 {
     pid_t session = getsid(pid);
