@@ -11,7 +11,7 @@
 
 set(LEAT_WARNINGS
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wvla -Wundef -Wformat=2
-    -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wnull-dereference -Wswitch-enum)
+    -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wswitch-enum)
 
 function(leat_common_settings target)
     target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/common)

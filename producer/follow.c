@@ -137,7 +137,7 @@ bool leat_follow_ask(struct leat_follow *follow, struct leat_now now, int64_t wa
     if (follow->count == 0 || now.mono_us < follow->due_us) {
         return true;
     }
-    struct leat_item_job_id ids[LEAT_QUERY_IDS_MAX];
+    struct leat_item_job_id ids[LEAT_QUERY_IDS_MAX] = {0};
     size_t asked = follow->count - follow->cursor;
     if (asked > LEAT_QUERY_IDS_MAX) {
         asked = LEAT_QUERY_IDS_MAX;

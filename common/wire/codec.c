@@ -111,7 +111,7 @@ enum leat_err leat_wire_decode(struct leat_bytes frame, struct leat_arena *arena
 {
     struct leat_wire_reader reader = {leat_wire_cursor_of(frame), arena, why, "message", NULL};
     uint32_t count;
-    uint64_t type;
+    uint64_t type = 0;
     LEAT_WIRE_TRY(get_envelope(&reader, &count, &type));
     uint32_t elements = elements_of(type);
     if (elements == 0) {

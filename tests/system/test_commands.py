@@ -67,7 +67,7 @@ class Commands(unittest.TestCase):
             done = laboratory.run("leat-ventilator", "--listen", "ipc://" + laboratory.dir + "/other", "--data",
                                   os.path.join(laboratory.dir, "ventilator.data"))
             self.assertEqual(done.returncode, 75, done.err)
-            self.assertIn("in use by another process", done.err)
+            self.assertIn("is in use by process", done.err)
             done = laboratory.run("leat-sink", "--listen", "ipc://" + laboratory.dir + "/other", "--data",
                                   os.path.join(laboratory.dir, "ventilator.data"))
             self.assertNotEqual(done.returncode, 0)

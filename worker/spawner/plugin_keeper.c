@@ -48,7 +48,7 @@ static noreturn void watch(const struct leat_slot_setup *setup, pid_t child, int
         poll(fds, 2, leat_spawner_wait_ms(deadline_us, leat_spawner_now_us()));
         if (fds[1].revents != 0) {
             leat_slot_drain_signals(signals_fd);
-            int status;
+            int status = 0;
             if (reap(child, &status)) {
                 finish(setup->control_fd, child, true, status);
             }
