@@ -176,6 +176,7 @@ static void a_map_as_queue_stays_small_and_finds_its_oldest_at_once(void **state
             assert_int_equal(at.value, i - 100);
             uint32_t oldest = i - 100;
             assert_true(leat_map_erase(&map, &oldest, NULL));
+            assert_int_equal(map.used - map.oldest, 100);
         }
     }
     assert_true(map.capacity <= 1024);
@@ -200,6 +201,26 @@ static void a_map_gives_memory_back_when_it_has_become_small(void **state)
     }
     assert_true(map.capacity < large / 4);
     leat_map_fini(&map);
+}
+
+static void a_nearly_full_map_is_not_rebuilt_for_every_change(void **state)
+{
+    (void)state;
+    for (uint32_t size = 1; size < 200; size++) {
+        struct leat_map map;
+        leat_map_init(&map, 4, 3);
+        for (uint32_t i = 0; i < size; i++) {
+            assert_int_equal(leat_map_put(&map, &i, i), LEAT_OK);
+        }
+        uint64_t before = map.rebuilds;
+        for (uint32_t i = size; i < size + 10000; i++) {
+            uint32_t oldest = i - size;
+            assert_true(leat_map_erase(&map, &oldest, NULL));
+            assert_int_equal(leat_map_put(&map, &i, i), LEAT_OK);
+        }
+        assert_true(map.rebuilds - before <= 2 + 10000 / (map.capacity / 2 - 1));
+        leat_map_fini(&map);
+    }
 }
 
 static void pointers_come_back(void **state)
@@ -229,6 +250,7 @@ int main(void)
         cmocka_unit_test(the_order_does_not_depend_on_the_seed),
         cmocka_unit_test(a_map_as_queue_stays_small_and_finds_its_oldest_at_once),
         cmocka_unit_test(a_map_gives_memory_back_when_it_has_become_small),
+        cmocka_unit_test(a_nearly_full_map_is_not_rebuilt_for_every_change),
         cmocka_unit_test(pointers_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
