@@ -11,7 +11,8 @@
 /* ---- the fields of each message ---- */
 
 #define DEFINE_MESSAGE(NAME, name, number, direction, doc)                                         \
-    static void put_msg_##name(struct leat_wire_writer *writer, const struct leat_msg_##name *from)\
+    static void put_msg_##name(struct leat_wire_writer *writer,                                    \
+                               const struct leat_msg_##name *from)                                 \
     {                                                                                              \
         leat_wire_writer_array(writer, 2 + LEAT_WIRE_FIELD_COUNT(NAME));                           \
         leat_wire_writer_u64(writer, LEAT_PROTOCOL_VERSION);                                       \
@@ -23,8 +24,7 @@
                                         struct leat_msg_##name *to)                                \
     {                                                                                              \
         reader->what = #NAME;                                                                      \
-        LEAT_FIELDS_##NAME(LEAT_WIRE_GET)                                                          \
-        return LEAT_OK;                                                                            \
+        LEAT_FIELDS_##NAME(LEAT_WIRE_GET) return LEAT_OK;                                          \
     }
 
 LEAT_MESSAGES(DEFINE_MESSAGE)
@@ -62,8 +62,7 @@ static uint32_t elements_of(uint64_t type)
     }
 }
 
-static enum leat_err get_fields(struct leat_wire_reader *reader, uint64_t type,
-                                struct leat_msg *to)
+static enum leat_err get_fields(struct leat_wire_reader *reader, uint64_t type, struct leat_msg *to)
 {
     switch (type) {
 #define GET_MESSAGE(NAME, name, number, direction, doc)                                            \

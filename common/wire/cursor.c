@@ -362,11 +362,11 @@ enum leat_err leat_wire_cursor_map(struct leat_wire_cursor *cursor, uint32_t *re
 const char *leat_wire_cursor_what(const struct leat_wire_cursor *cursor)
 {
     static const char *const names[] = {
-        [LEAT_WIRE_NIL] = "nil",     [LEAT_WIRE_BOOL] = "bool",
+        [LEAT_WIRE_NIL] = "nil",         [LEAT_WIRE_BOOL] = "bool",
         [LEAT_WIRE_UINT] = "an integer", [LEAT_WIRE_INT] = "a negative integer",
-        [LEAT_WIRE_FLOAT] = "a float",  [LEAT_WIRE_STR] = "str",
-        [LEAT_WIRE_BIN] = "bin",     [LEAT_WIRE_ARRAY] = "an array",
-        [LEAT_WIRE_MAP] = "a map",     [LEAT_WIRE_EXT] = "ext",
+        [LEAT_WIRE_FLOAT] = "a float",   [LEAT_WIRE_STR] = "str",
+        [LEAT_WIRE_BIN] = "bin",         [LEAT_WIRE_ARRAY] = "an array",
+        [LEAT_WIRE_MAP] = "a map",       [LEAT_WIRE_EXT] = "ext",
     };
     struct leat_wire_cursor ahead = *cursor;
     struct leat_wire_token token;

@@ -54,8 +54,8 @@ struct leat_wire_token {
 
 static inline struct leat_wire_cursor leat_wire_cursor_of(struct leat_bytes bytes)
 {
-    return (struct leat_wire_cursor){bytes.data, bytes.size > 0 ? bytes.data + bytes.size
-                                                                : bytes.data};
+    return (struct leat_wire_cursor){bytes.data,
+                                     bytes.size > 0 ? bytes.data + bytes.size : bytes.data};
 }
 
 static inline size_t leat_wire_cursor_left(const struct leat_wire_cursor *cursor)
@@ -75,8 +75,7 @@ LEAT_MUST_USE enum leat_err leat_wire_cursor_u64(struct leat_wire_cursor *cursor
                                                  uint64_t *ret_value);
 LEAT_MUST_USE enum leat_err leat_wire_cursor_i64(struct leat_wire_cursor *cursor,
                                                  int64_t *ret_value);
-LEAT_MUST_USE enum leat_err leat_wire_cursor_bool(struct leat_wire_cursor *cursor,
-                                                  bool *ret_value);
+LEAT_MUST_USE enum leat_err leat_wire_cursor_bool(struct leat_wire_cursor *cursor, bool *ret_value);
 /* Checked to be UTF-8. */
 LEAT_MUST_USE enum leat_err leat_wire_cursor_str(struct leat_wire_cursor *cursor,
                                                  struct leat_str *ret_text);

@@ -114,9 +114,9 @@ static const char *path_of(const struct leat_wire_reader *reader, const char *fi
     place[0] = '\0';
     (void)format_place(reader->place, place, sizeof(place));
     (void)snprintf(path, size, "%s%s%s%s%s", reader->what, place[0] != '\0' ? " " : "", place,
-                   field == NULL        ? ""
+                   field == NULL      ? ""
                    : place[0] != '\0' ? "."
-                                       : " ",
+                                      : " ",
                    field == NULL ? "" : field);
     return path;
 }
@@ -297,8 +297,8 @@ enum leat_err leat_wire_reader_record(struct leat_wire_reader *reader, size_t fi
                          version, LEAT_RECORD_VERSION);
     }
     if (count - 1 < fields) {
-        return leat_fail(reader->why, LEAT_ERR_MALFORMED,
-                         "%s has %" PRIu32 " fields, needs %zu", reader->what, count - 1, fields);
+        return leat_fail(reader->why, LEAT_ERR_MALFORMED, "%s has %" PRIu32 " fields, needs %zu",
+                         reader->what, count - 1, fields);
     }
     *ret_extra = count - 1 - (uint32_t)fields;
     return LEAT_OK;

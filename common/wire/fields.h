@@ -92,8 +92,8 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
 #define LEAT_WIRE_PUT_BOOL(name, max, item) leat_wire_writer_bool(writer, from->name);
 #define LEAT_WIRE_PUT_ID(name, max, item)                                                          \
     leat_wire_writer_bin(writer, leat_bytes_of(from->name.bytes, LEAT_ID_BYTES), LEAT_ID_BYTES);
-#define LEAT_WIRE_PUT_STR(name, max, item) leat_wire_writer_str(writer, from->name, (max));
-#define LEAT_WIRE_PUT_BIN(name, max, item) leat_wire_writer_bin(writer, from->name, (max));
+#define LEAT_WIRE_PUT_STR(name, max, item)  leat_wire_writer_str(writer, from->name, (max));
+#define LEAT_WIRE_PUT_BIN(name, max, item)  leat_wire_writer_bin(writer, from->name, (max));
 #define LEAT_WIRE_PUT_ITEM(name, max, item) leat_wire_put_##item(writer, &from->name);
 #define LEAT_WIRE_PUT_LIST(name, max, item)                                                        \
     if (leat_wire_writer_list(writer, from->name.count, (max))) {                                  \
@@ -153,8 +153,7 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
     static enum leat_err get_fields_##name(struct leat_wire_reader *reader,                        \
                                            struct leat_item_##name *to)                            \
     {                                                                                              \
-        LEAT_FIELDS_##NAME(LEAT_WIRE_GET)                                                          \
-        return LEAT_OK;                                                                            \
+        LEAT_FIELDS_##NAME(LEAT_WIRE_GET) return LEAT_OK;                                          \
     }                                                                                              \
                                                                                                    \
     void leat_wire_put_##name(struct leat_wire_writer *writer,                                     \

@@ -14,8 +14,8 @@
 /* `owner` is a typedef that each function below makes for itself: the only way to tell a field
  * macro of which struct it is. That is why the tables stand inside functions. */
 #define FIELD(kind, name, max, item, doc)                                                          \
-    {#name, LEAT_WIRE_FIELD_##kind, (uint64_t)(max), ITEM_OF_##kind(item), doc,                    \
-     offsetof(owner, name)},
+    {#name, LEAT_WIRE_FIELD_##kind, (uint64_t)(max), ITEM_OF_##kind(item),                         \
+     doc,   offsetof(owner, name)},
 
 #define DEFINE_ITEM(NAME, name)                                                                    \
     static const struct leat_wire_item *item_##name(void)                                          \

@@ -24,7 +24,7 @@ struct leat_wire_item;
 struct leat_wire_field {
     const char *name;
     enum leat_wire_field_kind kind;
-    uint64_t max; /* bytes of STR and BIN, items of LIST, else 0 */
+    uint64_t max;                               /* bytes of STR and BIN, items of LIST, else 0 */
     const struct leat_wire_item *(*item)(void); /* of LIST and ITEM, else NULL */
     const char *doc;
     size_t offset; /* in the item's or the message's struct */

@@ -27,8 +27,7 @@ void leat_record_end(struct leat_wire_buffer *out, size_t start);
 /* *ret_payload borrows from `sealed`.
  *   LEAT_ERR_CORRUPT  cut short, or any bit differs from what was sealed
  *   LEAT_ERR_VERSION  undamaged, but of a version that this program does not read */
-LEAT_MUST_USE enum leat_err leat_record_unseal(struct leat_bytes sealed,
-                                               struct leat_bytes *ret_payload,
-                                               struct leat_why *why);
+LEAT_MUST_USE enum leat_err
+leat_record_unseal(struct leat_bytes sealed, struct leat_bytes *ret_payload, struct leat_why *why);
 
 #endif

@@ -55,14 +55,14 @@ LEAT_RECORD_TABLE(LEAT_RECORD_STRUCT)
 /* The fewest bytes that one item can have: head of the array, then the smallest form of each field.
  * A list may not declare more items than the bytes that are left can hold. */
 #ifndef LEAT_WIRE_LEAST
-#define LEAT_WIRE_LEAST_OF_U64(item)  +1
-#define LEAT_WIRE_LEAST_OF_I64(item)  +1
-#define LEAT_WIRE_LEAST_OF_BOOL(item) +1
-#define LEAT_WIRE_LEAST_OF_ID(item)   +(2 + LEAT_ID_BYTES)
-#define LEAT_WIRE_LEAST_OF_STR(item)  +1
-#define LEAT_WIRE_LEAST_OF_BIN(item)  +2
-#define LEAT_WIRE_LEAST_OF_LIST(item) +1
-#define LEAT_WIRE_LEAST_OF_ITEM(item) +LEAT_WIRE_LEAST_##item
+#define LEAT_WIRE_LEAST_OF_U64(item)                +1
+#define LEAT_WIRE_LEAST_OF_I64(item)                +1
+#define LEAT_WIRE_LEAST_OF_BOOL(item)               +1
+#define LEAT_WIRE_LEAST_OF_ID(item)                 +(2 + LEAT_ID_BYTES)
+#define LEAT_WIRE_LEAST_OF_STR(item)                +1
+#define LEAT_WIRE_LEAST_OF_BIN(item)                +2
+#define LEAT_WIRE_LEAST_OF_LIST(item)               +1
+#define LEAT_WIRE_LEAST_OF_ITEM(item)               +LEAT_WIRE_LEAST_##item
 #define LEAT_WIRE_LEAST(kind, name, max, item, doc) LEAT_WIRE_LEAST_OF_##kind(item)
 #endif
 #define LEAT_RECORD_LEAST(NAME, name)                                                              \

@@ -122,9 +122,9 @@ static void check_oracle_reads_ours(const struct leat_msg *msg)
     size_t used = 0;
     encode(msg);
     msgpack_unpacked_init(&unpacked);
-    assert_int_equal(msgpack_unpack_next(&unpacked, (const char *)bench.buffer.data,
-                                         bench.buffer.size, &used),
-                     MSGPACK_UNPACK_SUCCESS);
+    assert_int_equal(
+        msgpack_unpack_next(&unpacked, (const char *)bench.buffer.data, bench.buffer.size, &used),
+        MSGPACK_UNPACK_SUCCESS);
     assert_int_equal(used, bench.buffer.size);
     const msgpack_object *array = &unpacked.data;
     assert_true(wire_fields_match(message->fields, message->field_count,
@@ -281,23 +281,34 @@ static void bad_frames_are_refused_with_the_right_error(void **state)
         {"PONG with an unused head", BYTES("\x94\x01\x27\x01\xc1"), LEAT_ERR_MALFORMED, "number"},
         {"PONG, extra element cut", BYTES("\x95\x01\x27\x05\x06"), LEAT_ERR_MALFORMED, ""},
         {"STORED, id of 15 bytes",
-         BYTES("\x94\x01\x31\xc4\x0f" "123456789012345" "\x01"), LEAT_ERR_MALFORMED, "15"},
-        {"STORED, id as text", BYTES("\x94\x01\x31\xb0" "1234567890123456" "\x01"),
+         BYTES("\x94\x01\x31\xc4\x0f"
+               "123456789012345"
+               "\x01"),
+         LEAT_ERR_MALFORMED, "15"},
+        {"STORED, id as text",
+         BYTES("\x94\x01\x31\xb0"
+               "1234567890123456"
+               "\x01"),
          LEAT_ERR_MALFORMED, "str"},
         {"GOODBYE, reason as bin", BYTES("\x95\x01\x28\x01\x01\xc4\x01x"), LEAT_ERR_MALFORMED,
          "GOODBYE reason"},
-        {"GOODBYE, reason not UTF-8", BYTES("\x95\x01\x28\x01\x01\xa2\xc3\x28"),
-         LEAT_ERR_MALFORMED, "UTF-8"},
+        {"GOODBYE, reason not UTF-8", BYTES("\x95\x01\x28\x01\x01\xa2\xc3\x28"), LEAT_ERR_MALFORMED,
+         "UTF-8"},
         {"RECALLED, list as map", BYTES("\x93\x01\x64\x80"), LEAT_ERR_MALFORMED, "a map"},
-        {"RECALLED, item as integer", BYTES("\x93\x01\x64\x91\x07" "aaaaaaaaaaaaaaaaaaaaaaaaa"),
+        {"RECALLED, item as integer",
+         BYTES("\x93\x01\x64\x91\x07"
+               "aaaaaaaaaaaaaaaaaaaaaaaaa"),
          LEAT_ERR_MALFORMED, "jobs[0]"},
         {"RECALLED, item too short",
-         BYTES("\x93\x01\x64\x91\x91\xc4\x10" "1234567890123456" "\x05"), LEAT_ERR_MALFORMED,
-         "RECALLED jobs[0] has 1 elements, needs 2"},
+         BYTES("\x93\x01\x64\x91\x91\xc4\x10"
+               "1234567890123456"
+               "\x05"),
+         LEAT_ERR_MALFORMED, "RECALLED jobs[0] has 1 elements, needs 2"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         enum leat_err err = decode_exact(cases[i].bytes, cases[i].size);
-        if (err != cases[i].err || (err != LEAT_OK && strstr(bench.why.text, cases[i].says) == NULL)) {
+        if (err != cases[i].err ||
+            (err != LEAT_OK && strstr(bench.why.text, cases[i].says) == NULL)) {
             fail_msg("%s: error %d, \"%s\"", cases[i].what, (int)err, bench.why.text);
         }
     }
@@ -311,8 +322,9 @@ static void bombs_are_refused_before_anything_is_allocated(void **state)
         {"array32 as list", BYTES("\x93\x01\x64\xdd\xff\xff\xff\xff"), LEAT_ERR_MALFORMED, ""},
         {"array16 as list", BYTES("\x93\x01\x64\xdc\xff\xff"), LEAT_ERR_MALFORMED, ""},
         {"more items than bytes for them",
-         BYTES("\x93\x01\x64\x9f" "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), LEAT_ERR_MALFORMED,
-         "declares 15 items"},
+         BYTES("\x93\x01\x64\x9f"
+               "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+         LEAT_ERR_MALFORMED, "declares 15 items"},
         {"str32", BYTES("\x95\x01\x28\x01\x01\xdb\xff\xff\xff\xff"), LEAT_ERR_MALFORMED, ""},
         {"bin32 as id", BYTES("\x94\x01\x31\xc6\xff\xff\xff\xff\x01"), LEAT_ERR_MALFORMED, ""},
         {"map32 as extra", BYTES("\x95\x01\x27\x05\x06\xdf\xff\xff\xff\xff"), LEAT_ERR_MALFORMED,

@@ -371,7 +371,9 @@ static void only_utf8_is_a_text(void **state)
         {BYTES("\xff"), false},
         {BYTES("12345678\xff"), false},
         {BYTES("1234567\xff"), false},
-        {BYTES("12345678123456789\xe2\x82\xac" "12345678"), true},
+        {BYTES("12345678123456789\xe2\x82\xac"
+               "12345678"),
+         true},
         {BYTES("1234567\xe2\x82"), false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -151,8 +151,8 @@ static const struct {
     const char *name;
     void (*print)(FILE *to);
 } tables[] = {
-    {"limits", print_limits},     {"messages", print_messages}, {"items", print_items},
-    {"states", print_states},     {"failures", print_failures}, {"errors", print_errors},
+    {"limits", print_limits}, {"messages", print_messages}, {"items", print_items},
+    {"states", print_states}, {"failures", print_failures}, {"errors", print_errors},
 };
 
 enum { TABLES = sizeof(tables) / sizeof(tables[0]) };
@@ -210,8 +210,7 @@ static void the_document_holds_exactly_the_generated_tables(void **state)
         const char *begin = NULL;
         const char *end = NULL;
         find_marks(document, tables[i].name, &begin, &end);
-        if ((size_t)(end - begin) != strlen(wanted) ||
-            memcmp(begin, wanted, strlen(wanted)) != 0) {
+        if ((size_t)(end - begin) != strlen(wanted) || memcmp(begin, wanted, strlen(wanted)) != 0) {
             fail_msg("table %s is not up to date: run test_wire_protocol --write", tables[i].name);
         }
         free(wanted);

@@ -147,8 +147,8 @@ static void a_record_cut_at_any_byte_is_detected(void **state)
     make_sealed(&sealed, 150);
     for (size_t cut = 0; cut < sealed.size; cut++) {
         struct leat_bytes payload;
-        assert_int_equal(
-            leat_record_unseal(leat_bytes_of(sealed.data, cut), &payload, NULL), LEAT_ERR_CORRUPT);
+        assert_int_equal(leat_record_unseal(leat_bytes_of(sealed.data, cut), &payload, NULL),
+                         LEAT_ERR_CORRUPT);
     }
     leat_wire_buffer_fini(&sealed);
 }
@@ -257,9 +257,8 @@ static void errors_in_nested_lists_name_the_place(void **state)
     /* The last bytes are header c, value "": ... 92 a1 'c' a0. */
     assert_int_equal(out.data[out.size - 1], 0xa0);
     out.data[out.size - 1] = 0xc0;
-    assert_int_equal(
-        leat_wire_decode_item_shelf(leat_wire_buffer_view(&out), &arena, &back, &why),
-        LEAT_ERR_MALFORMED);
+    assert_int_equal(leat_wire_decode_item_shelf(leat_wire_buffer_view(&out), &arena, &back, &why),
+                     LEAT_ERR_MALFORMED);
     assert_string_equal(why.text, "shelf jobs[1].headers[1].value must be str, there is nil");
     leat_wire_buffer_fini(&out);
 }

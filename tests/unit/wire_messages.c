@@ -35,8 +35,8 @@ static size_t random_size(struct leat_rng *rng, uint64_t max)
 
 static struct leat_str random_text(struct leat_rng *rng, struct leat_arena *arena, uint64_t max)
 {
-    static const char *const characters[] = {"a", "Z", "0", " ", "\n", "\"", "\xc3\xa9",
-                                             "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    static const char *const characters[] = {
+        "a", "Z", "0", " ", "\n", "\"", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
     size_t size = random_size(rng, max);
     char *text = leat_arena_take(arena, size);
     assert(text != NULL);
@@ -90,8 +90,8 @@ static void random_value(const struct leat_wire_field *field, struct leat_rng *r
         *(uint64_t *)member = random_u64(rng);
         break;
     case LEAT_WIRE_FIELD_I64:
-        *(int64_t *)member = (int64_t)(leat_rng_below(rng, 2) == 0 ? random_u64(rng)
-                                                                   : ~random_u64(rng));
+        *(int64_t *)member =
+            (int64_t)(leat_rng_below(rng, 2) == 0 ? random_u64(rng) : ~random_u64(rng));
         break;
     case LEAT_WIRE_FIELD_BOOL:
         *(bool *)member = leat_rng_below(rng, 2) == 0;
@@ -206,9 +206,9 @@ static bool object_is_bytes(const msgpack_object *object, msgpack_object_type ty
 {
     /* str and bin have the same layout in msgpack_object. */
     return object->type == type &&
-           bytes_equal((struct leat_bytes){(const uint8_t *)object->via.bin.ptr,
-                                           object->via.bin.size},
-                       bytes);
+           bytes_equal(
+               (struct leat_bytes){(const uint8_t *)object->via.bin.ptr, object->via.bin.size},
+               bytes);
 }
 
 static bool list_matches(const struct leat_wire_item *item, const void *member,
