@@ -50,6 +50,39 @@ static int send_head(void *raw, const void *data, size_t size)
     return rc < 0 ? -1 : 0;
 }
 
+static enum leat_sent send_frame(void *raw, zmq_msg_t *frame)
+{
+    int rc;
+    do {
+        rc = zmq_msg_send(frame, raw, ZMQ_DONTWAIT);
+    } while (rc < 0 && errno == EINTR);
+    return rc < 0 ? sent_for(errno) : LEAT_SENT;
+}
+
+/* A subscriber that is too slow loses messages, the others get them, and nobody waits. libzmq leaves a
+ * full subscriber out until it has read, so that only the first loss can be seen. */
+static enum leat_sent publish(void *raw, struct leat_str topic, zmq_msg_t *frame)
+{
+    const int off = 0;
+    const int on = 1;
+    bool slow = false;
+    if (send_head(raw, topic.data, topic.size) != 0) {
+        if (errno != EAGAIN) {
+            return sent_for(errno);
+        }
+        slow = true;
+        (void)zmq_setsockopt(raw, ZMQ_XPUB_NODROP, &off, sizeof off);
+        if (send_head(raw, topic.data, topic.size) != 0) {
+            return sent_for(errno);
+        }
+    }
+    enum leat_sent sent = send_frame(raw, frame);
+    if (slow) {
+        (void)zmq_setsockopt(raw, ZMQ_XPUB_NODROP, &on, sizeof on);
+    }
+    return sent == LEAT_SENT && slow ? LEAT_SENT_IN_PART : sent;
+}
+
 enum leat_sent leat_socket_send(zsock_t *socket, const struct leat_peer *peer,
                                 struct leat_str topic, zmq_msg_t *frame)
 {
@@ -63,15 +96,9 @@ enum leat_sent leat_socket_send(zsock_t *socket, const struct leat_peer *peer,
             return sent_for(errno);
         }
     } else if (type == ZMQ_PUB) {
-        if (send_head(raw, topic.data, topic.size) != 0) {
-            return sent_for(errno);
-        }
+        return publish(raw, topic, frame);
     }
-    int rc;
-    do {
-        rc = zmq_msg_send(frame, raw, ZMQ_DONTWAIT);
-    } while (rc < 0 && errno == EINTR);
-    return rc < 0 ? sent_for(errno) : LEAT_SENT;
+    return send_frame(raw, frame);
 }
 
 /* ---- receiving ---- */

@@ -11,3 +11,6 @@ target_link_libraries(test_metrics_stats PRIVATE leat_sink_core leat_metrics)
 
 leat_test(test_metrics_actor unit test_metrics_actor.c)
 target_link_libraries(test_metrics_actor PRIVATE leat_metrics)
+
+leat_test(test_sink_events unit test_sink_events.c)
+target_link_libraries(test_sink_events PRIVATE leat_io)
