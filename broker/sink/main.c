@@ -96,7 +96,7 @@ struct process {
     struct leat_sink_store *typed;
     struct leat_sink *sink;
     struct leat_runner *runner;
-    bool full; /* as the core was told last */
+    bool full;             /* as the core was told last */
     uint64_t untold_total; /* figures that the actor was too busy to take */
     char endpoints[3][LEAT_ENDPOINT_BYTES_MAX];
 };
@@ -133,14 +133,13 @@ static enum leat_err open_sockets(struct process *process, struct leat_why *why)
 {
     const struct leat_options *options = process->options;
     bool network = leat_options_flag(options, "allow-unauthenticated-network");
-    enum leat_err err =
-        leat_socket_bind(ZMQ_ROUTER, leat_options_text(options, "listen"), network,
-                         &process->peers, process->endpoints[0], why);
+    enum leat_err err = leat_socket_bind(ZMQ_ROUTER, leat_options_text(options, "listen"), network,
+                                         &process->peers, process->endpoints[0], why);
     if (err != LEAT_OK) {
         return err;
     }
-    err = leat_socket_bind(ZMQ_PUB, leat_options_text(options, "events"), network,
-                           &process->events, process->endpoints[2], why);
+    err = leat_socket_bind(ZMQ_PUB, leat_options_text(options, "events"), network, &process->events,
+                           process->endpoints[2], why);
     if (err != LEAT_OK) {
         return err;
     }

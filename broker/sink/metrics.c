@@ -8,9 +8,9 @@
 
 struct leat_metrics {
     struct leat_metrics_pair *pairs[LEAT_METRICS_PAIRS_MAX]; /* owned */
-    size_t pair_count;                                           /* without the overflow pair */
-    struct leat_metrics_pair *overflow;                          /* NULL until it is needed */
-    struct leat_metrics_pair *places[PLACES];                    /* borrowed from pairs */
+    size_t pair_count;                                       /* without the overflow pair */
+    struct leat_metrics_pair *overflow;                      /* NULL until it is needed */
+    struct leat_metrics_pair *places[PLACES];                /* borrowed from pairs */
 
     struct leat_metrics_queue *queues; /* owned */
     size_t queue_count;

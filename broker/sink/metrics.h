@@ -1,5 +1,5 @@
-/* The registry of the metrics actor: counters and histograms per queue and type, and the gauges that
- * the ventilator and the sink told last. One owner, one thread; pure.
+/* The registry of the metrics actor: counters and histograms per queue and type, and the gauges
+ * that the ventilator and the sink told last. One owner, one thread; pure.
  *
  * At most LEAT_METRICS_PAIRS_MAX pairs are told apart; what comes later is counted in one further
  * pair, named "*" twice, which no queue can be called. So names from outside cannot make it grow
@@ -44,7 +44,7 @@ struct leat_metrics_queue {
 
 struct leat_metrics_worker {
     struct leat_id session;
-    char name[LEAT_METRICS_WORKER_NAME_BYTES + 1];    /* cut when longer */
+    char name[LEAT_METRICS_WORKER_NAME_BYTES + 1];     /* cut when longer */
     char queues[LEAT_METRICS_WORKER_QUEUES_BYTES + 1]; /* cut when longer */
     uint64_t slots, busy, leased, outbox, silent_ms;
 };

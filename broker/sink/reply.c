@@ -6,7 +6,6 @@
 
 #include "wire/utf8.h"
 
-
 #define BYTES_KEY "$base64"
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -86,7 +85,8 @@ static unsigned value_of(char c)
 /* The text is our own, from leat_reply_bytes: a whole number of groups of four. */
 static int pack_bytes(msgpack_packer *packer, const char *text, size_t length)
 {
-    size_t padding = length == 0 ? 0 : (size_t)(text[length - 1] == '=') + (text[length - 2] == '=');
+    size_t padding =
+        length == 0 ? 0 : (size_t)(text[length - 1] == '=') + (text[length - 2] == '=');
     size_t size = length / 4 * 3 - padding;
     uint8_t *bytes = malloc(length / 4 * 3 + 1);
     if (bytes == NULL) {

@@ -1,8 +1,8 @@
 /* Replies of the metrics actor: built once as a tree, written as JSON text or as msgpack, whichever
  * the request was.
  *
- * Bytes in a tree are an object with the one key "$base64". JSON shows just that; msgpack gets a bin
- * in its place. */
+ * Bytes in a tree are an object with the one key "$base64". JSON shows just that; msgpack gets a
+ * bin in its place. */
 #ifndef LEAT_SINK_REPLY_H
 #define LEAT_SINK_REPLY_H
 
@@ -22,7 +22,6 @@ json_t *leat_reply_bytes(struct leat_bytes bytes);
 json_t *leat_reply_error(enum leat_err err, const char *text);
 
 /* Appends the tree to `out`; `text`: as one line of JSON. LEAT_ERR_LIMIT, LEAT_ERR_MEMORY. */
-LEAT_MUST_USE enum leat_err leat_reply_write(json_t *tree, bool text,
-                                             struct leat_wire_buffer *out);
+LEAT_MUST_USE enum leat_err leat_reply_write(json_t *tree, bool text, struct leat_wire_buffer *out);
 
 #endif

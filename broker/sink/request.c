@@ -9,9 +9,9 @@ static const struct {
     const char *name;
     enum leat_request_verb verb;
 } verbs[] = {
-    {"ping", LEAT_REQUEST_PING},       {"version", LEAT_REQUEST_VERSION},
-    {"stats", LEAT_REQUEST_STATS},     {"queues", LEAT_REQUEST_QUEUES},
-    {"workers", LEAT_REQUEST_WORKERS}, {"job", LEAT_REQUEST_JOB},
+    {"ping", LEAT_REQUEST_PING},         {"version", LEAT_REQUEST_VERSION},
+    {"stats", LEAT_REQUEST_STATS},       {"queues", LEAT_REQUEST_QUEUES},
+    {"workers", LEAT_REQUEST_WORKERS},   {"job", LEAT_REQUEST_JOB},
     {"failures", LEAT_REQUEST_FAILURES},
 };
 
@@ -47,8 +47,8 @@ static enum leat_err wrong_type(const char *name, const char *expected, struct l
     return leat_fail(why, LEAT_ERR_MALFORMED, "field '%s' is not %s", name, expected);
 }
 
-static enum leat_err set_text(const char *name, const struct value *value, char *field,
-                              size_t max, struct leat_why *why)
+static enum leat_err set_text(const char *name, const struct value *value, char *field, size_t max,
+                              struct leat_why *why)
 {
     if (value->kind != VALUE_STR) {
         return wrong_type(name, "text", why);

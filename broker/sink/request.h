@@ -28,14 +28,14 @@ enum leat_request_verb {
 struct leat_request {
     enum leat_request_verb verb;
     bool has_id;
-    struct leat_id id;                       /* job */
-    char queue[LEAT_QUEUE_BYTES_MAX + 1];    /* stats, queues, failures: only this one; "": all */
-    char type[LEAT_TYPE_BYTES_MAX + 1];      /* stats, failures */
-    char kind[LEAT_TYPE_BYTES_MAX + 1];      /* failures: name of a failure; "": all */
+    struct leat_id id;                         /* job */
+    char queue[LEAT_QUEUE_BYTES_MAX + 1];      /* stats, queues, failures: only this one; "": all */
+    char type[LEAT_TYPE_BYTES_MAX + 1];        /* stats, failures */
+    char kind[LEAT_TYPE_BYTES_MAX + 1];        /* failures: name of a failure; "": all */
     char after[LEAT_REQUEST_CURSOR_BYTES + 1]; /* failures: `next` of the page before; "": first */
-    uint64_t limit;                          /* failures: 1 to LEAT_PAGE_MAX */
-    bool with_body;                          /* failures: the jobs' bodies too */
-    bool reruns;                             /* failures: also those that were run again */
+    uint64_t limit;                            /* failures: 1 to LEAT_PAGE_MAX */
+    bool with_body;                            /* failures: the jobs' bodies too */
+    bool reruns;                               /* failures: also those that were run again */
 };
 
 /* Whether the bytes are to be read, and answered, as JSON text. */
@@ -45,9 +45,8 @@ bool leat_request_is_text(struct leat_bytes bytes);
  * LEAT_ERR_MALFORMED   neither a msgpack map nor a JSON object, or a value of another type
  * LEAT_ERR_UNKNOWN_TYPE  no such request
  * LEAT_ERR_INVALID     a value that cannot be; a field that the request needs is missing */
-LEAT_MUST_USE enum leat_err leat_request_parse(struct leat_bytes bytes,
-                                               struct leat_request *ret_request,
-                                               struct leat_why *why);
+LEAT_MUST_USE enum leat_err
+leat_request_parse(struct leat_bytes bytes, struct leat_request *ret_request, struct leat_why *why);
 
 /* "stats"; "unknown" for what is none. */
 const char *leat_request_name(enum leat_request_verb verb);

@@ -89,8 +89,7 @@ static void end(struct leat_sink *sink, const char *reason, struct leat_out *out
     leat_out_exit(out, 0);
 }
 
-static void on_control(struct leat_sink *sink, const struct leat_event *event,
-                       struct leat_out *out)
+static void on_control(struct leat_sink *sink, const struct leat_event *event, struct leat_out *out)
 {
     const struct leat_msg_control *control = &event->msg->control;
     if (!leat_str_equal(control->verb, leat_str_of("ping"))) {
@@ -103,8 +102,7 @@ static void on_control(struct leat_sink *sink, const struct leat_event *event,
     reply->done.text = leat_str_of(LEAT_VERSION);
 }
 
-static void on_message(struct leat_sink *sink, const struct leat_event *event,
-                       struct leat_out *out)
+static void on_message(struct leat_sink *sink, const struct leat_event *event, struct leat_out *out)
 {
     /* The table of messages grows; what the sink does not know by name is refused below. */
     switch ((int)event->msg->type) {

@@ -1,5 +1,5 @@
-/* The sink: the first final result of each job, kept for a while, and the stream of settled ids that
- * tells the ventilator which jobs it may forget. A pure core; core/step.h is the contract.
+/* The sink: the first final result of each job, kept for a while, and the stream of settled ids
+ * that tells the ventilator which jobs it may forget. A pure core; core/step.h is the contract.
  *
  * What it takes (LEAT_LINK_PEERS): RESULTS, FOLLOW, GAUGES, QUERY, RERUN, CONTROL ping, QUIT.
  * What it sends: STORED, BUSY, SETTLED, ANSWERS, DONE, ERROR to peers; FINISHED and GAUGES on
@@ -12,14 +12,15 @@
  *         | to be deleted| with the        | to be sent     |
  *         |              | ventilator      |                |
  *
- * On the wire numbers count from `base`: a stream always begins with 1, so that a ventilator can tell
- * its beginning from a later part. A ventilator that follows another stream, or remembers another
- * past of this one, gets the same numbers under a new stream id, counted from what is confirmed.
+ * On the wire numbers count from `base`: a stream always begins with 1, so that a ventilator can
+ * tell its beginning from a later part. A ventilator that follows another stream, or remembers
+ * another past of this one, gets the same numbers under a new stream id, counted from what is
+ * confirmed.
  *
  * Invariants (leat_sink_check):
- *   base <= confirmed; trimmed <= confirmed <= sent <= last; sent - confirmed <= config.settled_window
- *   the store's stream holds exactly the numbers trimmed + 1 to last
- *   each result has exactly one row in the order of age, of successes or of failures, and no row is
+ *   base <= confirmed; trimmed <= confirmed <= sent <= last; sent - confirmed <=
+ * config.settled_window the store's stream holds exactly the numbers trimmed + 1 to last each
+ * result has exactly one row in the order of age, of successes or of failures, and no row is
  *   without its result; the counts equal the rows
  */
 #ifndef LEAT_SINK_SINK_H
@@ -35,12 +36,12 @@
 struct leat_sink;
 
 struct leat_sink_config {
-    uint64_t seed;            /* for the stream's id; from the system's entropy, or the simulation */
-    int64_t keep_results_ms;  /* successes older than this are removed; at least 1 */
+    uint64_t seed;           /* for the stream's id; from the system's entropy, or the simulation */
+    int64_t keep_results_ms; /* successes older than this are removed; at least 1 */
     int64_t keep_results_max; /* and the oldest above this number; at least 1 */
     int64_t keep_failures_ms; /* everything that did not succeed; at least 1 */
-    uint64_t settled_window;  /* ids sent to the ventilator and not confirmed, at most; at least 1 */
-    bool events;              /* emit FINISHED on LEAT_LINK_EVENTS */
+    uint64_t settled_window; /* ids sent to the ventilator and not confirmed, at most; at least 1 */
+    bool events;             /* emit FINISHED on LEAT_LINK_EVENTS */
 };
 
 /* The defaults of core/limits.h; seed 0, events on. */
@@ -72,8 +73,8 @@ struct leat_sink_info {
     uint64_t trimmed, confirmed, sent, last; /* numbers, see above */
     bool followed;                           /* a ventilator follows the stream */
     struct leat_peer follower;
-    uint64_t successes; /* results kept */
-    uint64_t failures;  /* kept, reruns included */
+    uint64_t successes;       /* results kept */
+    uint64_t failures;        /* kept, reruns included */
     uint64_t recorded_total;  /* first results since the store was made */
     uint64_t duplicate_total; /* later results, since start; as are the next ones */
     uint64_t removed_total;   /* by retention */

@@ -3,8 +3,8 @@
 
 static size_t result_bytes(const struct leat_item_result *result)
 {
-    size_t bytes = 256 + result->error.size + result->worker.size + result->output.size +
-                   result->body.size;
+    size_t bytes =
+        256 + result->error.size + result->worker.size + result->output.size + result->body.size;
     for (size_t i = 0; i < result->headers.count; i++) {
         bytes += result->headers.items[i].name.size + result->headers.items[i].value.size;
     }
@@ -15,8 +15,7 @@ static size_t result_bytes(const struct leat_item_result *result)
 static enum leat_err look(struct leat_sink *sink, const struct leat_id *id, bool with_output,
                           bool first, struct leat_out *out, struct leat_item_result *ret_result)
 {
-    enum leat_err err =
-        leat_sink_store_read(sink->store, id, with_output, &out->arena, ret_result);
+    enum leat_err err = leat_sink_store_read(sink->store, id, with_output, &out->arena, ret_result);
     if (err == LEAT_ERR_LIMIT && first && with_output) {
         /* Better the result without its bytes than to be asked for it for ever. */
         err = leat_sink_store_read(sink->store, id, false, &out->arena, ret_result);

@@ -21,7 +21,7 @@ struct leat_sink {
     /* the stream */
     bool followed;
     struct leat_peer follower;
-    uint64_t sent;        /* numbers up to this one are with the follower, or were lost on the way */
+    uint64_t sent; /* numbers up to this one are with the follower, or were lost on the way */
     int64_t quiet_since_us; /* last time that something was sent or confirmed */
     int64_t repeat_after_us;
 

@@ -24,9 +24,8 @@ struct leat_sink_age_key {
 
 struct leat_sink_age_key leat_sink_age_key(struct leat_wall stored, const struct leat_id *id);
 /* LEAT_ERR_CORRUPT: not that many bytes. */
-LEAT_MUST_USE enum leat_err leat_sink_age_key_read(struct leat_bytes key,
-                                                   struct leat_wall *ret_stored,
-                                                   struct leat_id *ret_id);
+LEAT_MUST_USE enum leat_err
+leat_sink_age_key_read(struct leat_bytes key, struct leat_wall *ret_stored, struct leat_id *ret_id);
 
 /* The number of the settle stream, ordered. */
 struct leat_sink_number_key {
@@ -38,8 +37,8 @@ LEAT_MUST_USE enum leat_err leat_sink_number_key_read(struct leat_bytes key, uin
 
 /* Copies a result into the arena; output, body and headers only when `whole`. LEAT_ERR_LIMIT: the
  * arena is full. */
-LEAT_MUST_USE enum leat_err leat_sink_result_copy(const struct leat_item_result *result,
-                                                  bool whole, struct leat_arena *arena,
+LEAT_MUST_USE enum leat_err leat_sink_result_copy(const struct leat_item_result *result, bool whole,
+                                                  struct leat_arena *arena,
                                                   struct leat_item_result *ret_copy);
 /* The result without output, body and headers; borrows from `result`. */
 struct leat_item_result leat_sink_result_summary(const struct leat_item_result *result);

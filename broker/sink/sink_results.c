@@ -197,11 +197,9 @@ void leat_sink_on_results(struct leat_sink *sink, const struct leat_event *event
         return;
     }
     struct finished finished = {0};
-    finished.items =
-        leat_arena_take(&out->arena, results->results.count * sizeof *finished.items);
+    finished.items = leat_arena_take(&out->arena, results->results.count * sizeof *finished.items);
     for (size_t i = 0; i < results->results.count; i++) {
-        enum leat_err err =
-            take(sink, &results->results.items[i], event->now.wall, &finished, out);
+        enum leat_err err = take(sink, &results->results.items[i], event->now.wall, &finished, out);
         if (err == LEAT_ERR_IO) {
             leat_sink_break(sink, out);
             return;

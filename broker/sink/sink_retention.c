@@ -45,8 +45,8 @@ static int64_t due_us(const struct leat_sink *sink, bool success)
         return INT64_MIN;
     }
     int64_t keep_ms = success ? sink->config.keep_results_ms : sink->config.keep_failures_ms;
-    int64_t keep_us = keep_ms > LEAT_NEVER_US / LEAT_US_PER_MS ? LEAT_NEVER_US
-                                                                : keep_ms * LEAT_US_PER_MS;
+    int64_t keep_us =
+        keep_ms > LEAT_NEVER_US / LEAT_US_PER_MS ? LEAT_NEVER_US : keep_ms * LEAT_US_PER_MS;
     return leat_add_us(sink->head[success].oldest.stored.us, keep_us);
 }
 
@@ -69,12 +69,12 @@ static uint64_t retire_kind(struct leat_sink *sink, bool success, struct leat_wa
     return removed;
 }
 
-/* Monotonic time at which the kind wants a step; unconfirmed results wait for FOLLOW, not for time. */
+/* Monotonic time at which the kind wants a step; unconfirmed results wait for FOLLOW, not for time.
+ */
 static int64_t next_us(struct leat_sink *sink, bool success, struct leat_now now,
                        struct leat_out *out)
 {
-    if (!oldest(sink, success, out) ||
-        sink->head[success].oldest.number > sink->meta.confirmed) {
+    if (!oldest(sink, success, out) || sink->head[success].oldest.number > sink->meta.confirmed) {
         return LEAT_NEVER_US;
     }
     int64_t due = due_us(sink, success);
@@ -97,6 +97,5 @@ void leat_sink_retire(struct leat_sink *sink, struct leat_now now, struct leat_o
         sink->removed_total += removed;
         leat_out_note(out, LEAT_NOTE_RETENTION, NULL, leat_str_of(""), (int64_t)removed);
     }
-    sink->retire_at_us =
-        leat_min_us(next_us(sink, true, now, out), next_us(sink, false, now, out));
+    sink->retire_at_us = leat_min_us(next_us(sink, true, now, out), next_us(sink, false, now, out));
 }

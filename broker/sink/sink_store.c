@@ -96,8 +96,7 @@ void leat_sink_store_save(struct leat_sink_store *store, const struct leat_sink_
     };
     leat_wire_buffer_clear(&store->buffer);
     must(leat_wire_seal_item_kept_meta(&kept, &store->buffer));
-    leat_store_put(store->store, LEAT_SINK_TABLE_META,
-                   leat_bytes_of(META_KEY, sizeof META_KEY - 1),
+    leat_store_put(store->store, LEAT_SINK_TABLE_META, leat_bytes_of(META_KEY, sizeof META_KEY - 1),
                    leat_wire_buffer_view(&store->buffer));
 }
 
@@ -173,8 +172,8 @@ static void put_age(struct leat_sink_store *store, const struct leat_item_result
 }
 
 enum leat_err leat_sink_store_record(struct leat_sink_store *store,
-                                     const struct leat_item_result *result,
-                                     struct leat_wall stored, uint64_t number)
+                                     const struct leat_item_result *result, struct leat_wall stored,
+                                     uint64_t number)
 {
     struct leat_item_kept_result kept = {
         .stored_us = stored.us,
@@ -193,8 +192,8 @@ enum leat_err leat_sink_store_record(struct leat_sink_store *store,
     return LEAT_OK;
 }
 
-enum leat_err leat_sink_store_settle_again(struct leat_sink_store *store,
-                                           const struct leat_id *id, uint64_t number)
+enum leat_err leat_sink_store_settle_again(struct leat_sink_store *store, const struct leat_id *id,
+                                           uint64_t number)
 {
     struct leat_item_kept_result kept;
     enum leat_err err = get_result(store, id, &kept);

@@ -11,8 +11,8 @@
  * Age is counted from the sink's own clock (stored_us), not from finished_us: the clock of a worker
  * may be wrong by years, and what it says must not make the sink forget or keep for ever.
  *
- * Calls that read return LEAT_ERR_IO when the store is broken (end the process) and LEAT_ERR_CORRUPT
- * for a damaged record. Writes go into the batch being filled. One thread only. */
+ * Calls that read return LEAT_ERR_IO when the store is broken (end the process) and
+ * LEAT_ERR_CORRUPT for a damaged record. Writes go into the batch being filled. One thread only. */
 #ifndef LEAT_SINK_SINK_STORE_H
 #define LEAT_SINK_SINK_STORE_H
 
@@ -66,17 +66,17 @@ struct leat_sink_kept {
 LEAT_MUST_USE enum leat_err leat_sink_store_find(struct leat_sink_store *store,
                                                  const struct leat_id *id,
                                                  struct leat_sink_kept *ret_kept);
-/* Records a first result and gives it `number` in the stream. LEAT_ERR_MEMORY: nothing was written. */
+/* Records a first result and gives it `number` in the stream. LEAT_ERR_MEMORY: nothing was written.
+ */
 LEAT_MUST_USE enum leat_err leat_sink_store_record(struct leat_sink_store *store,
                                                    const struct leat_item_result *result,
                                                    struct leat_wall stored, uint64_t number);
 /* Gives a recorded result one more number in the stream. A damaged record is left as it is; the
  * stream gets the number all the same. LEAT_OK or LEAT_ERR_IO. */
 LEAT_MUST_USE enum leat_err leat_sink_store_settle_again(struct leat_sink_store *store,
-                                                         const struct leat_id *id,
-                                                         uint64_t number);
-/* Copies the result into the arena; output, body and headers only `with_output`. LEAT_ERR_NOT_FOUND;
- * LEAT_ERR_LIMIT: the arena is full, and nothing is returned. */
+                                                         const struct leat_id *id, uint64_t number);
+/* Copies the result into the arena; output, body and headers only `with_output`.
+ * LEAT_ERR_NOT_FOUND; LEAT_ERR_LIMIT: the arena is full, and nothing is returned. */
 LEAT_MUST_USE enum leat_err leat_sink_store_read(struct leat_sink_store *store,
                                                  const struct leat_id *id, bool with_output,
                                                  struct leat_arena *arena,
@@ -112,8 +112,8 @@ void leat_sink_store_trim(struct leat_sink_store *store, uint64_t first, uint64_
 
 /* ---- for tests and the simulation ---- */
 
-/* Visits every kept result in the order of ids until `visit` returns false; without output, body and
- * headers; borrowed for the visit. */
+/* Visits every kept result in the order of ids until `visit` returns false; without output, body
+ * and headers; borrowed for the visit. */
 typedef bool leat_sink_store_visit_fn(const struct leat_item_result *result,
                                       const struct leat_sink_kept *kept, void *context);
 LEAT_MUST_USE enum leat_err leat_sink_store_each(struct leat_sink_store *store,

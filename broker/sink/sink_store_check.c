@@ -69,15 +69,16 @@ static bool visit_row(struct leat_bytes key, struct leat_bytes value, void *cont
     return rows->err == LEAT_OK;
 }
 
-/* Every row has its result, which names the same time; with equal counts that makes it one to one. */
+/* Every row has its result, which names the same time; with equal counts that makes it one to one.
+ */
 static enum leat_err check_rows(struct leat_sink_store *store, bool success, uint64_t expected,
                                 uint64_t last, struct leat_why *why)
 {
     const char *name = success ? "successes" : "failures";
     struct rows rows = {0};
-    enum leat_err err = leat_store_scan(
-        store->store, success ? LEAT_SINK_TABLE_AGE : LEAT_SINK_TABLE_FAILURES,
-        (struct leat_bytes){0}, visit_row, &rows);
+    enum leat_err err =
+        leat_store_scan(store->store, success ? LEAT_SINK_TABLE_AGE : LEAT_SINK_TABLE_FAILURES,
+                        (struct leat_bytes){0}, visit_row, &rows);
     if (err == LEAT_OK) {
         err = rows.err;
     }

@@ -11,7 +11,8 @@ struct leat_sink_store {
     struct leat_wire_buffer buffer;
     struct leat_arena scratch;
     /* Where the first row can be at the earliest; [1] AGE, [0] FAILURES. The rows before it were
-     * deleted lately, and the store would have to step over each of them again to find the first. */
+     * deleted lately, and the store would have to step over each of them again to find the first.
+     */
     struct leat_sink_age_key floor[2];
 };
 

@@ -23,8 +23,8 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 static bool send_some(struct leat_sink *sink, struct leat_out *out)
 {
     uint64_t room = sink->config.settled_window - (sink->sent - sink->meta.confirmed);
-    size_t most = (size_t)smaller(smaller(room, sink->meta.last - sink->sent),
-                                  LEAT_BATCH_ITEMS_MAX);
+    size_t most =
+        (size_t)smaller(smaller(room, sink->meta.last - sink->sent), LEAT_BATCH_ITEMS_MAX);
     if (most == 0) {
         return false;
     }
@@ -40,8 +40,7 @@ static bool send_some(struct leat_sink *sink, struct leat_out *out)
         leat_sink_break(sink, out);
         return false;
     }
-    struct leat_msg *msg =
-        leat_out_send(out, LEAT_LINK_PEERS, sink->follower, LEAT_MSG_SETTLED);
+    struct leat_msg *msg = leat_out_send(out, LEAT_LINK_PEERS, sink->follower, LEAT_MSG_SETTLED);
     msg->settled.stream = sink->meta.stream;
     msg->settled.first = sink->sent + 1 - sink->meta.base;
     msg->settled.jobs.items = ids;
@@ -62,8 +61,8 @@ bool leat_sink_push(struct leat_sink *sink, int64_t mono_us, struct leat_out *ou
     return any;
 }
 
-/* A ventilator that does not know this stream takes it only from its 1 on. When that is confirmed and
- * gone, or the two remember different pasts (one was restored from an older copy), what is not
+/* A ventilator that does not know this stream takes it only from its 1 on. When that is confirmed
+ * and gone, or the two remember different pasts (one was restored from an older copy), what is not
  * confirmed goes on as a stream of another name, from 1. */
 static void rename_stream(struct leat_sink *sink, struct leat_wall wall)
 {

@@ -1,5 +1,5 @@
-/* The answers of the metrics actor: from a request, the registry and the view of the store to a tree.
- * Single-threaded; blocks only as long as the view's reads do. */
+/* The answers of the metrics actor: from a request, the registry and the view of the store to a
+ * tree. Single-threaded; blocks only as long as the view's reads do. */
 #ifndef LEAT_SINK_STATS_H
 #define LEAT_SINK_STATS_H
 

@@ -11,7 +11,7 @@
  * keeping others waiting. */
 #define ROWS_PER_REQUEST 5000
 /* A page with bodies ends when it holds that much. */
-#define BODIES_BYTES (4 << 20)
+#define BODIES_BYTES  (4 << 20)
 #define SCRATCH_BYTES (64 << 10)
 
 static json_t *store_error(enum leat_err err)

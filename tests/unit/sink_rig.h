@@ -172,8 +172,8 @@ static inline const struct leat_action *rig_sent(const struct rig *rig, enum lea
 {
     for (size_t i = 0; i < rig->out.count; i++) {
         const struct leat_action *action = &rig->out.actions[i];
-        if (action->kind == LEAT_ACTION_SEND && action->link == link &&
-            action->msg.type == type && nth-- == 0) {
+        if (action->kind == LEAT_ACTION_SEND && action->link == link && action->msg.type == type &&
+            nth-- == 0) {
             return action;
         }
     }

@@ -113,8 +113,8 @@ static bool tell_finished(struct bench *bench, size_t count)
     leat_wire_buffer_init(&buffer, 0);
     assert_int_equal(leat_wire_encode(&msg, &buffer), LEAT_OK);
     leat_socket_frame_copy(&frame, leat_wire_buffer_view(&buffer));
-    bool sent = leat_socket_send(leat_metrics_actor_feed(bench->actor), NULL,
-                                 (struct leat_str){0}, &frame) == LEAT_SENT;
+    bool sent = leat_socket_send(leat_metrics_actor_feed(bench->actor), NULL, (struct leat_str){0},
+                                 &frame) == LEAT_SENT;
     if (!sent) {
         zmq_msg_close(&frame);
     }
@@ -126,8 +126,8 @@ static bool tell_finished(struct bench *bench, size_t count)
 static int64_t succeeded(struct bench *bench)
 {
     json_t *reply = ask(bench, "{\"request\":\"stats\"}");
-    int64_t count = json_integer_value(
-        json_object_get(json_object_get(reply, "totals"), "succeeded"));
+    int64_t count =
+        json_integer_value(json_object_get(json_object_get(reply, "totals"), "succeeded"));
     json_decref(reply);
     return count;
 }
@@ -147,8 +147,8 @@ static void what_it_was_told_before_is_in_the_answer(void **state)
     json_decref(reply);
 }
 
-/* The sink's thread is this one: while it is here, asking, it does nothing for the actor, as when it
- * waits for the disk. Most answers count, not all, since the machine may be busy. */
+/* The sink's thread is this one: while it is here, asking, it does nothing for the actor, as when
+ * it waits for the disk. Most answers count, not all, since the machine may be busy. */
 static void it_answers_within_10_ms_while_the_thread_that_feeds_it_is_blocked(void **state)
 {
     struct bench *bench = *state;

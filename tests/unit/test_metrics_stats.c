@@ -74,11 +74,29 @@ static int64_t error_code(const json_t *tree)
 static void record(struct bench *bench, struct leat_item_result *items, size_t count)
 {
     rig_results(&bench->rig, 1, items, count);
-    const struct leat_action *told =
-        rig_sent(&bench->rig, LEAT_LINK_METRICS, LEAT_MSG_FINISHED, 0);
+    const struct leat_action *told = rig_sent(&bench->rig, LEAT_LINK_METRICS, LEAT_MSG_FINISHED, 0);
     if (told != NULL) {
         leat_metrics_finished(bench->metrics, &told->msg.finished);
     }
+}
+
+/* The reply names the error, and can be written in both formats. */
+static void expect_error(struct bench *bench, const char *what, const void *data, size_t size,
+                         enum leat_err code)
+{
+    json_t *reply = ask(bench, data, size);
+    struct leat_wire_buffer buffer;
+    leat_wire_buffer_init(&buffer, 0);
+    if (reply == NULL || error_code(reply) != (int64_t)code) {
+        fail_msg("%s: error %lld", what, (long long)error_code(reply));
+    }
+    const json_t *error = json_object_get(reply, "error");
+    assert_string_equal(json_string_value(json_object_get(error, "name")), leat_err_name(code));
+    assert_true(json_is_string(json_object_get(error, "text")));
+    assert_int_equal(leat_reply_write(reply, true, &buffer), LEAT_OK);
+    assert_int_equal(leat_reply_write(reply, false, &buffer), LEAT_OK);
+    leat_wire_buffer_fini(&buffer);
+    json_decref(reply);
 }
 
 static void hostile_and_mistaken_requests_get_the_error_that_fits(void **state)
@@ -91,8 +109,9 @@ static void hostile_and_mistaken_requests_get_the_error_that_fits(void **state)
     memset(large, ' ', sizeof large);
     static uint8_t nested[5000]; /* {"a": [[[[... */
     memset(nested, 0x91, sizeof nested);
-    memcpy(nested, "\x81\xa1"
-                   "a",
+    memcpy(nested,
+           "\x81\xa1"
+           "a",
            3);
 #define TEXT(text) text, sizeof text - 1
     struct {
@@ -106,8 +125,7 @@ static void hostile_and_mistaken_requests_get_the_error_that_fits(void **state)
         {"JSON array", TEXT("[1]"), LEAT_ERR_MALFORMED},
         {"cut JSON", TEXT("{\"request\":"), LEAT_ERR_MALFORMED},
         {"JSON and more", TEXT("{\"request\":\"ping\"} x"), LEAT_ERR_MALFORMED},
-        {"same key twice", TEXT("{\"request\":\"ping\",\"request\":\"ping\"}"),
-         LEAT_ERR_MALFORMED},
+        {"same key twice", TEXT("{\"request\":\"ping\",\"request\":\"ping\"}"), LEAT_ERR_MALFORMED},
         {"no UTF-8", TEXT("{\"request\":\"\xff\"}"), LEAT_ERR_MALFORMED},
         {"JSON bomb", deep, sizeof deep, LEAT_ERR_MALFORMED},
         {"too large", large, sizeof large, LEAT_ERR_LIMIT},
@@ -127,8 +145,7 @@ static void hostile_and_mistaken_requests_get_the_error_that_fits(void **state)
          TEXT("{\"request\":\"stats\",\"queue\":\"0123456789012345678901234567890123456789"
               "0123456789012345678901234\"}"),
          LEAT_ERR_LIMIT},
-        {"reruns is a number", TEXT("{\"request\":\"failures\",\"reruns\":1}"),
-         LEAT_ERR_MALFORMED},
+        {"reruns is a number", TEXT("{\"request\":\"failures\",\"reruns\":1}"), LEAT_ERR_MALFORMED},
         {"msgpack array", TEXT("\x91\x01"), LEAT_ERR_MALFORMED},
         {"msgpack that promises 4 G pairs", TEXT("\xdf\xff\xff\xff\xff"), LEAT_ERR_MALFORMED},
         {"a text of 4 G", TEXT("\x81\xa7request\xdb\xff\xff\xff\xff"), LEAT_ERR_MALFORMED},
@@ -140,20 +157,7 @@ static void hostile_and_mistaken_requests_get_the_error_that_fits(void **state)
          LEAT_ERR_INVALID},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        json_t *reply = ask(bench, cases[i].data, cases[i].size);
-        struct leat_wire_buffer buffer;
-        leat_wire_buffer_init(&buffer, 0);
-        if (reply == NULL || error_code(reply) != (int64_t)cases[i].code) {
-            fail_msg("%s: error %lld", cases[i].what, (long long)error_code(reply));
-        }
-        assert_string_equal(
-            json_string_value(json_object_get(json_object_get(reply, "error"), "name")),
-            leat_err_name(cases[i].code));
-        assert_true(json_is_string(json_object_get(json_object_get(reply, "error"), "text")));
-        assert_int_equal(leat_reply_write(reply, true, &buffer), LEAT_OK);
-        assert_int_equal(leat_reply_write(reply, false, &buffer), LEAT_OK);
-        leat_wire_buffer_fini(&buffer);
-        json_decref(reply);
+        expect_error(bench, cases[i].what, cases[i].data, cases[i].size, cases[i].code);
     }
     json_t *reply = ask(bench, nested, sizeof nested);
     assert_int_not_equal(error_code(reply), 0);
@@ -270,9 +274,8 @@ static unsigned walk(struct bench *bench, const char *fields, unsigned limit, un
     unsigned pages = 0;
     for (;;) {
         char text[300];
-        snprintf(text, sizeof text,
-                 "{\"request\":\"failures\",\"limit\":%u,\"after\":\"%s\"%s}", limit, after,
-                 fields);
+        snprintf(text, sizeof text, "{\"request\":\"failures\",\"limit\":%u,\"after\":\"%s\"%s}",
+                 limit, after, fields);
         json_t *reply = ask_text(bench, text);
         const json_t *page = json_object_get(reply, "failures");
         assert_true(json_is_array(page));
@@ -387,9 +390,9 @@ static void a_reply_in_msgpack_says_the_same_and_holds_bytes_as_bin(void **state
         assert_int_equal(leat_reply_write(tree, false, &buffer), LEAT_OK);
         msgpack_unpacked_init(&unpacked);
         offset = 0;
-        assert_int_equal(msgpack_unpack_next(&unpacked, (const char *)buffer.data, buffer.size,
-                                             &offset),
-                         MSGPACK_UNPACK_SUCCESS);
+        assert_int_equal(
+            msgpack_unpack_next(&unpacked, (const char *)buffer.data, buffer.size, &offset),
+            MSGPACK_UNPACK_SUCCESS);
         assert_int_equal(offset, buffer.size);
         const msgpack_object_map *map = &unpacked.data.via.map;
         assert_int_equal(map->size, 4);

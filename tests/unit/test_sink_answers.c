@@ -142,8 +142,8 @@ static void a_ping_is_answered_with_the_version(void **state)
     msg.control.ref = 4;
     msg.control.verb = leat_str_of("ping");
     rig_message(rig, 3, &msg);
-    assert_true(leat_str_equal(rig_reply(rig, LEAT_MSG_DONE)->done.text,
-                               leat_str_of(LEAT_VERSION)));
+    assert_true(
+        leat_str_equal(rig_reply(rig, LEAT_MSG_DONE)->done.text, leat_str_of(LEAT_VERSION)));
     msg.control.verb = leat_str_of("pause");
     rig_message(rig, 3, &msg);
     assert_int_equal(rig_reply(rig, LEAT_MSG_ERROR)->error.code, LEAT_ERR_STATE);

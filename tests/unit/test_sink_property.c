@@ -1,5 +1,5 @@
-/* The sink against a naive model: random results, repeats, ventilators that follow, lose messages and
- * come back, commits and crashes. LEAT_SEED=N repeats one run. */
+/* The sink against a naive model: random results, repeats, ventilators that follow, lose messages
+ * and come back, commits and crashes. LEAT_SEED=N repeats one run. */
 #include "tests/unit/sink_rig.h"
 
 #include <time.h>

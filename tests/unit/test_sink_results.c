@@ -16,7 +16,6 @@ static int teardown(void **state)
     return 0;
 }
 
-
 /* The kept result of a job, or fails. */
 static struct leat_item_result kept(struct rig *rig, unsigned number, bool whole,
                                     struct leat_arena *arena)
@@ -123,7 +122,8 @@ static void time_from_accepted_to_stored_is_never_negative(void **state)
 static void results_that_cannot_be_are_refused_and_nothing_of_the_batch_is_kept(void **state)
 {
     struct rig *rig = *state;
-    static const char long_name[66] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    static const char long_name[66] =
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     static char long_error[LEAT_ERROR_BYTES_MAX + 1];
     memset(long_error, 'e', sizeof long_error);
     struct {
@@ -141,7 +141,13 @@ static void results_that_cannot_be_are_refused_and_nothing_of_the_batch_is_kept(
         {"empty queue", 4, 0, {"", 0}, {"t", 1}, {0}, false, LEAT_ERR_INVALID},
         {"queue with a space", 4, 0, {"a b", 3}, {"t", 1}, {0}, false, LEAT_ERR_INVALID},
         {"long type", 4, 0, {"q", 1}, {long_name, 65}, {0}, false, LEAT_ERR_LIMIT},
-        {"long error", 5, 1, {"q", 1}, {"t", 1}, {long_error, sizeof long_error}, false,
+        {"long error",
+         5,
+         1,
+         {"q", 1},
+         {"t", 1},
+         {long_error, sizeof long_error},
+         false,
          LEAT_ERR_LIMIT},
         {"zero id", 4, 0, {"q", 1}, {"t", 1}, {0}, true, LEAT_ERR_INVALID},
     };
@@ -158,8 +164,7 @@ static void results_that_cannot_be_are_refused_and_nothing_of_the_batch_is_kept(
         rig_results(rig, 77, items, 2);
         const struct leat_msg *error = rig_reply(rig, LEAT_MSG_ERROR);
         if (error == NULL || error->error.code != cases[i].code || error->error.ref != 77 ||
-            error->error.type != LEAT_MSG_RESULTS ||
-            rig_reply(rig, LEAT_MSG_STORED) != NULL) {
+            error->error.type != LEAT_MSG_RESULTS || rig_reply(rig, LEAT_MSG_STORED) != NULL) {
             fail_msg("%s: not refused as it should be", cases[i].what);
         }
         assert_int_equal(leat_sink_info(rig->sink).last, 0);

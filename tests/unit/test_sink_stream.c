@@ -26,8 +26,7 @@ static void reboot(struct rig *rig)
     rig_boot(rig);
 }
 
-static void expect_settled(struct rig *rig, size_t nth, uint8_t peer, uint64_t first,
-                           size_t count)
+static void expect_settled(struct rig *rig, size_t nth, uint8_t peer, uint64_t first, size_t count)
 {
     const struct leat_action *action = rig_sent(rig, LEAT_LINK_PEERS, LEAT_MSG_SETTLED, nth);
     struct leat_id stream = leat_sink_info(rig->sink).stream;
@@ -275,7 +274,8 @@ static void a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_na
     rig_check(rig);
 }
 
-static void a_ventilator_that_does_not_know_the_stream_gets_the_rest_as_a_stream_from_1(void **state)
+static void
+a_ventilator_that_does_not_know_the_stream_gets_the_rest_as_a_stream_from_1(void **state)
 {
     struct rig *rig = *state;
     struct leat_id before = leat_sink_info(rig->sink).stream;
@@ -286,8 +286,7 @@ static void a_ventilator_that_does_not_know_the_stream_gets_the_rest_as_a_stream
     assert_false(leat_id_equal(&before, &after));
     expect_settled(rig, 0, 10, 1, 3);
     struct leat_id third = rig_id(3);
-    assert_true(
-        leat_id_equal(&rig_reply(rig, LEAT_MSG_SETTLED)->settled.jobs.items[0].id, &third));
+    assert_true(leat_id_equal(&rig_reply(rig, LEAT_MSG_SETTLED)->settled.jobs.items[0].id, &third));
     /* Asked again, it keeps its name, for its beginning is still there. */
     rig_follow(rig, 10, before, 2);
     struct leat_id still = leat_sink_info(rig->sink).stream;
