@@ -283,6 +283,7 @@ enum leat_err leat_ventilator_check(struct leat_ventilator *v, struct leat_why *
 {
     struct check *check = leat_ventilator_must(calloc(1, sizeof *check));
     check->v = v;
+    check->damaged = v->counts.damaged_total > 0;
     enum leat_err err = v->broken ? LEAT_OK : check_all(check, why);
     free(check->rows);
     free(check);

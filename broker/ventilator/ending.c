@@ -75,6 +75,7 @@ void leat_ventilator_end_damaged(struct leat_ventilator *v, const struct leat_id
         .failure = LEAT_FAILURE_MALFORMED,
         .error = leat_str_of("the ventilator's record of the job is damaged"),
     };
+    v->counts.damaged_total++;
     leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, id,
                   leat_str_of(place->where == LEAT_VENTILATOR_READY ? "ready" : "scheduled"), 0);
     end_job(v, id, place, expires_at_ms, &result);
@@ -115,6 +116,7 @@ static size_t read_results(struct leat_ventilator *v, struct leat_item_result *i
             count++;
         } else if (err == LEAT_ERR_CORRUPT) {
             items[count++] = damaged_result(&report->ids[i]);
+            v->counts.damaged_total++;
             leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, &report->ids[i], leat_str_of("ending"), 0);
         }
     }

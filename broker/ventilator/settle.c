@@ -77,6 +77,9 @@ static bool settle(struct leat_ventilator *v, const struct leat_id *id)
         return false;
     }
     v->counts.jobs--;
+    if (v->counts.jobs == 0) {
+        v->counts.bytes = 0;
+    }
     v->counts.settled_total++;
     return true;
 }
