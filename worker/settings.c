@@ -87,6 +87,13 @@ static const struct leat_option rows[] = {
      .max = LEAT_PREFETCH_MAX,
      .group = "Flow",
      .help = "jobs held beyond the slots; default: as many as slots, for plug-ins 128 per slot"},
+    {.name = "outbox",
+     .kind = LEAT_OPTION_COUNT,
+     .initial = "16384",
+     .min = 1,
+     .max = LEAT_OUTBOX_RESULTS_MAX,
+     .group = "Flow",
+     .help = "most results that wait for the sink, jobs held included; at least slots and prefetch"},
     {.name = "rate",
      .kind = LEAT_OPTION_LIST,
      .value = "[TYPE=]N/s",
@@ -365,6 +372,7 @@ enum leat_err leat_worker_settings_read(const struct leat_options *options,
     core->prefetch = leat_options_given(options, "prefetch")
                          ? (size_t)leat_options_number(options, "prefetch")
                          : default_prefetch(settings);
+    core->outbox_results_max = (size_t)leat_options_number(options, "outbox");
     return err;
 }
 

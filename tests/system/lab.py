@@ -250,4 +250,6 @@ def main(module="__main__"):
             self.say("not ok", test)
 
     program = unittest.main(module=module, testRunner=unittest.TextTestRunner(resultclass=Result, verbosity=0), exit=False)
+    if program.result.testsRun == 0:
+        print("not ok - no test was run")
     sys.exit(0 if program.result.wasSuccessful() and program.result.testsRun > 0 else 1)

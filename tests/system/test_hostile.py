@@ -70,7 +70,7 @@ class Hostile(unittest.TestCase):
                 except OSError:
                     pass
 
-    def attack_stats(self, laboratory):
+    def attack_stats(self, laboratory, sink):
         for frame in (*list(self.frames())[:40], b"{", b"{}", b"[]", b'{"request": 7}', b'{"request": "nonsense"}',
                       b'{"request": "job"}', b'{"request": "job", "id": "x"}', b'{"request": "failures", "limit": -1}',
                       b'{"request": "failures", "after": "zz"}', b'{"request": "stats"' + b" " * 60000,
@@ -80,7 +80,7 @@ class Hostile(unittest.TestCase):
                 asker.linger = 0
                 asker.connect(laboratory.endpoints["stats"])
                 asker.send(frame)
-                self.assertTrue(asker.poll(5000), f"no answer to {frame[:40]!r}")
+                self.assertTrue(asker.poll(5000), f"no answer to {frame[:40]!r}; {lab.alive(sink.pid)}")
                 reply = asker.recv()
                 reply = msgpack.unpackb(reply) if reply[:1] != b"{" else __import__("json").loads(reply)
                 self.assertIn("error", reply, f"{frame[:40]!r} was accepted")
@@ -98,7 +98,7 @@ class Hostile(unittest.TestCase):
             for _ in range(2):
                 for name in ("ventilator", "sink"):
                     self.attack_router(laboratory, laboratory.endpoints[name])
-                self.attack_stats(laboratory)
+                self.attack_stats(laboratory, sink)
                 for name in laboratory.endpoints:
                     self.attack_raw(laboratory.endpoints[name])
             self.assertEqual(producer.wait(120), 0, producer.log_text())

@@ -80,7 +80,7 @@ class Kills(unittest.TestCase):
         with lab.Lab() as laboratory:
             laboratory.sink(), laboratory.ventilator()
             self.worker(laboratory, 1)
-            producer = laboratory.background("producer", "leat-producer", "--every", "1ms", "--burst", "20", "--type", "echo")
+            producer = laboratory.background("producer", "leat-producer", "--every", "5ms", "--burst", "2", "--type", "echo")
             laboratory.wait_for(lambda: laboratory.ended() >= 200, "some jobs ended")
             laboratory.kill(producer)
             laboratory.wait_for(lambda: laboratory.left() == 0, "the ventilator is empty")

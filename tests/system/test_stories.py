@@ -70,7 +70,7 @@ class Stories(unittest.TestCase):
             self.assertEqual(laboratory.run("leat-producer", "--lines", "-", "--type", "job", stdin="1\n2\n3\n4\n").returncode, 0)
             laboratory.wait_for(lambda: os.path.exists(runs), "the first job runs")
             self.assertEqual(laboratory.stop(worker), 0, worker.log_text())
-            self.assertEqual(laboratory.ended(), len(open(runs).readlines()), "what ran was finished and stored")
+            laboratory.wait_for(lambda: laboratory.ended() == len(open(runs).readlines()), "what ran was finished and stored")
             laboratory.wait_for(lambda: sum(q["leased"] for q in laboratory.ask("queues")["queues"]) == 0,
                                 "the rest was handed back")
             laboratory.worker("--slots", "4", "--exec", "job=echo done")
@@ -175,7 +175,8 @@ class Stories(unittest.TestCase):
             laboratory.wait_for(lambda: laboratory.stats()["sink"]["successes"] == 1, "the rerun succeeded")
             self.assertEqual(laboratory.run("leat", "result", new, "--output").out, "tamed\n")
             self.assertEqual(laboratory.failures(), [], "it is no longer listed")
-            self.assertEqual(laboratory.run("leat", "retry", job).returncode, 0)
+            twice = laboratory.run("leat", "retry", job)
+            self.assertEqual(twice.returncode, 0, twice.err)
             self.assertEqual(laboratory.stats()["sink"]["successes"], 1, "running it again twice makes one job")
 
     def test_events_are_published_per_queue(self):
