@@ -89,6 +89,17 @@ static void end(struct leat_sink *sink, const char *reason, struct leat_out *out
     leat_out_exit(out, 0);
 }
 
+/* Only from the ventilator that follows the stream: nobody else can know that the cluster is done. */
+static void on_quit(struct leat_sink *sink, const struct leat_event *event, struct leat_out *out)
+{
+    if (!sink->followed || !leat_peer_equal(sink->follower, event->peer)) {
+        leat_sink_refuse(sink, event, out, LEAT_ERR_STATE,
+                         "QUIT is taken only from the ventilator that follows the stream", 0);
+        return;
+    }
+    end(sink, "quit", out);
+}
+
 static void on_control(struct leat_sink *sink, const struct leat_event *event, struct leat_out *out)
 {
     const struct leat_msg_control *control = &event->msg->control;
@@ -125,7 +136,7 @@ static void on_message(struct leat_sink *sink, const struct leat_event *event, s
         on_control(sink, event, out);
         return;
     case LEAT_MSG_QUIT:
-        end(sink, "quit", out);
+        on_quit(sink, event, out);
         return;
     case LEAT_MSG_ERROR:
         /* Never answered, or two peers could send each other errors for ever. */

@@ -32,6 +32,8 @@ class Hostile(unittest.TestCase):
         yield msgpack.packb([2, 0x10])              # another protocol version
         yield msgpack.packb([1, 0xEE, 1, 2, 3])     # no such type
         for kind in range(0, 0x80):
+            if kind == 0x35:
+                continue  # after a FOLLOW, QUIT is the ventilator's valid word; who may say it is a matter of keys
             yield msgpack.packb([1, kind])
             yield msgpack.packb([1, kind, *[2 ** 63] * 12])
             yield msgpack.packb([1, kind, *[b"\0" * 16] * 12])

@@ -180,6 +180,10 @@ static void quit_and_stop_end_it_with_status_0_after_all_that_came_before(void *
     struct rig *rig = *state;
     struct leat_msg quit = {.type = LEAT_MSG_QUIT};
     rig_record(rig, 1);
+    rig_message(rig, 8, &quit); /* from somebody who is not the ventilator */
+    assert_int_equal(rig_reply(rig, LEAT_MSG_ERROR)->error.code, LEAT_ERR_STATE);
+    assert_false(leat_sink_info(rig->sink).ended);
+    rig_follow(rig, 9, leat_sink_info(rig->sink).stream, 0);
     rig_message(rig, 9, &quit);
     assert_int_equal(last_action(rig)->kind, LEAT_ACTION_EXIT);
     assert_int_equal(last_action(rig)->exit_status, 0);
