@@ -21,7 +21,7 @@
 _Static_assert(LEAT_SINK_EXIT_STORE == LEAT_EXIT_STORE, "one status for a broken store");
 
 /* How often the actor hears the sink's own figures. */
-#define TELL_EVERY_MS 500
+#define TELL_EVERY_MS 100
 
 #define YEARS_MS (100 * 365 * 24 * INT64_C(3600) * 1000)
 
