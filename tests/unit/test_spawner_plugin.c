@@ -204,6 +204,11 @@ static void the_timeout_of_an_attempt_starts_when_it_is_begun(void **state)
         const struct leat_msg_ran *ran = rig_ran(&rig);
         assert_id(ran, i);
         assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
+        /* Makes the spawner look at the clock while the next one runs. */
+        send_run(&rig, 100, "no-such-type", "");
+        assert_id(rig_ran(&rig), 100);
+        send_run(&rig, 100, "no-such-type", "");
+        assert_id(rig_ran(&rig), 100);
     }
     rig_fini(&rig);
 }
