@@ -254,16 +254,28 @@ static enum leat_err check_totals(struct check *check, struct leat_why *why)
           "producers are miscounted");
     HOLDS(leat_ventilator_store_count(v->store, LEAT_VENTILATOR_TABLE_LANES) == v->lanes_used,
           "lanes are miscounted");
-    uint64_t expiries = leat_ventilator_store_count(v->store, LEAT_VENTILATOR_TABLE_EXPIRY);
-    HOLDS(check->damaged ||
-              (expiries <= check->expiring && expiries + counts->leased >= check->expiring),
-          "%llu jobs can expire, %llu are watched", ull(check->expiring), ull(expiries));
-    struct leat_id id;
-    int64_t expires_at_ms = INT64_MAX;
-    if (leat_ventilator_store_first_expiry(v->store, &id, &expires_at_ms) == LEAT_OK) {
-        HOLDS(v->expiry_ms <= expires_at_ms, "a job expires at %lld, watched is %lld",
-              (long long)expires_at_ms, (long long)v->expiry_ms);
+    return LEAT_OK;
+}
+
+static enum leat_err check_expiry(struct check *check, struct leat_why *why)
+{
+    struct leat_ventilator *v = check->v;
+    struct leat_ventilator_expiry row = {0};
+    uint64_t rows = 0;
+    while (leat_ventilator_store_next_expiry(v->store, &row, &row) == LEAT_OK) {
+        const struct leat_ventilator_expiry *at = &v->expiry_at;
+        bool is_passed = row.expires_at_ms < at->expires_at_ms ||
+                         (row.expires_at_ms == at->expires_at_ms &&
+                          memcmp(row.id.bytes, at->id.bytes, LEAT_ID_BYTES) <= 0);
+        HOLDS(!is_passed || leat_lease_find(v, &row.id) != NULL,
+              "nobody watches a job that expires at %lld", (long long)row.expires_at_ms);
+        HOLDS(is_passed || v->expiry_ms <= row.expires_at_ms,
+              "a job expires at %lld, watched is %lld", (long long)row.expires_at_ms,
+              (long long)v->expiry_ms);
+        rows++;
     }
+    HOLDS(check->damaged || rows == check->expiring, "%llu jobs can expire, %llu rows say so",
+          ull(check->expiring), ull(rows));
     return LEAT_OK;
 }
 
@@ -276,6 +288,7 @@ static enum leat_err check_all(struct check *check, struct leat_why *why)
     ALSO(check_waiting(check, LEAT_VENTILATOR_SCHEDULED, v->counts.scheduled, v->due_ms, why));
     ALSO(check_waiting(check, LEAT_VENTILATOR_RETRYING, v->counts.retrying, v->retry_ms, why));
     ALSO(check_endings(check, why));
+    ALSO(check_expiry(check, why));
     return check_totals(check, why);
 }
 

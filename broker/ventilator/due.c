@@ -15,6 +15,14 @@ bool leat_ventilator_is_expired(const struct leat_ventilator *v, int64_t expires
 
 void leat_ventilator_watch_expiry(struct leat_ventilator *v, int64_t expires_at_ms)
 {
+    if (expires_at_ms == 0) {
+        return;
+    }
+    if (expires_at_ms <= v->expiry_at.expires_at_ms) {
+        /* Before every row of that time. */
+        v->expiry_at = (struct leat_ventilator_expiry){.expires_at_ms = expires_at_ms - 1};
+        memset(v->expiry_at.id.bytes, 0xff, LEAT_ID_BYTES);
+    }
     if (expires_at_ms < v->expiry_ms) {
         v->expiry_ms = expires_at_ms;
     }
@@ -98,21 +106,20 @@ static void tend_due(struct leat_ventilator *v, enum leat_ventilator_where where
     }
 }
 
-/* The job whose expires-at has come. A leased one may finish: it is looked at again when its lease
- * ends (lease.c), so its row can go. */
-static void expire(struct leat_ventilator *v, const struct leat_id *id, int64_t expires_at_ms,
+/* Ends the job whose expires-at has come, wherever it waits. */
+static void expire(struct leat_ventilator *v, const struct leat_ventilator_expiry *row,
                    struct leat_out *out)
 {
+    const struct leat_id *id = &row->id;
     struct leat_ventilator_place place;
     struct leat_ventilator_job job;
-    leat_ventilator_store_del_expiry(v->store, id, expires_at_ms);
-    if (leat_lease_find(v, id) != NULL) {
-        return;
-    }
     enum leat_err err = leat_ventilator_store_find(v->store, id, &place);
     if (err != LEAT_OK || place.where == LEAT_VENTILATOR_ENDING ||
         place.where == LEAT_VENTILATOR_SETTLED || lane_at(v, place.lane) == NULL) {
-        (void)leat_ventilator_broke(v, err);
+        /* The row of a job whose record was damaged: who ended it did not know of the row. */
+        if (!leat_ventilator_broke(v, err)) {
+            leat_ventilator_store_del_expiry(v->store, id, row->expires_at_ms);
+        }
         return;
     }
     err = leat_ventilator_store_read(v->store, id, &place, &job, NULL, NULL);
@@ -127,21 +134,26 @@ static void expire(struct leat_ventilator *v, const struct leat_id *id, int64_t 
     if (err == LEAT_OK) {
         leat_ventilator_end_expired(v, id, &place, &job, out);
     } else {
-        leat_ventilator_end_damaged(v, id, &place, 0, out);
+        leat_ventilator_end_damaged(v, id, &place, row->expires_at_ms, out);
     }
 }
 
+/* Rows are taken in order. Those of leased jobs are passed over, since a job that runs may finish;
+ * it is looked at again when its lease ends (lease.c). After a restart nothing is done until
+ * workers have had the time to announce what they run. */
 static void tend_expiry(struct leat_ventilator *v, struct leat_out *out)
 {
     int64_t now_ms = leat_ventilator_wall_ms(v);
+    if (v->now.mono_us < v->push_from_us) {
+        return;
+    }
     for (int steps = 0; v->expiry_ms <= now_ms && !v->broken; steps++) {
-        struct leat_id id;
-        int64_t expires_at_ms = INT64_MAX;
-        enum leat_err err = leat_ventilator_store_first_expiry(v->store, &id, &expires_at_ms);
+        struct leat_ventilator_expiry row = {.expires_at_ms = INT64_MAX};
+        enum leat_err err = leat_ventilator_store_next_expiry(v->store, &v->expiry_at, &row);
         if (leat_ventilator_broke(v, err)) {
             return;
         }
-        v->expiry_ms = err == LEAT_OK ? expires_at_ms : INT64_MAX;
+        v->expiry_ms = row.expires_at_ms;
         if (v->expiry_ms > now_ms) {
             return;
         }
@@ -149,7 +161,10 @@ static void tend_expiry(struct leat_ventilator *v, struct leat_out *out)
             v->more = true;
             return;
         }
-        expire(v, &id, expires_at_ms, out);
+        v->expiry_at = row;
+        if (leat_lease_find(v, &row.id) == NULL) {
+            expire(v, &row, out);
+        }
     }
 }
 
@@ -179,6 +194,10 @@ int64_t leat_ventilator_due_deadline_us(const struct leat_ventilator *v)
 {
     int64_t wall_ms = leat_ventilator_wall_ms(v);
     int64_t deadline_us = reached_us(v, v->due_ms, wall_ms);
-    deadline_us = leat_min_us(deadline_us, reached_us(v, v->expiry_ms, wall_ms));
+    int64_t expiry_us = reached_us(v, v->expiry_ms, wall_ms);
+    if (expiry_us < v->push_from_us) {
+        expiry_us = v->push_from_us;
+    }
+    deadline_us = leat_min_us(deadline_us, expiry_us);
     return leat_min_us(deadline_us, reached_us(v, v->retry_ms, leat_ventilator_steady_ms(v)));
 }

@@ -164,7 +164,9 @@ struct leat_ventilator {
     int64_t steady_base_ms; /* the steady clock at mono 0 */
     int64_t due_ms;         /* SCHEDULED has nothing before; INT64_MAX: it is empty */
     int64_t retry_ms;       /* RETRYING, on the steady clock */
-    int64_t expiry_ms;      /* EXPIRY */
+    int64_t expiry_ms;      /* EXPIRY, after expiry_at */
+    /* Rows of EXPIRY up to here are of leased jobs. */
+    struct leat_ventilator_expiry expiry_at;
 
     /* sink */
     struct leat_ventilator_meta meta;
@@ -244,7 +246,7 @@ bool leat_lease_adopt(struct leat_ventilator *v, struct leat_session *session,
 void leat_ventilator_tend_due(struct leat_ventilator *v, struct leat_out *out);
 int64_t leat_ventilator_due_deadline_us(const struct leat_ventilator *v);
 bool leat_ventilator_is_expired(const struct leat_ventilator *v, int64_t expires_at_ms);
-/* An expiry to watch for; the row is put by the caller. */
+/* A job with this expires-at (0: none) waits from now on. */
 void leat_ventilator_watch_expiry(struct leat_ventilator *v, int64_t expires_at_ms);
 /* Something was put into SCHEDULED or RETRYING. */
 void leat_ventilator_watch_due(struct leat_ventilator *v,

@@ -87,18 +87,9 @@ static bool move_job(struct leat_ventilator *v, const struct leat_held_lease *le
     return !leat_ventilator_broke(v, err);
 }
 
-/* A row of EXPIRY may have been taken away while the job ran (due.c). */
-static void watch_again(struct leat_ventilator *v, const struct leat_held_lease *lease)
-{
-    if (lease->expires_at_ms != 0) {
-        leat_ventilator_store_put_expiry(v->store, &lease->id, lease->expires_at_ms);
-        leat_ventilator_watch_expiry(v, lease->expires_at_ms);
-    }
-}
-
 static void be_ready(struct leat_ventilator *v, const struct leat_held_lease *lease)
 {
-    watch_again(v, lease);
+    leat_ventilator_watch_expiry(v, lease->expires_at_ms);
     leat_lane_enter(v, lease->lane, lease->seq, &lease->id);
 }
 
@@ -164,7 +155,7 @@ static void retry_later(struct leat_ventilator *v, const struct leat_held_lease 
     }
     lease->lane->retrying++;
     v->counts.retrying++;
-    watch_again(v, lease);
+    leat_ventilator_watch_expiry(v, lease->expires_at_ms);
     leat_ventilator_watch_due(v, &to);
 }
 

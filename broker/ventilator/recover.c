@@ -1,7 +1,5 @@
 /* Reading the store at the start: lanes, counts, what is due. Nothing is kept of single jobs:
  * windows fill when jobs are asked for, leases come back with the workers. */
-#include <stdlib.h>
-
 #include "broker/ventilator/inside.h"
 
 struct recovery {
@@ -9,9 +7,6 @@ struct recovery {
     struct leat_out *out;
     enum leat_err err;
     struct leat_why why;
-    /* Ready jobs whose time is over; their rows in EXPIRY were taken away while they ran. */
-    struct leat_held_lease *expired; /* owned; only id and expires_at_ms are used */
-    size_t expired_count, expired_capacity;
 };
 
 /* ---- lanes and queues ---- */
@@ -54,19 +49,6 @@ static enum leat_err read_lanes(struct recovery *recovery)
 
 /* ---- jobs ---- */
 
-static void remember_expired(struct recovery *recovery, const struct leat_id *id,
-                             int64_t expires_at_ms)
-{
-    if (recovery->expired_count == recovery->expired_capacity) {
-        recovery->expired_capacity =
-            recovery->expired_capacity == 0 ? 64 : 2 * recovery->expired_capacity;
-        recovery->expired = leat_ventilator_must(
-            realloc(recovery->expired, recovery->expired_capacity * sizeof *recovery->expired));
-    }
-    recovery->expired[recovery->expired_count++] =
-        (struct leat_held_lease){.id = *id, .expires_at_ms = expires_at_ms};
-}
-
 static void count_place(struct leat_ventilator *v, struct leat_lane *lane,
                         const struct leat_ventilator_place *place)
 {
@@ -105,10 +87,6 @@ static bool visit_job(const struct leat_id *id, const struct leat_ventilator_pla
         return true;
     }
     v->counts.bytes += job->body_bytes;
-    if (place->where == LEAT_VENTILATOR_READY &&
-        leat_ventilator_is_expired(v, job->expires_at_ms)) {
-        remember_expired(recovery, id, job->expires_at_ms);
-    }
     return true;
 }
 
@@ -124,15 +102,10 @@ static enum leat_err read_jobs(struct recovery *recovery)
             return err != LEAT_OK ? err : recovery->err;
         }
     }
-    for (size_t i = 0; i < recovery->expired_count; i++) {
-        leat_ventilator_store_put_expiry(v->store, &recovery->expired[i].id,
-                                         recovery->expired[i].expires_at_ms);
-    }
-    struct leat_id id;
-    int64_t expires_at_ms;
-    enum leat_err err = leat_ventilator_store_first_expiry(v->store, &id, &expires_at_ms);
+    struct leat_ventilator_expiry first;
+    enum leat_err err = leat_ventilator_store_next_expiry(v->store, &v->expiry_at, &first);
     if (err == LEAT_OK) {
-        leat_ventilator_watch_expiry(v, expires_at_ms);
+        leat_ventilator_watch_expiry(v, first.expires_at_ms);
     }
     return err == LEAT_ERR_NOT_FOUND ? LEAT_OK : err;
 }
@@ -227,7 +200,6 @@ enum leat_err leat_ventilator_recover(struct leat_ventilator *v, struct leat_now
     struct recovery recovery = {.v = v, .out = out};
     v->now = now;
     enum leat_err err = read_all(&recovery);
-    free(recovery.expired);
     if (err != LEAT_OK) {
         const char *text = recovery.why.text[0] != '\0' ? recovery.why.text
                                                         : leat_ventilator_store_error(v->store);

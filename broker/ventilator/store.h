@@ -165,12 +165,17 @@ LEAT_MUST_USE enum leat_err
 leat_ventilator_store_first_due(struct leat_ventilator_store *store,
                                 enum leat_ventilator_where where, struct leat_id *ret_id,
                                 struct leat_ventilator_place *ret_place);
-/* The job that expires first. LEAT_ERR_NOT_FOUND: none. */
-LEAT_MUST_USE enum leat_err leat_ventilator_store_first_expiry(struct leat_ventilator_store *store,
-                                                               struct leat_id *ret_id,
-                                                               int64_t *ret_expires_at_ms);
-void leat_ventilator_store_put_expiry(struct leat_ventilator_store *store, const struct leat_id *id,
-                                      int64_t expires_at_ms);
+/* A place in EXPIRY; all zero is before its first row. */
+struct leat_ventilator_expiry {
+    int64_t expires_at_ms;
+    struct leat_id id;
+};
+
+/* The first row after a place. LEAT_ERR_NOT_FOUND: none. */
+LEAT_MUST_USE enum leat_err
+leat_ventilator_store_next_expiry(struct leat_ventilator_store *store,
+                                  const struct leat_ventilator_expiry *after,
+                                  struct leat_ventilator_expiry *ret_next);
 void leat_ventilator_store_del_expiry(struct leat_ventilator_store *store, const struct leat_id *id,
                                       int64_t expires_at_ms);
 

@@ -11,7 +11,6 @@ struct first {
     bool found;
     struct leat_id id;
     struct leat_ventilator_place place;
-    int64_t expires_at_ms;
 };
 
 static void keep_floor(struct leat_ventilator_key *floor, struct leat_bytes key)
@@ -53,34 +52,38 @@ enum leat_err leat_ventilator_store_first_due(struct leat_ventilator_store *stor
     return LEAT_OK;
 }
 
+struct next_expiry {
+    struct leat_ventilator_expiry after, next;
+    bool found;
+};
+
 static bool visit_expiry(struct leat_bytes key, struct leat_bytes value, void *context)
 {
-    struct first *first = context;
+    struct next_expiry *scan = context;
+    struct leat_ventilator_expiry *next = &scan->next;
     (void)value;
-    first->found =
-        leat_ventilator_key_read_expiry(key, &first->id, &first->expires_at_ms) == LEAT_OK;
-    if (first->found) {
-        keep_floor(first->floor, key);
-    }
-    return !first->found;
+    scan->found =
+        leat_ventilator_key_read_expiry(key, &next->id, &next->expires_at_ms) == LEAT_OK &&
+        (next->expires_at_ms != scan->after.expires_at_ms ||
+         !leat_id_equal(&next->id, &scan->after.id));
+    return !scan->found;
 }
 
-enum leat_err leat_ventilator_store_first_expiry(struct leat_ventilator_store *store,
-                                                 struct leat_id *ret_id, int64_t *ret_expires_at_ms)
+enum leat_err leat_ventilator_store_next_expiry(struct leat_ventilator_store *store,
+                                                const struct leat_ventilator_expiry *after,
+                                                struct leat_ventilator_expiry *ret_next)
 {
-    struct leat_ventilator_key *floor = &store->floors[LEAT_VENTILATOR_TABLE_EXPIRY];
-    struct leat_ventilator_key from = *floor;
-    struct first first = {.floor = floor};
+    struct next_expiry scan = {.after = *after};
+    struct leat_ventilator_key from = leat_ventilator_key_expiry(&after->id, after->expires_at_ms);
     enum leat_err err = leat_store_scan(store->store, LEAT_VENTILATOR_TABLE_EXPIRY,
-                                        leat_ventilator_key_view(&from), visit_expiry, &first);
+                                        leat_ventilator_key_view(&from), visit_expiry, &scan);
     if (err != LEAT_OK) {
         return err;
     }
-    if (!first.found) {
+    if (!scan.found) {
         return LEAT_ERR_NOT_FOUND;
     }
-    *ret_id = first.id;
-    *ret_expires_at_ms = first.expires_at_ms;
+    *ret_next = scan.next;
     return LEAT_OK;
 }
 
@@ -92,7 +95,6 @@ void leat_ventilator_store_put_expiry(struct leat_ventilator_store *store, const
     leat_wire_buffer_clear(&store->buffer);
     leat_ventilator_store_must(leat_wire_seal_item_held_expiry(&held, &store->buffer));
     leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_EXPIRY, leat_ventilator_key_view(&key));
-    leat_ventilator_store_lower_floor(store, LEAT_VENTILATOR_TABLE_EXPIRY, &key);
 }
 
 void leat_ventilator_store_del_expiry(struct leat_ventilator_store *store, const struct leat_id *id,

@@ -27,6 +27,8 @@ void leat_ventilator_store_lower_floor(struct leat_ventilator_store *store, leat
                                        const struct leat_ventilator_key *key);
 void leat_ventilator_store_put_place(struct leat_ventilator_store *store, const struct leat_id *id,
                                      const struct leat_ventilator_place *place);
+void leat_ventilator_store_put_expiry(struct leat_ventilator_store *store, const struct leat_id *id,
+                                      int64_t expires_at_ms);
 /* Small records cannot fail but for memory, and then the process cannot go on. */
 void leat_ventilator_store_must(enum leat_err err);
 /* The sealed body from BODIES, borrowed until the next call on the store underneath. */

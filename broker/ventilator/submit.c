@@ -135,9 +135,7 @@ static bool add_job(struct leat_ventilator *v, const struct leat_item_submission
         .due_ms = waits ? item->not_before_ms : 0,
     };
     leat_ventilator_store_add(v->store, &item->id, &place, &job, item->body);
-    if (job.expires_at_ms != 0) {
-        leat_ventilator_watch_expiry(v, job.expires_at_ms);
-    }
+    leat_ventilator_watch_expiry(v, job.expires_at_ms);
     v->counts.jobs++;
     v->counts.bytes += item->body.size;
     if (waits) {

@@ -204,13 +204,80 @@ static void a_job_that_expires_while_it_runs_may_finish_but_is_not_run_again(voi
         } else if (how == 2) {
             rig_pass_ms(&rig, 1500);
         } else {
-            rig_restart(&rig);
-            rig_pass_ms(&rig, 100);
+            rig_restart(&rig); /* and nobody announces it while the grace lasts */
+            rig_pass_ms(&rig, 1900);
+            assert_int_equal(rig_counts(&rig).ready, 1);
+            rig_pass_ms(&rig, 200);
         }
         assert_int_equal(rig_counts(&rig).ending, 1);
         assert_int_equal(rig_counts(&rig).jobs, 1);
         rig_close(&rig);
     }
+}
+
+static void a_job_that_expires_while_it_runs_is_left_to_its_worker_over_a_restart(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    struct leat_item_submission job = rig_job(1, "q", "t");
+    job.expires_at_ms = wall_ms(&rig) + 1000;
+    rig_submit_jobs(&rig, 1, 1, &job, 1);
+    rig_hello(&rig, 1, 1, "q", NULL, 0);
+    rig_credit(&rig, 1, 1, 1, 9);
+    rig_pass_ms(&rig, 2000);
+    rig_restart(&rig);
+    rig_pass_ms(&rig, 1000);
+    struct leat_item_lease lease = rig_lease(1, 1);
+    rig_hello(&rig, 1, 2, "q", &lease, 1);
+    rig_pass_ms(&rig, 2000);
+    assert_int_equal(rig_counts(&rig).leased, 1);
+    rig_close(&rig);
+}
+
+static void an_expiry_is_watched_however_the_wall_clock_jumps(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    rig_hello(&rig, 1, 1, "q", NULL, 0);
+    rig_credit(&rig, 1, 1, 1, 1);
+    struct leat_item_submission job = rig_job(1, "q", "t");
+    job.expires_at_ms = wall_ms(&rig) + 1000;
+    rig_submit_jobs(&rig, 1, 1, &job, 1);
+    rig_say(&rig, "its time passes while it runs, then the clock is set back");
+    rig_pass_ms(&rig, 1500);
+    rig.now.wall.us -= 3600 * LEAT_US_PER_S;
+    rig_return(&rig, 1, 1, 2, 1, 1);
+    assert_int_equal(rig_counts(&rig).ready, 1);
+    rig_say(&rig, "one that expires sooner than what was looked at before");
+    struct leat_item_submission sooner = rig_job(2, "other", "t");
+    sooner.expires_at_ms = wall_ms(&rig) + 500;
+    rig_submit_jobs(&rig, 1, 2, &sooner, 1);
+    rig_pass_ms(&rig, 600);
+    assert_int_equal(rig_counts(&rig).expired_total, 1);
+    rig.now.wall.us += 3600 * LEAT_US_PER_S;
+    rig_pass_ms(&rig, 1000); /* a jump is seen with the next tick, and there is one each second */
+    assert_int_equal(rig_counts(&rig).expired_total, 2);
+    rig_close(&rig);
+}
+
+static void a_clock_set_back_over_a_restart_stalls_no_retry(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    rig_submit(&rig, 1, 1, 1, 1);
+    rig_hello(&rig, 1, 1, "q", NULL, 0);
+    rig_credit(&rig, 1, 1, 1, 1);
+    rig_retry(&rig, 1, 1, 2, 1, 1, 5000);
+    rig.now.wall.us -= 3600 * LEAT_US_PER_S;
+    rig_restart(&rig);
+    rig_pass_ms(&rig, 4900);
+    assert_int_equal(rig_counts(&rig).retrying, 1);
+    rig_pass_ms(&rig, 200);
+    assert_int_equal(rig_counts(&rig).ready, 1);
+    rig_close(&rig);
 }
 
 static void large_bodies_come_back_as_they_were_submitted(void **state)
@@ -428,6 +495,9 @@ int main(void)
         cmocka_unit_test(a_not_before_follows_the_wall_clock),
         cmocka_unit_test(a_job_that_nobody_took_ends_as_expired_and_the_sink_is_told),
         cmocka_unit_test(a_job_that_expires_while_it_runs_may_finish_but_is_not_run_again),
+        cmocka_unit_test(a_job_that_expires_while_it_runs_is_left_to_its_worker_over_a_restart),
+        cmocka_unit_test(an_expiry_is_watched_however_the_wall_clock_jumps),
+        cmocka_unit_test(a_clock_set_back_over_a_restart_stalls_no_retry),
         cmocka_unit_test(large_bodies_come_back_as_they_were_submitted),
         cmocka_unit_test(a_producer_is_forgotten_after_a_day_of_idleness),
         cmocka_unit_test(many_more_pairs_of_queue_and_type_than_lanes_come_and_go),
