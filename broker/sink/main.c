@@ -96,7 +96,6 @@ struct process {
     struct leat_sink_store *typed;
     struct leat_sink *sink;
     struct leat_runner *runner;
-    bool full;             /* as the core was told last */
     uint64_t untold_total; /* figures that the actor was too busy to take */
     char endpoints[3][LEAT_ENDPOINT_BYTES_MAX];
 };
@@ -196,18 +195,6 @@ static void tell_figures(void *context, short revents)
     }
 }
 
-static void look_for_room(void *context, struct leat_now now)
-{
-    struct process *process = context;
-    bool full = !leat_store_has_room(process->store);
-    (void)now;
-    if (full != process->full) {
-        struct leat_event event = {.kind = LEAT_EVENT_SPACE, .store_full = full};
-        process->full = full;
-        leat_runner_step(process->runner, &event);
-    }
-}
-
 static void step(void *core, const struct leat_event *event, struct leat_out *out)
 {
     leat_sink_step(core, event, out);
@@ -242,8 +229,6 @@ static void new_runner(struct process *process)
     config.fds = fds;
     config.fd_count = LEAT_COUNT_OF(fds);
     config.signal_fd = process->signal_fd;
-    config.turn = look_for_room;
-    config.turn_context = process;
     process->runner = leat_runner_new(&config);
 }
 

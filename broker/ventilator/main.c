@@ -107,7 +107,6 @@ struct process {
     struct leat_ventilator_store *typed;
     struct leat_ventilator *ventilator;
     struct leat_runner *runner;
-    bool full; /* as the core was told last */
     char endpoint[LEAT_ENDPOINT_BYTES_MAX];
 };
 
@@ -149,18 +148,6 @@ static enum leat_err open_sockets(struct process *process, struct leat_why *why)
 
 /* ---- while it runs ---- */
 
-static void look_for_room(void *context, struct leat_now now)
-{
-    struct process *process = context;
-    bool full = !leat_store_has_room(process->store);
-    (void)now;
-    if (full != process->full) {
-        struct leat_event event = {.kind = LEAT_EVENT_SPACE, .store_full = full};
-        process->full = full;
-        leat_runner_step(process->runner, &event);
-    }
-}
-
 static void step(void *core, const struct leat_event *event, struct leat_out *out)
 {
     leat_ventilator_step(core, event, out);
@@ -186,8 +173,6 @@ static void new_runner(struct process *process)
     config.links = links;
     config.link_count = LEAT_COUNT_OF(links);
     config.signal_fd = process->signal_fd;
-    config.turn = look_for_room;
-    config.turn_context = process;
     process->runner = leat_runner_new(&config);
 }
 
