@@ -262,6 +262,27 @@ static void an_expiry_is_watched_however_the_wall_clock_jumps(void **state)
     rig_close(&rig);
 }
 
+static void
+a_job_that_expired_while_it_ran_is_watched_again_after_clock_and_process_went_back(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    rig_hello(&rig, 1, 1, "q", NULL, 0);
+    rig_credit(&rig, 1, 1, 1, 1);
+    struct leat_item_submission job = rig_job(1, "q", "t");
+    job.expires_at_ms = wall_ms(&rig) + 1000;
+    rig_submit_jobs(&rig, 1, 1, &job, 1);
+    rig_pass_ms(&rig, 1500);
+    rig.now.wall.us -= 10 * LEAT_US_PER_S;
+    rig_restart(&rig);
+    rig_pass_ms(&rig, 9000);
+    assert_int_equal(rig_counts(&rig).ready, 1);
+    rig_pass_ms(&rig, 1000);
+    assert_int_equal(rig_counts(&rig).ending, 1);
+    rig_close(&rig);
+}
+
 static void a_clock_set_back_over_a_restart_stalls_no_retry(void **state)
 {
     (void)state;
@@ -497,6 +518,8 @@ int main(void)
         cmocka_unit_test(a_job_that_expires_while_it_runs_may_finish_but_is_not_run_again),
         cmocka_unit_test(a_job_that_expires_while_it_runs_is_left_to_its_worker_over_a_restart),
         cmocka_unit_test(an_expiry_is_watched_however_the_wall_clock_jumps),
+        cmocka_unit_test(
+            a_job_that_expired_while_it_ran_is_watched_again_after_clock_and_process_went_back),
         cmocka_unit_test(a_clock_set_back_over_a_restart_stalls_no_retry),
         cmocka_unit_test(large_bodies_come_back_as_they_were_submitted),
         cmocka_unit_test(a_producer_is_forgotten_after_a_day_of_idleness),
