@@ -119,7 +119,7 @@ static void unknown_failures_are_refused_and_called_unknown(void **state)
 /* Rows: from; columns: to, in the order of their numbers. */
 static const char golden_steps[8][8] = {
     /*                -SRLsfec */
-    [LEAT_STATE_NONE] = "........",      [LEAT_STATE_SCHEDULED] = "..x...xx",
+    [LEAT_STATE_NONE] = "........",      [LEAT_STATE_SCHEDULED] = "..x.xxxx",
     [LEAT_STATE_READY] = "...xxxxx",     [LEAT_STATE_LEASED] = ".xx.xxxx",
     [LEAT_STATE_SUCCEEDED] = "........", [LEAT_STATE_FAILED] = "........",
     [LEAT_STATE_EXPIRED] = "........",   [LEAT_STATE_CANCELLED] = "........",
