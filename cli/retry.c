@@ -106,8 +106,9 @@ static bool submit(struct retry *retry, const json_t *row)
 
 static bool retry_one(struct retry *retry, const char *id)
 {
-    json_t *reply = leat_cli_ask(leat_options_text(retry->options, "stats"),
-                                 json_pack("{s:s, s:s, s:b}", "request", "job", "id", id, "with_body", 1), false);
+    json_t *reply = leat_cli_ask(
+        leat_options_text(retry->options, "stats"),
+        json_pack("{s:s, s:s, s:b}", "request", "job", "id", id, "with_body", 1), false);
     if (reply == NULL) {
         return false;
     }

@@ -93,7 +93,8 @@ static const struct leat_option rows[] = {
      .min = 1,
      .max = LEAT_OUTBOX_RESULTS_MAX,
      .group = "Flow",
-     .help = "most results that wait for the sink, jobs held included; at least slots and prefetch"},
+     .help =
+         "most results that wait for the sink, jobs held included; at least slots and prefetch"},
     {.name = "rate",
      .kind = LEAT_OPTION_LIST,
      .value = "[TYPE=]N/s",

@@ -1,8 +1,9 @@
 /* Memory that is freed all at once: what one step emits, what one message was decoded into.
  *
- * An arena grows by blocks up to `limit_bytes` (each piece counts with its padding to the alignment)
- * and keeps its biggest block, at most 1 MiB, when it is cleared, so that the steady state allocates
- * nothing. Not thread-safe. Under AddressSanitizer, reading what was cleared is reported. */
+ * An arena grows by blocks up to `limit_bytes` (each piece counts with its padding to the
+ * alignment) and keeps its biggest block, at most 1 MiB, when it is cleared, so that the steady
+ * state allocates nothing. Not thread-safe. Under AddressSanitizer, reading what was cleared is
+ * reported. */
 #ifndef LEAT_CORE_ARENA_H
 #define LEAT_CORE_ARENA_H
 

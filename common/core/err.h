@@ -6,7 +6,7 @@
 #ifndef LEAT_CORE_ERR_H
 #define LEAT_CORE_ERR_H
 
-#define LEAT_MUST_USE __attribute__((warn_unused_result))
+#define LEAT_MUST_USE     __attribute__((warn_unused_result))
 #define LEAT_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 enum leat_err {
@@ -30,7 +30,8 @@ const char *leat_err_name(unsigned err);
 const char *leat_err_text(unsigned err);
 
 /* Formats the reason into `why` (which may be NULL) and returns `err`, so that a failing call ends
- * in one line: return leat_fail(why, LEAT_ERR_LIMIT, "queue name is %zu bytes, limit is %d", ...) */
+ * in one line: return leat_fail(why, LEAT_ERR_LIMIT, "queue name is %zu bytes, limit is %d", ...)
+ */
 enum leat_err leat_fail(struct leat_why *why, enum leat_err err, const char *format, ...)
     LEAT_PRINTF(3, 4);
 

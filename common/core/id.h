@@ -1,5 +1,6 @@
-/* 128-bit identifiers: of jobs (UUIDv7, RFC 9562, so that they sort by time), of sessions, producers
- * and result streams (random bits in the same form). As text: 36 characters, lower case, hyphenated. */
+/* 128-bit identifiers: of jobs (UUIDv7, RFC 9562, so that they sort by time), of sessions,
+ * producers and result streams (random bits in the same form). As text: 36 characters, lower case,
+ * hyphenated. */
 #ifndef LEAT_CORE_ID_H
 #define LEAT_CORE_ID_H
 

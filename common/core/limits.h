@@ -6,8 +6,8 @@
 #define LEAT_RECORD_VERSION   1
 
 /* a job */
-#define LEAT_QUEUE_BYTES_MAX        64   /* [A-Za-z0-9_.-], not empty */
-#define LEAT_TYPE_BYTES_MAX         64   /* the same characters */
+#define LEAT_QUEUE_BYTES_MAX        64 /* [A-Za-z0-9_.-], not empty */
+#define LEAT_TYPE_BYTES_MAX         64 /* the same characters */
 #define LEAT_PAYLOAD_BYTES_DEFAULT  (1 << 20)
 #define LEAT_PAYLOAD_BYTES_CEILING  (64 << 20)
 #define LEAT_HEADERS_MAX            32
@@ -40,49 +40,49 @@
 #define LEAT_BURST_MAX       100000
 
 /* messages */
-#define LEAT_BATCH_ITEMS_MAX     4096
-#define LEAT_BATCH_BYTES_TARGET  (256 << 10) /* a batch is closed at this size; one big item may exceed it */
-#define LEAT_MESSAGE_BYTES_MAX   (96 << 20)  /* what a socket accepts at all */
-#define LEAT_TEXT_BYTES_MAX      4096        /* of a text field without a closer bound */
-#define LEAT_NESTING_MAX         8
-#define LEAT_OUT_BYTES_MAX       (2 * LEAT_MESSAGE_BYTES_MAX) /* what waiting actions may borrow */
-#define LEAT_PEER_BYTES_MAX      8           /* routing ids that libzmq makes are 5 bytes */
+#define LEAT_BATCH_ITEMS_MAX    4096
+#define LEAT_BATCH_BYTES_TARGET (256 << 10) /* closes a batch; one big item may exceed it */
+#define LEAT_MESSAGE_BYTES_MAX  (96 << 20)  /* what a socket accepts at all */
+#define LEAT_TEXT_BYTES_MAX     4096        /* of a text field without a closer bound */
+#define LEAT_NESTING_MAX        8
+#define LEAT_OUT_BYTES_MAX      (2 * LEAT_MESSAGE_BYTES_MAX) /* what waiting actions may borrow */
+#define LEAT_PEER_BYTES_MAX     8 /* routing ids that libzmq makes are 5 bytes */
 
 /* ventilator */
-#define LEAT_SESSIONS_MAX         4096  /* workers at one time */
-#define LEAT_LANES_MAX            4096  /* pairs of queue and type that hold or held jobs */
-#define LEAT_SESSION_QUEUES_MAX   64
-#define LEAT_SESSION_LIMITS_MAX   64    /* types with a rate in one CREDIT */
-#define LEAT_SESSION_LEASES_MAX   65536 /* jobs that one worker may hold */
-#define LEAT_LEASES_MAX           (1 << 20)
-#define LEAT_WINDOW_JOBS          2048  /* ready jobs of a lane that are known in memory */
-#define LEAT_PRODUCERS_MAX        100000
-#define LEAT_DELIVERIES_DEFAULT   5
-#define LEAT_LOST_AFTER_MS        5000
-#define LEAT_PING_MS              1000
-#define LEAT_RECOVERY_GRACE_MS    2000
-#define LEAT_JOBS_DEFAULT         20000000LL
-#define LEAT_STORE_BYTES_DEFAULT  (64LL << 30)
-#define LEAT_STORE_RESERVE_BYTES  (32LL << 20) /* kept free so that settling always goes on */
-#define LEAT_DEDUPE_MS            3600000LL    /* how long a settled id is remembered */
-#define LEAT_BUSY_RETRY_MS        500
-#define LEAT_DEDUPE_IDS_MAX       5000000       /* settled ids remembered at most */
-#define LEAT_FILLING_BYTES_MAX    (64LL << 20)  /* writes that wait for a slow disk; then: BUSY */
+#define LEAT_SESSIONS_MAX        4096 /* workers at one time */
+#define LEAT_LANES_MAX           4096 /* pairs of queue and type that hold or held jobs */
+#define LEAT_SESSION_QUEUES_MAX  64
+#define LEAT_SESSION_LIMITS_MAX  64    /* types with a rate in one CREDIT */
+#define LEAT_SESSION_LEASES_MAX  65536 /* jobs that one worker may hold */
+#define LEAT_LEASES_MAX          (1 << 20)
+#define LEAT_WINDOW_JOBS         2048 /* ready jobs of a lane that are known in memory */
+#define LEAT_PRODUCERS_MAX       100000
+#define LEAT_DELIVERIES_DEFAULT  5
+#define LEAT_LOST_AFTER_MS       5000
+#define LEAT_PING_MS             1000
+#define LEAT_RECOVERY_GRACE_MS   2000
+#define LEAT_JOBS_DEFAULT        20000000LL
+#define LEAT_STORE_BYTES_DEFAULT (64LL << 30)
+#define LEAT_STORE_RESERVE_BYTES (32LL << 20) /* kept free so that settling always goes on */
+#define LEAT_DEDUPE_MS           3600000LL    /* how long a settled id is remembered */
+#define LEAT_BUSY_RETRY_MS       500
+#define LEAT_DEDUPE_IDS_MAX      5000000      /* settled ids remembered at most */
+#define LEAT_FILLING_BYTES_MAX   (64LL << 20) /* writes that wait for a slow disk; then: BUSY */
 
 /* worker */
-#define LEAT_SLOTS_MAX            1024
-#define LEAT_HANDLERS_MAX         128
-#define LEAT_PIPELINE_JOBS        64 /* jobs sent ahead to one plug-in child */
-#define LEAT_GRACE_MS_DEFAULT     5000
-#define LEAT_DRAIN_MS_DEFAULT     30000
-#define LEAT_STARTED_BYTES_MAX    (64LL << 20) /* of bodies with the spawner; one big job may exceed it */
-#define LEAT_OUTBOX_RESULTS_MAX   16384
-#define LEAT_OUTBOX_BYTES_MAX     (64LL << 20)
-#define LEAT_PREFETCH_MAX         (LEAT_OUTBOX_RESULTS_MAX - LEAT_SLOTS_MAX)
-#define LEAT_OUTBOX_BATCHES       4    /* batches of results on their way at one time */
-#define LEAT_RESEND_MS            1000 /* first wait for an answer to HELLO or RESULTS */
-#define LEAT_RESEND_MS_MAX        5000 /* the waits grow up to this */
-#define LEAT_FAREWELL_MS          2000 /* an ending worker tries this long to be heard */
+#define LEAT_SLOTS_MAX          1024
+#define LEAT_HANDLERS_MAX       128
+#define LEAT_PIPELINE_JOBS      64 /* jobs sent ahead to one plug-in child */
+#define LEAT_GRACE_MS_DEFAULT   5000
+#define LEAT_DRAIN_MS_DEFAULT   30000
+#define LEAT_STARTED_BYTES_MAX  (64LL << 20) /* bodies with the spawner, or one big job */
+#define LEAT_OUTBOX_RESULTS_MAX 16384
+#define LEAT_OUTBOX_BYTES_MAX   (64LL << 20)
+#define LEAT_PREFETCH_MAX       (LEAT_OUTBOX_RESULTS_MAX - LEAT_SLOTS_MAX)
+#define LEAT_OUTBOX_BATCHES     4    /* batches of results on their way at one time */
+#define LEAT_RESEND_MS          1000 /* first wait for an answer to HELLO or RESULTS */
+#define LEAT_RESEND_MS_MAX      5000 /* the waits grow up to this */
+#define LEAT_FAREWELL_MS        2000 /* an ending worker tries this long to be heard */
 
 /* sink */
 #define LEAT_SETTLED_WINDOW       65536 /* ids sent to the ventilator and not yet confirmed */

@@ -1,8 +1,8 @@
 /* The structs of all messages, made from messages.def.
  *
  * Every text, byte string and list in a message is borrowed: a decoded message borrows from the
- * received frame and from the arena it was decoded into; a message that a core emits borrows from the
- * arena of its `struct leat_out`. Who keeps something, copies it.
+ * received frame and from the arena it was decoded into; a message that a core emits borrows from
+ * the arena of its `struct leat_out`. Who keeps something, copies it.
  */
 #ifndef LEAT_CORE_MESSAGES_H
 #define LEAT_CORE_MESSAGES_H
@@ -61,7 +61,7 @@ struct leat_msg {
 
 enum leat_state {
     LEAT_STATE_NONE = 0,
-#define TO(state) 0u
+#define TO(state)                       0u
 #define STATE(NAME, number, text, next) LEAT_STATE_##NAME = number,
 #include "core/state.def"
 #undef STATE
@@ -78,7 +78,8 @@ enum leat_failure {
 const char *leat_state_name(uint64_t state);
 const char *leat_failure_name(uint64_t failure);
 /* The failure with that name; LEAT_ERR_NOT_FOUND. */
-LEAT_MUST_USE enum leat_err leat_failure_parse(struct leat_str name, enum leat_failure *ret_failure);
+LEAT_MUST_USE enum leat_err leat_failure_parse(struct leat_str name,
+                                               enum leat_failure *ret_failure);
 /* Whether an attempt that failed so is tried again unless something else says otherwise. */
 bool leat_failure_is_retried(enum leat_failure failure);
 /* Whether the table of states allows the step. */

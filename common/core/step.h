@@ -2,13 +2,14 @@
  * runs them, the real shells as well as the simulated cluster.
  *
  *   leat_X_step(core, event, out)   takes one event, changes the core, appends actions to `out`
- *   leat_X_deadline_us(core)        monotonic time at which the core wants a TICK; LEAT_NEVER_US: none
+ *   leat_X_deadline_us(core)        monotonic time at which the core wants a TICK; LEAT_NEVER_US:
+ * none
  *
  * Rules for those who run a core:
  *   1. Each event carries the time; within one core mono_us never steps back.
  *   2. Writes that a step makes go through the core's store into the batch that is being filled.
- *   3. No action of a step may be carried out before every batch that was being filled or was on its
- *      way to the disk at the end of that step is durable. Actions are carried out in order.
+ *   3. No action of a step may be carried out before every batch that was being filled or was on
+ * its way to the disk at the end of that step is durable. Actions are carried out in order.
  *   4. If a batch cannot be made durable, the process ends (exit status in io/exit.h); none of the
  *      waiting actions is ever carried out.
  *   5. What `out` points to is valid until the next leat_out_clear.
@@ -59,7 +60,7 @@ struct leat_event {
     enum leat_err error;        /* MALFORMED: what is wrong with the bytes */
     const char *why;            /* MALFORMED: in words; borrowed for the call */
     bool store_full;            /* SPACE: the store can take no new jobs */
-    uint64_t msg_type;          /* MALFORMED: type number for the ERROR that answers, 0: unreadable */
+    uint64_t msg_type; /* MALFORMED: type number for the ERROR that answers, 0: unreadable */
 };
 
 enum leat_action_kind {

@@ -25,7 +25,8 @@ LEAT_MUST_USE enum leat_err leat_units_parse_size(struct leat_str text, uint64_t
 LEAT_MUST_USE enum leat_err leat_units_parse_count(struct leat_str text, uint64_t *ret_count,
                                                    struct leat_why *why);
 /* N/s, N/m, N/h or N/d, where N is a number of at least 0.001 with up to 3 digits after the point,
- * and at most LEAT_RATE_PER_S_MAX per second. *ret_rate is in the ranges that leat_bucket_init asks for. */
+ * and at most LEAT_RATE_PER_S_MAX per second. *ret_rate is in the ranges that leat_bucket_init asks
+ * for. */
 LEAT_MUST_USE enum leat_err leat_units_parse_rate(struct leat_str text, struct leat_rate *ret_rate,
                                                   struct leat_why *why);
 

@@ -59,8 +59,8 @@ static enum leat_sent send_frame(void *raw, zmq_msg_t *frame)
     return rc < 0 ? sent_for(errno) : LEAT_SENT;
 }
 
-/* A subscriber that is too slow loses messages, the others get them, and nobody waits. libzmq leaves a
- * full subscriber out until it has read, so that only the first loss can be seen. */
+/* A subscriber that is too slow loses messages, the others get them, and nobody waits. libzmq
+ * leaves a full subscriber out until it has read, so that only the first loss can be seen. */
 static enum leat_sent publish(void *raw, struct leat_str topic, zmq_msg_t *frame)
 {
     const int off = 0;

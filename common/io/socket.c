@@ -74,7 +74,8 @@ static void set_options(void *socket, const struct leat_socket_config *config)
         set_int(socket, ZMQ_ROUTER_HANDOVER, 0);
     }
     if (config->type == ZMQ_PUB) {
-        /* So that a send tells when a subscriber is too slow; leat_socket_send goes on without it. */
+        /* So that a send tells when a subscriber is too slow; leat_socket_send goes on without it.
+         */
         set_int(socket, ZMQ_XPUB_NODROP, 1);
     }
 }

@@ -79,8 +79,9 @@ enum leat_sent {
     LEAT_SENT = 1,
     LEAT_SENT_FULL,        /* would block: high-water mark, or nobody connected; nothing was sent */
     LEAT_SENT_UNREACHABLE, /* ROUTER: no such peer (any more); nothing was sent */
-    LEAT_SENT_IN_PART,     /* PUB: sent, but a subscriber is too slow: it loses this message and what
-                              follows until it has caught up; said once each time that it falls behind */
+    LEAT_SENT_IN_PART, /* PUB: sent, but a subscriber is too slow: it loses this message and what
+                          follows until it has caught up; said once each time that it falls behind
+                        */
 };
 
 /* Makes a frame: copies up to LEAT_SOCKET_COPY_BYTES_MAX bytes, else takes `data` over (heap, freed
