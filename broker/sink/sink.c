@@ -89,7 +89,8 @@ static void end(struct leat_sink *sink, const char *reason, struct leat_out *out
     leat_out_exit(out, 0);
 }
 
-/* Only from the ventilator that follows the stream: nobody else can know that the cluster is done. */
+/* Only from the ventilator that follows the stream: nobody else can know that the cluster is done.
+ */
 static void on_quit(struct leat_sink *sink, const struct leat_event *event, struct leat_out *out)
 {
     if (!sink->followed || !leat_peer_equal(sink->follower, event->peer)) {

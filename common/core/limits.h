@@ -25,7 +25,7 @@
 #define LEAT_BACKOFF_BASE_MS        1000
 #define LEAT_BACKOFF_FACTOR_MILLI   2000 /* thousandths */
 #define LEAT_BACKOFF_CAP_MS         300000
-#define LEAT_WALL_MS_MAX            253402300799999LL /* end of the year 9999; in us it fits 63 bits */
+#define LEAT_WALL_MS_MAX            253402300799999LL /* end of 9999; in us it fits 63 bits */
 #define LEAT_BODY_OVERHEAD_BYTES    (LEAT_HEADERS_BYTES_MAX + 4096) /* of a body over its payload */
 
 /* a result */
