@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire/utf8.h"
+#include "core/utf8.h"
 
 #define BYTES_KEY "$base64"
 
@@ -21,7 +21,7 @@ json_t *leat_reply_text(struct leat_str text)
         return NULL;
     }
     memcpy(shown, text.data, text.size);
-    leat_wire_utf8_repair(shown, text.size);
+    leat_utf8_repair(shown, text.size);
     json = json_stringn(shown, text.size);
     free(shown);
     return json;

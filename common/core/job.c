@@ -2,6 +2,7 @@
 
 #include "core/limits.h"
 #include "core/name.h"
+#include "core/utf8.h"
 
 void leat_job_body_defaults(struct leat_item_body *ret_body)
 {
@@ -107,6 +108,10 @@ static enum leat_err check_header(const struct leat_item_header *header, struct 
     }
     if (header->value.size > 0 && memchr(header->value.data, '\0', header->value.size) != NULL) {
         return leat_fail(why, LEAT_ERR_INVALID, "header %.*s holds a zero byte",
+                         LEAT_STR_ARGS(header->name));
+    }
+    if (!leat_utf8_valid(header->value.data, header->value.size)) {
+        return leat_fail(why, LEAT_ERR_INVALID, "header %.*s is not UTF-8",
                          LEAT_STR_ARGS(header->name));
     }
     return LEAT_OK;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/limits.h"
-#include "wire/utf8.h"
+#include "core/utf8.h"
 
 /* Big-endian, `width` bytes that are known to be there. */
 static uint64_t load(const uint8_t *at, size_t width)
@@ -321,7 +321,7 @@ enum leat_err leat_wire_cursor_str(struct leat_wire_cursor *cursor, struct leat_
         return err;
     }
     struct leat_str text = {(const char *)token.bytes.data, token.bytes.size};
-    if (!leat_wire_utf8_valid(text.data, text.size)) {
+    if (!leat_utf8_valid(text.data, text.size)) {
         return LEAT_ERR_MALFORMED;
     }
     *cursor = ahead;

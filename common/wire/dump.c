@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "core/err.h"
+#include "core/utf8.h"
 #include "wire/msgtable.h"
-#include "wire/utf8.h"
 
 enum { STR_SHOWN = 48, ITEMS_SHOWN = 3, SMALLEST_TEXT = 8 };
 
@@ -41,7 +41,7 @@ static void add(struct line *line, const char *format, ...)
 static void add_str(struct line *line, struct leat_str text)
 {
     char shown[STR_SHOWN];
-    size_t size = leat_wire_utf8_shorten(text.data, text.size, sizeof(shown));
+    size_t size = leat_utf8_shorten(text.data, text.size, sizeof(shown));
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)text.data[i];
         shown[i] = c < 0x20 || c == 0x7f || c == '"' || c == '\\' ? '?' : text.data[i];
@@ -131,7 +131,7 @@ const char *leat_wire_dump(const struct leat_msg *msg, char *text, size_t size)
     add(&line, "%s ", message->name);
     add_fields(&line, message->fields, message->field_count, leat_wire_message_fields(msg), 0);
     if (line.full) {
-        size_t cut = leat_wire_utf8_shorten(text, size - 1, size - SMALLEST_TEXT + 3);
+        size_t cut = leat_utf8_shorten(text, size - 1, size - SMALLEST_TEXT + 3);
         memcpy(text + cut, "...", 4);
     }
     return text;

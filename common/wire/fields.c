@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "wire/utf8.h"
+#include "core/utf8.h"
 
 /* ---- writing ---- */
 
@@ -63,7 +63,7 @@ void leat_wire_writer_str(struct leat_wire_writer *writer, struct leat_str text,
 {
     if (text.size > max) {
         fail(writer, LEAT_ERR_LIMIT);
-    } else if (!leat_wire_utf8_valid(text.data, text.size)) {
+    } else if (!leat_utf8_valid(text.data, text.size)) {
         fail(writer, LEAT_ERR_INVALID);
     } else {
         (void)msgpack_pack_str(&writer->packer, text.size);
@@ -195,7 +195,7 @@ enum leat_err leat_wire_reader_str(struct leat_wire_reader *reader, const char *
         return too_large(reader, field, token.bytes.size, "bytes", max);
     }
     struct leat_str text = {(const char *)token.bytes.data, token.bytes.size};
-    if (!leat_wire_utf8_valid(text.data, text.size)) {
+    if (!leat_utf8_valid(text.data, text.size)) {
         char path[PATH_BYTES];
         return leat_fail(reader->why, LEAT_ERR_MALFORMED, "%s of %zu bytes is not UTF-8",
                          path_of(reader, field, path, sizeof(path)), text.size);

@@ -225,6 +225,8 @@ static void headers_are_checked_one_by_one(void **state)
         {{leat_str_of("a=b"), leat_str_of("v")}, LEAT_ERR_INVALID, "header name has byte 0x3d"},
         {{{large, 65}, leat_str_of("v")}, LEAT_ERR_LIMIT, "header name is 65 bytes"},
         {{leat_str_of("a"), {"x\0y", 3}}, LEAT_ERR_INVALID, "header a holds a zero byte"},
+        {{leat_str_of("a"), leat_str_of("caf\xe9")}, LEAT_ERR_INVALID, "header a is not UTF-8"},
+        {{leat_str_of("a"), leat_str_of("caf\xc3\xa9\n")}, LEAT_OK, ""},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct leat_why why = {""};

@@ -11,8 +11,8 @@
 
 #include "core/limits.h"
 #include "core/rng.h"
+#include "core/utf8.h"
 #include "wire/cursor.h"
-#include "wire/utf8.h"
 #include "wire_messages.h"
 
 static struct leat_rng rng;
@@ -380,9 +380,9 @@ static void only_utf8_is_a_text(void **state)
         char *exact = malloc(cases[i].size + 1);
         assert_non_null(exact);
         memcpy(exact, cases[i].bytes, cases[i].size);
-        assert_int_equal(leat_wire_utf8_valid(exact, cases[i].size), cases[i].valid);
-        leat_wire_utf8_repair(exact, cases[i].size);
-        assert_true(leat_wire_utf8_valid(exact, cases[i].size));
+        assert_int_equal(leat_utf8_valid(exact, cases[i].size), cases[i].valid);
+        leat_utf8_repair(exact, cases[i].size);
+        assert_true(leat_utf8_valid(exact, cases[i].size));
         if (cases[i].valid) {
             assert_memory_equal(exact, cases[i].bytes, cases[i].size);
         }
@@ -396,7 +396,7 @@ static void a_text_is_shortened_between_characters(void **state)
     static const char text[] = "a\xe2\x82\xac\xf0\x9f\x98\x80z";
     static const size_t kept[] = {0, 1, 1, 1, 4, 4, 4, 4, 8, 9, 9};
     for (size_t max = 0; max < sizeof(kept) / sizeof(kept[0]); max++) {
-        assert_int_equal(leat_wire_utf8_shorten(text, sizeof(text) - 1, max), kept[max]);
+        assert_int_equal(leat_utf8_shorten(text, sizeof(text) - 1, max), kept[max]);
     }
 }
 

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/utf8.h"
 #include "wire/dump.h"
 #include "wire/msgtable.h"
-#include "wire/utf8.h"
 #include "wire_messages.h"
 
 static void a_message_is_dumped_as_one_line(void **state)
@@ -64,7 +64,7 @@ static void a_dump_never_exceeds_its_space_nor_shows_bytes_of_a_bin(void **state
             assert_non_null(text);
             leat_wire_dump(&msg, text, size);
             assert_true(strlen(text) < size);
-            assert_true(leat_wire_utf8_valid(text, strlen(text)));
+            assert_true(leat_utf8_valid(text, strlen(text)));
             assert_null(strchr(text, '\n'));
             free(text);
         }

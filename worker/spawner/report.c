@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "wire/utf8.h"
+#include "core/utf8.h"
 
 enum leat_err leat_tail_init(struct leat_tail *tail, size_t keep)
 {
@@ -76,7 +76,7 @@ struct leat_str leat_report_text(char text[LEAT_REPORT_BYTES], const char *reaso
         memcpy(text + size, tail.data + tail.size - take, take);
         size += take;
     }
-    leat_wire_utf8_repair(text, size);
+    leat_utf8_repair(text, size);
     /* A zero byte is valid UTF-8 and of no use to anybody who reads the text as a C string. */
     for (size_t i = 0; i < size; i++) {
         if (text[i] == '\0') {

@@ -1,4 +1,4 @@
-#include "wire/utf8.h"
+#include "core/utf8.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -43,7 +43,7 @@ static size_t skip_ascii(const uint8_t *data, size_t at, size_t size)
     return at;
 }
 
-bool leat_wire_utf8_valid(const char *data, size_t size)
+bool leat_utf8_valid(const char *data, size_t size)
 {
     const uint8_t *bytes = (const uint8_t *)data;
     size_t at = 0;
@@ -61,7 +61,7 @@ bool leat_wire_utf8_valid(const char *data, size_t size)
     return true;
 }
 
-size_t leat_wire_utf8_shorten(const char *data, size_t size, size_t max)
+size_t leat_utf8_shorten(const char *data, size_t size, size_t max)
 {
     if (size <= max) {
         return size;
@@ -72,7 +72,7 @@ size_t leat_wire_utf8_shorten(const char *data, size_t size, size_t max)
     return max;
 }
 
-void leat_wire_utf8_repair(char *data, size_t size)
+void leat_utf8_repair(char *data, size_t size)
 {
     size_t at = 0;
     while (at < size) {
