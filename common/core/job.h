@@ -19,8 +19,9 @@ LEAT_MUST_USE enum leat_err leat_job_check_submission(const struct leat_item_sub
                                                       struct leat_why *why);
 
 /* What producer and worker can see: payload, timeout, attempts, backoff, and number, sizes and
- * characters of the headers. Header values are UTF-8, as every text on the wire, without zero bytes,
- * since they become environment variables; the same name twice is refused. Errors as above. */
+ * characters of the headers. Header values are UTF-8, as every text on the wire, without zero
+ * bytes, since they become environment variables; the same name twice is refused. Errors as above.
+ */
 LEAT_MUST_USE enum leat_err leat_job_check_body(const struct leat_item_body *body,
                                                 size_t payload_bytes_max, struct leat_why *why);
 
