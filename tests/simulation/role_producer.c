@@ -89,7 +89,7 @@ static void offer_one(struct sim_node *node)
     struct leat_wire_buffer buffer = {0};
     enum leat_err err = leat_wire_encode_item_body(&body, &buffer);
     assert(err == LEAT_OK);
-    struct leat_now now = sim_now(world);
+    struct leat_now now = sim_node_now(node);
     struct leat_item_submission job = {
         .id = sim_job_id(index),
         .queue = leat_str_of("default"),

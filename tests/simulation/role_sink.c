@@ -55,7 +55,7 @@ static void *sink_boot(struct sim_node *node, struct leat_out *out)
     sink->store = leat_sink_store_new(node->store);
     sink->sink = leat_sink_new(&config, sink->store);
     struct leat_why why;
-    enum leat_err err = leat_sink_recover(sink->sink, sim_now(node->world), out, &why);
+    enum leat_err err = leat_sink_recover(sink->sink, sim_node_now(node), out, &why);
     assert(err == LEAT_OK);
     return sink;
 }

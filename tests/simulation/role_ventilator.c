@@ -56,7 +56,7 @@ static void *ventilator_boot(struct sim_node *node, struct leat_out *out)
     v->store = leat_ventilator_store_new(node->store);
     v->ventilator = leat_ventilator_new(&config, v->store);
     struct leat_why why;
-    enum leat_err err = leat_ventilator_recover(v->ventilator, sim_now(node->world), out, &why);
+    enum leat_err err = leat_ventilator_recover(v->ventilator, sim_node_now(node), out, &why);
     assert(err == LEAT_OK);
     return v;
 }

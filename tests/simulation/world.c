@@ -1,4 +1,4 @@
-#include "tests/simulation/world.h"
+#include "tests/simulation/world_inside.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -8,93 +8,58 @@
 #include "wire/codec.h"
 #include "wire/dump.h"
 
-enum event_kind { ARRIVAL, TICK, COMMIT, ACTION };
-
-struct sim_event {
-    int64_t at_us;
-    uint64_t number; /* of equal times the earlier made comes first */
-    enum event_kind kind;
-    int node; /* -1: none */
-    unsigned life;
-    size_t connection;       /* ARRIVAL */
-    bool to_server;          /* ARRIVAL */
-    struct leat_bytes frame; /* ARRIVAL; owned */
-    sim_action_fn *action;
-    uint64_t argument;
-};
-
-/* A client's way to a server. A cut or a crash of either end ends it; the next message of the
- * client opens a new one with a new routing id, as libzmq does. */
-struct sim_connection {
-    struct leat_peer peer; /* the client, as the server sees it */
-    int client, server;
-    unsigned client_life, server_life;
-    enum leat_link link; /* at the client */
-    bool broken;
-    int64_t last_arrival_us[2]; /* to the client, to the server: keeps the order */
-};
+/* An ended process brings what it has said to its peers before its connections close. */
+#define LINGER_US INT64_C(500000)
 
 struct leat_now sim_now(const struct sim_world *world)
 {
     return (struct leat_now){world->now_us, {world->now_us + world->wall_offset_us}};
 }
 
-/* ---- the heap of events ---- */
-
-static bool comes_before(const struct sim_event *a, const struct sim_event *b)
+/* By the node's own clocks. No history lasts so long that this could overflow. */
+static int64_t to_node_us(const struct sim_node *node, int64_t us)
 {
-    return a->at_us != b->at_us ? a->at_us < b->at_us : a->number < b->number;
+    return us + us / 1000000 * node->clock_ppm + us % 1000000 * node->clock_ppm / 1000000;
 }
 
-static void push_event(struct sim_world *world, struct sim_event event)
+/* The first moment of the world at which the node's clock shows `us` or more. */
+static int64_t to_world_us(const struct sim_node *node, int64_t us)
 {
-    if (world->event_count == world->event_capacity) {
-        world->event_capacity = world->event_capacity == 0 ? 256 : world->event_capacity * 2;
-        world->events = realloc(world->events, world->event_capacity * sizeof(event));
-        assert(world->events != NULL);
+    if (node->clock_ppm == 0 || us > INT64_MAX / 2000000) {
+        return us;
     }
-    event.number = world->event_number++;
-    size_t at = world->event_count++;
-    while (at > 0 && comes_before(&event, &world->events[(at - 1) / 2])) {
-        world->events[at] = world->events[(at - 1) / 2];
-        at = (at - 1) / 2;
+    int64_t at_us = us * 1000000 / (1000000 + node->clock_ppm);
+    while (to_node_us(node, at_us) < us) {
+        at_us++;
     }
-    world->events[at] = event;
+    return at_us;
 }
 
-static struct sim_event pop_event(struct sim_world *world)
+struct leat_now sim_node_now(const struct sim_node *node)
 {
-    struct sim_event top = world->events[0];
-    struct sim_event last = world->events[--world->event_count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= world->event_count) {
-            break;
-        }
-        if (child + 1 < world->event_count &&
-            comes_before(&world->events[child + 1], &world->events[child])) {
-            child++;
-        }
-        if (!comes_before(&world->events[child], &last)) {
-            break;
-        }
-        world->events[at] = world->events[child];
-        at = child;
+    int64_t us = to_node_us(node, node->world->now_us);
+    return (struct leat_now){us, {us + node->world->wall_offset_us + node->wall_offset_us}};
+}
+
+void sim_see(struct sim_node *node, enum sim_sight_kind kind, enum leat_link link,
+             struct leat_peer peer, const struct leat_msg *msg)
+{
+    if (node->world->watch != NULL) {
+        struct sim_sight sight = {
+            .kind = kind, .node = node, .link = link, .peer = peer, .msg = msg};
+        node->world->watch(&sight, node->world->watch_context);
     }
-    world->events[at] = last;
-    return top;
 }
 
 void sim_at(struct sim_world *world, int64_t at_us, struct sim_node *node, sim_action_fn *action,
             uint64_t argument)
 {
-    push_event(world, (struct sim_event){.at_us = at_us,
-                                         .kind = ACTION,
-                                         .node = node == NULL ? -1 : node->index,
-                                         .life = node == NULL ? 0 : node->life,
-                                         .action = action,
-                                         .argument = argument});
+    sim_push_event(world, (struct sim_event){.at_us = at_us,
+                                             .kind = SIM_ACTION,
+                                             .node = node == NULL ? -1 : node->index,
+                                             .life = node == NULL ? 0 : node->life,
+                                             .action = action,
+                                             .argument = argument});
 }
 
 /* ---- the world and its nodes ---- */
@@ -167,132 +132,6 @@ static void trace(const struct sim_node *node, const char *what, const struct le
            node->index, node->life, what, text);
 }
 
-/* ---- the network ---- */
-
-static struct sim_connection *connection_of(struct sim_world *world, int client,
-                                            enum leat_link link)
-{
-    for (size_t i = world->connection_count; i-- > 0;) {
-        struct sim_connection *c = &world->connections[i];
-        if (c->client == client && c->link == link) {
-            return c;
-        }
-    }
-    return NULL;
-}
-
-static struct sim_connection *open_connection(struct sim_world *world, int client, int server,
-                                              enum leat_link link)
-{
-    if (world->connection_count == world->connection_capacity) {
-        world->connection_capacity =
-            world->connection_capacity == 0 ? 64 : world->connection_capacity * 2;
-        world->connections =
-            realloc(world->connections, world->connection_capacity * sizeof(*world->connections));
-        assert(world->connections != NULL);
-    }
-    struct sim_connection *c = &world->connections[world->connection_count];
-    uint32_t number = (uint32_t)++world->connection_count;
-    *c = (struct sim_connection){.client = client,
-                                 .server = server,
-                                 .client_life = world->nodes[client].life,
-                                 .server_life = world->nodes[server].life,
-                                 .link = link};
-    c->peer.size = sizeof(number);
-    memcpy(c->peer.bytes, &number, sizeof(number));
-    return c;
-}
-
-void sim_connect(struct sim_node *client, enum leat_link link, struct sim_node *server)
-{
-    open_connection(client->world, client->index, server->index, link);
-}
-
-static bool is_open(const struct sim_world *world, const struct sim_connection *c)
-{
-    return !c->broken && world->nodes[c->client].life == c->client_life &&
-           world->nodes[c->server].life == c->server_life;
-}
-
-void sim_cut(struct sim_node *client, enum leat_link link)
-{
-    struct sim_connection *c = connection_of(client->world, client->index, link);
-    if (c != NULL) {
-        c->broken = true;
-    }
-}
-
-static void send_frame(struct sim_world *world, struct sim_connection *c, bool to_server,
-                       struct leat_bytes frame)
-{
-    const struct sim_faults *faults = &world->faults;
-    world->messages++;
-    if (leat_rng_chance(&world->rng, faults->loss_ppm)) {
-        world->lost++;
-        return;
-    }
-    int copies = leat_rng_chance(&world->rng, faults->repeat_ppm) ? 2 : 1;
-    for (int i = 0; i < copies; i++) {
-        uint64_t spread = (uint64_t)(faults->delay_max_us - faults->delay_min_us) + 1;
-        int64_t at_us =
-            world->now_us + faults->delay_min_us + (int64_t)leat_rng_below(&world->rng, spread);
-        if (!leat_rng_chance(&world->rng, faults->reorder_ppm)) {
-            if (at_us <= c->last_arrival_us[to_server]) {
-                at_us = c->last_arrival_us[to_server] + 1;
-            }
-            c->last_arrival_us[to_server] = at_us;
-        }
-        uint8_t *copy = malloc(frame.size);
-        assert(copy != NULL);
-        memcpy(copy, frame.data, frame.size);
-        push_event(world, (struct sim_event){.at_us = at_us,
-                                             .kind = ARRIVAL,
-                                             .node = to_server ? c->server : c->client,
-                                             .connection = (size_t)(c - world->connections),
-                                             .to_server = to_server,
-                                             .frame = {copy, frame.size}});
-    }
-}
-
-static void unreachable(struct sim_world *world, struct sim_node *node, uint64_t argument)
-{
-    (void)world;
-    uint32_t number = (uint32_t)argument;
-    struct leat_event event = {.kind = LEAT_EVENT_UNREACHABLE, .link = LEAT_LINK_PEERS};
-    event.peer.size = sizeof(number);
-    memcpy(event.peer.bytes, &number, sizeof(number));
-    sim_event(node, &event);
-}
-
-static void send_to_peer(struct sim_node *node, struct leat_peer peer, struct leat_bytes frame)
-{
-    struct sim_world *world = node->world;
-    uint32_t number = 0;
-    assert(peer.size == sizeof(number));
-    memcpy(&number, peer.bytes, sizeof(number));
-    assert(number >= 1 && number <= world->connection_count);
-    struct sim_connection *c = &world->connections[number - 1];
-    if (is_open(world, c)) {
-        send_frame(world, c, false, frame);
-    } else {
-        sim_at(world, world->now_us, node, unreachable, number);
-    }
-}
-
-static void send_to_server(struct sim_node *node, enum leat_link link, struct leat_bytes frame)
-{
-    struct sim_world *world = node->world;
-    struct sim_connection *c = connection_of(world, node->index, link);
-    assert(c != NULL);
-    if (!is_open(world, c)) {
-        if (world->nodes[c->server].core == NULL) {
-            return; /* nobody listens; what libzmq would keep is a repeat that may also be lost */
-        }
-        c = open_connection(world, node->index, c->server, link);
-    }
-    send_frame(world, c, true, frame);
-}
-
 /* ---- steps, the gate and the disk ---- */
 
 static void carry_out(struct sim_node *node, enum leat_link link, struct leat_peer peer,
@@ -300,11 +139,11 @@ static void carry_out(struct sim_node *node, enum leat_link link, struct leat_pe
 {
     switch (link) {
     case LEAT_LINK_PEERS:
-        send_to_peer(node, peer, frame);
+        sim_send_to_peer(node, peer, frame);
         return;
     case LEAT_LINK_VENTILATOR:
     case LEAT_LINK_SINK:
-        send_to_server(node, link, frame);
+        sim_send_to_server(node, link, frame);
         return;
     case LEAT_LINK_SPAWNER:
     case LEAT_LINK_METRICS:
@@ -369,29 +208,74 @@ static void start_commit(struct sim_node *node)
     }
     leat_store_seal(node->store);
     uint64_t spread = (uint64_t)(world->faults.commit_max_us - world->faults.commit_min_us) + 1;
-    push_event(world, (struct sim_event){.at_us = world->now_us + world->faults.commit_min_us +
-                                                  (int64_t)leat_rng_below(&world->rng, spread),
-                                         .kind = COMMIT,
-                                         .node = node->index,
-                                         .life = node->life});
+    sim_push_event(world, (struct sim_event){.at_us = world->now_us + world->faults.commit_min_us +
+                                                      (int64_t)leat_rng_below(&world->rng, spread),
+                                             .kind = SIM_COMMIT,
+                                             .node = node->index,
+                                             .life = node->life});
 }
 
 static void schedule_tick(struct sim_node *node)
 {
     int64_t deadline_us = node->role->deadline_us(node->core);
-    if (deadline_us == LEAT_NEVER_US) {
+    if (deadline_us == LEAT_NEVER_US || node->exited) {
         node->tick_at_us = LEAT_NEVER_US;
         return;
     }
+    deadline_us = to_world_us(node, deadline_us);
     if (deadline_us <= node->world->now_us) {
         deadline_us = node->world->now_us + 1; /* no step takes no time */
     }
     if (deadline_us != node->tick_at_us) {
         node->tick_at_us = deadline_us;
-        push_event(node->world, (struct sim_event){.at_us = deadline_us,
-                                                   .kind = TICK,
-                                                   .node = node->index,
-                                                   .life = node->life});
+        sim_push_event(node->world, (struct sim_event){.at_us = deadline_us,
+                                                       .kind = SIM_TICK,
+                                                       .node = node->index,
+                                                       .life = node->life});
+    }
+}
+
+static void show_note(struct sim_node *node, const struct leat_note *note)
+{
+    struct sim_world *world = node->world;
+    if (world->trace) {
+        char id[LEAT_ID_TEXT_BYTES];
+        printf("[%10.3f ms] %s%d.%u notes %s %s %.*s %lld\n", (double)world->now_us / 1000.0,
+               node->role->name, node->index, node->life, leat_note_name(note->id),
+               leat_id_format(&note->subject, id), LEAT_STR_ARGS(note->name),
+               (long long)note->value);
+    }
+    if (world->watch != NULL) {
+        struct sim_sight sight = {.kind = SIM_NOTES, .node = node, .note = note};
+        world->watch(&sight, world->watch_context);
+    }
+}
+
+static void put_down(struct sim_node *node)
+{
+    node->role->destroy(node->core);
+    node->core = NULL;
+    node->life++;
+    drop_waiting(node);
+    leat_out_clear(&node->out);
+}
+
+/* After EXIT a process waits until everything is on the disk and said. */
+static void end_process(struct sim_world *world, struct sim_node *node, uint64_t argument)
+{
+    if (node->store != NULL &&
+        (leat_store_is_dirty(node->store) || leat_store_is_committing(node->store))) {
+        sim_at(world, world->now_us + LINGER_US, node, end_process, argument);
+        return;
+    }
+    trace(node, "ends", NULL);
+    sim_see(node, SIM_ENDS, 0, (struct leat_peer){0}, NULL);
+    put_down(node);
+    if (node->store != NULL) {
+        leat_store_memory_crash(node->store, LEAT_STORE_KEPT);
+    }
+    if (world->ended != NULL) {
+        world->ended(world, node);
     }
 }
 
@@ -408,16 +292,16 @@ static void take_actions(struct sim_node *node)
         const struct leat_action *action = &node->out.actions[i];
         if (action->kind == LEAT_ACTION_SEND) {
             trace(node, "sends", &action->msg);
+            sim_see(node, SIM_SENDS, action->link, action->peer, &action->msg);
             keep(node, batch, action);
         } else if (action->kind == LEAT_ACTION_EXIT) {
-            node->exited = true;
-            node->exit_status = action->exit_status;
-        } else if (node->world->trace) {
-            char id[LEAT_ID_TEXT_BYTES];
-            printf("[%10.3f ms] %s%d.%u notes %s %s %.*s %lld\n",
-                   (double)node->world->now_us / 1000.0, node->role->name, node->index, node->life,
-                   leat_note_name(action->note.id), leat_id_format(&action->note.subject, id),
-                   LEAT_STR_ARGS(action->note.name), (long long)action->note.value);
+            if (!node->exited) {
+                node->exited = true;
+                node->exit_status = action->exit_status;
+                sim_at(node->world, node->world->now_us + LINGER_US, node, end_process, 0);
+            }
+        } else {
+            show_note(node, &action->note);
         }
     }
     leat_out_clear(&node->out);
@@ -434,7 +318,7 @@ void sim_event(struct sim_node *node, struct leat_event *event)
         return;
     }
     node->world->steps++;
-    event->now = sim_now(node->world);
+    event->now = sim_node_now(node);
     node->role->step(node->core, event, &node->out);
     node->role->check(node->core);
     take_actions(node);
@@ -449,9 +333,13 @@ static void deliver(struct sim_node *node, enum leat_link link, struct leat_peer
     struct leat_why why;
     enum leat_err err = leat_wire_decode(frame, &arena, &msg, &why);
     assert(err == LEAT_OK);
-    trace(node, "gets ", &msg);
     struct leat_event event = {.kind = LEAT_EVENT_MESSAGE, .link = link, .peer = peer, .msg = &msg};
-    sim_event(node, &event);
+    if (node->core != NULL && !node->exited) {
+        trace(node, "gets ", &msg);
+        sim_see(node, SIM_GETS, link, peer, &msg);
+        sim_event(node, &event);
+        sim_see(node, SIM_TOOK, link, peer, &msg);
+    }
     leat_arena_fini(&arena);
 }
 
@@ -471,8 +359,9 @@ void sim_boot(struct sim_node *node)
     node->exited = false;
     node->tick_at_us = LEAT_NEVER_US;
     node->frozen_until_us = 0;
-    node->core = node->role->boot(node, &node->out);
     trace(node, "boots", NULL);
+    sim_see(node, SIM_BOOTS, 0, (struct leat_peer){0}, NULL);
+    node->core = node->role->boot(node, &node->out);
     take_actions(node);
     struct leat_event event = {.kind = LEAT_EVENT_TICK};
     sim_event(node, &event);
@@ -484,16 +373,21 @@ void sim_crash(struct sim_node *node)
         return;
     }
     trace(node, "crashes", NULL);
+    sim_see(node, SIM_CRASHES, 0, (struct leat_peer){0}, NULL);
     node->world->crashes++;
-    node->role->destroy(node->core);
-    node->core = NULL;
-    node->life++;
-    drop_waiting(node);
-    leat_out_clear(&node->out);
+    put_down(node);
     if (node->store != NULL) {
         bool kept = leat_rng_chance(&node->world->rng, 500000);
         leat_store_memory_crash(node->store, kept ? LEAT_STORE_KEPT : LEAT_STORE_LOST);
     }
+}
+
+void sim_lose_disk(struct sim_node *node)
+{
+    assert(node->core == NULL && node->store != NULL);
+    leat_store_close(&node->store);
+    node->store = leat_store_open_memory();
+    assert(node->store != NULL);
 }
 
 void sim_freeze(struct sim_node *node, int64_t until_us)
@@ -506,7 +400,7 @@ void sim_freeze(struct sim_node *node, int64_t until_us)
 static void arrive(struct sim_world *world, const struct sim_event *event)
 {
     struct sim_connection *c = &world->connections[event->connection];
-    if (!is_open(world, c)) {
+    if (!sim_is_open(world, c)) {
         return;
     }
     struct leat_peer peer = event->to_server ? c->peer : (struct leat_peer){0};
@@ -516,10 +410,23 @@ static void arrive(struct sim_world *world, const struct sim_event *event)
 
 static void commit_done(struct sim_node *node)
 {
-    leat_store_memory_complete(node->store);
+    struct sim_world *world = node->world;
+    bool fails = leat_rng_chance(&world->rng, world->faults.commit_fails_ppm);
     struct leat_why why;
+    if (fails) {
+        leat_store_memory_fail(node->store);
+    } else {
+        leat_store_memory_complete(node->store);
+    }
     enum leat_err err = leat_store_advance(node->store, &why);
-    assert(err == LEAT_OK);
+    assert(err == (fails ? LEAT_ERR_IO : LEAT_OK));
+    if (fails) {
+        sim_crash(node); /* core/step.h, rule 4 */
+        if (world->ended != NULL) {
+            world->ended(world, node);
+        }
+        return;
+    }
     start_commit(node);
     open_gate(node);
 }
@@ -529,22 +436,22 @@ static void happen(struct sim_world *world, const struct sim_event *event)
     struct sim_node *node = event->node < 0 ? NULL : &world->nodes[event->node];
     bool same_life = node != NULL && node->core != NULL && node->life == event->life;
     switch (event->kind) {
-    case ARRIVAL:
+    case SIM_ARRIVAL:
         arrive(world, event);
         return;
-    case TICK:
+    case SIM_TICK:
         if (same_life && event->at_us == node->tick_at_us) {
             node->tick_at_us = LEAT_NEVER_US;
             struct leat_event tick = {.kind = LEAT_EVENT_TICK};
             sim_event(node, &tick);
         }
         return;
-    case COMMIT:
+    case SIM_COMMIT:
         if (same_life) {
             commit_done(node);
         }
         return;
-    case ACTION:
+    case SIM_ACTION:
         if (node == NULL || same_life) {
             event->action(world, node, event->argument);
         }
@@ -555,18 +462,18 @@ static void happen(struct sim_world *world, const struct sim_event *event)
 void sim_run(struct sim_world *world, int64_t until_us)
 {
     while (world->event_count > 0 && world->events[0].at_us <= until_us) {
-        struct sim_event event = pop_event(world);
+        struct sim_event event = sim_pop_event(world);
         struct sim_node *node = event.node < 0 ? NULL : &world->nodes[event.node];
-        if (node != NULL && event.kind != COMMIT && node->frozen_until_us > event.at_us) {
-            bool is_the_tick = event.kind == TICK && event.life == node->life &&
+        if (node != NULL && event.kind != SIM_COMMIT && node->frozen_until_us > event.at_us) {
+            bool is_the_tick = event.kind == SIM_TICK && event.life == node->life &&
                                event.at_us == node->tick_at_us;
             if (is_the_tick) {
                 node->tick_at_us = node->frozen_until_us;
-            } else if (event.kind == TICK) {
+            } else if (event.kind == SIM_TICK) {
                 continue; /* of an earlier life, or no longer wanted */
             }
             event.at_us = node->frozen_until_us;
-            push_event(world, event);
+            sim_push_event(world, event);
             continue;
         }
         world->now_us = event.at_us;

@@ -59,7 +59,9 @@ struct sim_node {
     size_t waiting_count, waiting_capacity;
     int64_t tick_at_us; /* of the tick that is scheduled; LEAT_NEVER_US: none */
     int64_t frozen_until_us;
-    bool exited;
+    int32_t clock_ppm;      /* its clocks run faster by this, or slower */
+    int64_t wall_offset_us; /* its wall clock is ahead by this */
+    bool exited;            /* the core has emitted EXIT; the process ends when all is said */
     int exit_status;
 };
 
@@ -67,9 +69,42 @@ struct sim_faults {
     uint32_t loss_ppm;    /* a message vanishes */
     uint32_t repeat_ppm;  /* a message arrives twice */
     uint32_t reorder_ppm; /* a message overtakes others of its connection */
+    uint32_t late_ppm;    /* a second copy of a message arrives later than everything else */
+    int64_t late_max_us;
     int64_t delay_min_us, delay_max_us;
     int64_t commit_min_us, commit_max_us;
+    uint32_t commit_fails_ppm; /* a commit fails, and the process ends */
 };
+
+/* The way from one node to another. */
+struct sim_path {
+    int64_t cut_until_us;           /* nothing gets through until then */
+    bool holds;                     /* what is sent meanwhile arrives afterwards; else it is lost */
+    int64_t slow_until_us, slow_us; /* until then each message takes this much longer */
+};
+
+/* What can be seen of a world, by checkers and by who writes a story of it. */
+enum sim_sight_kind {
+    SIM_SENDS = 1, /* the core emitted a message; it may still wait for the disk */
+    SIM_GETS,      /* a message has arrived, and the core is about to take it */
+    SIM_TOOK,      /* and has taken it */
+    SIM_LOSES,     /* a message was lost on its way; node is who sent it */
+    SIM_NOTES,
+    SIM_BOOTS,
+    SIM_CRASHES,
+    SIM_ENDS,
+};
+
+struct sim_sight {
+    enum sim_sight_kind kind;
+    struct sim_node *node;
+    enum leat_link link;
+    struct leat_peer peer;        /* with LEAT_LINK_PEERS */
+    const struct leat_msg *msg;   /* borrowed; of the first four */
+    const struct leat_note *note; /* borrowed; of SIM_NOTES */
+};
+
+typedef void sim_watch_fn(const struct sim_sight *sight, void *context);
 
 struct sim_world {
     struct leat_rng rng;
@@ -78,7 +113,13 @@ struct sim_world {
     struct sim_faults faults;
     struct sim_node nodes[SIM_NODES_MAX];
     int node_count;
+    struct sim_path paths[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
     bool trace;
+    sim_watch_fn *watch; /* may be NULL */
+    void *watch_context;
+    /* A process has ended by itself: after EXIT, or since a commit failed. May be NULL. */
+    void (*ended)(struct sim_world *world, struct sim_node *node);
+    void *context; /* whose `ended` is */
 
     struct sim_event *events; /* binary heap by (time, number) */
     size_t event_count, event_capacity;
@@ -100,15 +141,25 @@ struct sim_node *sim_add_node(struct sim_world *world, const struct sim_role *ro
 void sim_connect(struct sim_node *client, enum leat_link link, struct sim_node *server);
 
 void sim_boot(struct sim_node *node);
+/* Replaces a dead node's disk by an empty one. */
+void sim_lose_disk(struct sim_node *node);
 /* kill -9: the core is gone, the disk loses what was not durable (a batch under way is kept or lost
  * by chance), everything under way to or from it is lost. */
 void sim_crash(struct sim_node *node);
 /* Breaks the connection: what is under way on it is lost, the next message opens a new one. */
 void sim_cut(struct sim_node *client, enum leat_link link);
+/* From now on and for a while: nothing gets from one node to the other (or it does so afterwards,
+ * with `holds`); everything takes longer. One way. */
+void sim_part(struct sim_world *world, int from, int to, int64_t until_us, bool holds);
+void sim_slow(struct sim_world *world, int from, int to, int64_t until_us, int64_t slow_us);
 /* SIGSTOP: nothing reaches the core until `until_us`; then everything does. */
 void sim_freeze(struct sim_node *node, int64_t until_us);
 
 struct leat_now sim_now(const struct sim_world *world);
+/* The same by the clocks of the node. */
+struct leat_now sim_node_now(const struct sim_node *node);
+/* Who is at the other end of a connection that a server knows as `peer`. */
+struct sim_node *sim_node_of_peer(struct sim_world *world, struct leat_peer peer);
 /* Hands an event to the core, now; completes time and link. Dead nodes ignore it. */
 void sim_event(struct sim_node *node, struct leat_event *event);
 /* A message from a local link (spawner) to the core, through the codec. */
