@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "cmocka_all.h"
-#include "core/heap.h"
 #include "core/list.h"
 #include "core/map.h"
 
@@ -54,16 +53,6 @@ static void come_to_the_unreachable(void)
     LEAT_UNREACHABLE("no such state");
 }
 
-static void add_to_a_heap_twice(void)
-{
-    struct leat_heap heap;
-    struct leat_heap_node node = {0};
-    leat_heap_init(&heap);
-    if (leat_heap_add(&heap, &node, 1) == LEAT_OK && leat_heap_add(&heap, &node, 2) == LEAT_OK) {
-        leat_heap_fini(&heap);
-    }
-}
-
 static void link_twice(void)
 {
     struct leat_list list;
@@ -104,7 +93,6 @@ static void a_broken_condition_ends_the_process_and_names_itself(void **state)
 static void misuse_of_containers_is_caught(void **state)
 {
     (void)state;
-    assert_non_null(strstr(abort_text(add_to_a_heap_twice), "leat_heap_is_in"));
     assert_non_null(strstr(abort_text(link_twice), "leat_list_is_linked"));
     assert_non_null(strstr(abort_text(add_while_iterating), "rebuilds"));
 }
