@@ -216,6 +216,7 @@ struct leat_sink_info leat_sink_info(const struct leat_sink *sink)
         .trimmed = sink->meta.trimmed,
         .confirmed = sink->meta.confirmed,
         .sent = sink->sent,
+        .told = sink->meta.told,
         .last = sink->meta.last,
         .followed = sink->followed,
         .follower = sink->follower,
@@ -244,6 +245,11 @@ enum leat_err leat_sink_check(const struct leat_sink *sink, struct leat_why *why
                          "trimmed %llu <= confirmed %llu <= sent %llu <= last %llu does not hold",
                          (unsigned long long)meta->trimmed, (unsigned long long)meta->confirmed,
                          (unsigned long long)sink->sent, (unsigned long long)meta->last);
+    }
+    if (sink->sent > meta->told || meta->told > meta->last) {
+        return leat_fail(why, LEAT_ERR_STATE, "sent %llu <= told %llu <= last %llu does not hold",
+                         (unsigned long long)sink->sent, (unsigned long long)meta->told,
+                         (unsigned long long)meta->last);
     }
     if (sink->sent - meta->confirmed > sink->config.settled_window) {
         return leat_fail(why, LEAT_ERR_STATE, "%llu ids are unconfirmed, the window is %llu",

@@ -18,7 +18,7 @@
  * confirmed.
  *
  * Invariants (leat_sink_check):
- *   base <= confirmed; trimmed <= confirmed <= sent <= last; sent - confirmed <=
+ *   base <= confirmed; trimmed <= confirmed <= sent <= told <= last; sent - confirmed <=
  * config.settled_window the store's stream holds exactly the numbers trimmed + 1 to last each
  * result has exactly one row in the order of age, of successes or of failures, and no row is
  *   without its result; the counts equal the rows
@@ -71,6 +71,7 @@ struct leat_sink_info {
     struct leat_id stream;
     uint64_t base;                           /* what the ventilator calls 1 is base + 1 */
     uint64_t trimmed, confirmed, sent, last; /* numbers, see above */
+    uint64_t told;                           /* numbers above it were never sent */
     bool followed;                           /* a ventilator follows the stream */
     struct leat_peer follower;
     uint64_t successes;       /* results kept */

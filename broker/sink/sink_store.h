@@ -42,6 +42,7 @@ struct leat_sink_meta {
     uint64_t base;      /* the stream counts from here: the ventilator's 1 is base + 1 */
     uint64_t trimmed;   /* numbers up to this one are deleted */
     uint64_t confirmed; /* numbers up to this one are on the ventilator's disk */
+    uint64_t told;      /* last number that was ever sent: no ventilator can know a later one */
     uint64_t last;      /* last number given; 0: none */
     uint64_t successes; /* rows of AGE */
     uint64_t failures;  /* rows of FAILURES */

@@ -37,6 +37,9 @@ static bool send_some(struct leat_sink *sink, struct leat_out *out)
     if (err != LEAT_OK || count == 0) {
         /* Numbers up to `last` are in the store, always; a hole is damage, and to go on would let
          * the ventilator keep jobs for ever or forget the wrong ones. */
+        if (err != LEAT_ERR_IO) {
+            leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, NULL, leat_str_of("settle"), 0);
+        }
         leat_sink_break(sink, out);
         return false;
     }
@@ -46,6 +49,10 @@ static bool send_some(struct leat_sink *sink, struct leat_out *out)
     msg->settled.jobs.items = ids;
     msg->settled.jobs.count = count;
     sink->sent += count;
+    if (sink->sent > sink->meta.told) {
+        sink->meta.told = sink->sent;
+        sink->meta_changed = true;
+    }
     return true;
 }
 
@@ -104,7 +111,9 @@ void leat_sink_on_follow(struct leat_sink *sink, const struct leat_event *event,
     bool same_stream = leat_id_equal(&follow->stream, &sink->meta.stream);
     uint64_t confirmed = sink->meta.confirmed - sink->meta.base; /* as the ventilator counts */
     bool behind = follow->settled < confirmed;
-    bool ahead = follow->settled > sink->meta.last - sink->meta.base;
+    /* Not by `last`: a sink restored from an older copy may have given the same numbers again, to
+     * other jobs, before the ventilator came. */
+    bool ahead = follow->settled > sink->meta.told - sink->meta.base;
     bool stalled = same_peer && same_stream && follow->settled == confirmed &&
                    sink->sent > sink->meta.confirmed &&
                    event->now.mono_us - sink->quiet_since_us >= REPEAT_MIN_US;

@@ -160,9 +160,15 @@ static inline void rig_follow(struct rig *rig, uint8_t peer, struct leat_id stre
     rig_message(rig, peer, &msg);
 }
 
-/* FOLLOW of the right stream; numbers as the ventilator counts them. */
+/* FOLLOW of the right stream; numbers as the ventilator counts them. What was recorded is sent to
+ * it before it confirms it. */
 static inline void rig_confirm(struct rig *rig, uint8_t peer, uint64_t settled)
 {
+    struct leat_sink_info info = leat_sink_info(rig->sink);
+    uint64_t number = info.base + settled;
+    if (number > info.told && number <= info.last) {
+        rig_follow(rig, peer, info.stream, info.confirmed - info.base);
+    }
     rig_follow(rig, peer, leat_sink_info(rig->sink).stream, settled);
 }
 

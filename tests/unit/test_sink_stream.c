@@ -261,6 +261,43 @@ static void a_ventilator_that_knows_more_than_the_sink_gets_a_stream_with_a_new_
     rig_check(rig);
 }
 
+static void
+numbers_that_a_restored_sink_gave_again_are_not_taken_for_those_that_the_ventilator_knows(
+    void **state)
+{
+    struct rig *rig = *state;
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    record_many(rig, 1, 2);
+    struct leat_id before = leat_sink_info(rig->sink).stream;
+    rig->config.seed = 8;
+    reboot(rig); /* 3 to 5 were sent before the copy was put back, and are other jobs' now */
+    record_many(rig, 13, 4);
+    rig_follow(rig, 10, before, 5);
+    struct leat_id after = leat_sink_info(rig->sink).stream;
+    assert_false(leat_id_equal(&before, &after));
+    expect_settled(rig, 0, 10, 1, 6);
+    rig_check(rig);
+}
+
+static void a_damaged_row_of_the_stream_is_named_before_the_sink_ends(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_bytes value;
+    uint8_t row[64];
+    static const uint8_t key[] = {0, 0, 0, 0, 0, 0, 0, 2};
+    record_many(rig, 1, 3);
+    struct leat_bytes place = leat_bytes_of(key, sizeof key);
+    assert_int_equal(leat_store_get(rig->store, LEAT_SINK_TABLE_SETTLE, place, &value), LEAT_OK);
+    assert_true(value.size <= sizeof row);
+    memcpy(row, value.data, value.size);
+    row[value.size - 1] ^= 1;
+    leat_store_put(rig->store, LEAT_SINK_TABLE_SETTLE, place, leat_bytes_of(row, value.size));
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    expect_silence(rig);
+    assert_true(rig_noted(rig, LEAT_NOTE_RECORD_DAMAGED));
+    assert_true(leat_sink_info(rig->sink).ended);
+}
+
 static void a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_name(void **state)
 {
     struct rig *rig = *state;
@@ -435,6 +472,9 @@ int main(void)
         TEST(a_later_result_settles_its_id_again),
         TEST(repeated_results_do_not_let_the_stream_grow_while_nobody_follows),
         TEST(a_ventilator_that_knows_more_than_the_sink_gets_a_stream_with_a_new_name),
+        TEST(
+            numbers_that_a_restored_sink_gave_again_are_not_taken_for_those_that_the_ventilator_knows),
+        TEST(a_damaged_row_of_the_stream_is_named_before_the_sink_ends),
         TEST(a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_name),
         TEST(a_ventilator_that_does_not_know_the_stream_gets_the_rest_as_a_stream_from_1),
         TEST(successes_are_removed_when_they_are_old),
