@@ -222,11 +222,12 @@ static bool may_push(const struct leat_ventilator *v)
 void leat_ventilator_dispatch(struct leat_ventilator *v, struct leat_out *out)
 {
     struct turn turn = {.v = v, .out = out};
+    /* Also when nothing may be pushed now: a time that has passed would be a deadline for ever. */
+    v->push_again_us = LEAT_NEVER_US;
     if (!may_push(v)) {
         return;
     }
     v->turn++;
-    v->push_again_us = LEAT_NEVER_US;
     size_t idle = 0;
     while (idle < v->ring.count && !turn.full && v->counts.leased < LEAT_LEASES_MAX) {
         struct leat_session *session = next_in_ring(v);
