@@ -36,6 +36,7 @@ static void set_paused(struct leat_ventilator *v, const struct leat_event *event
         leat_ventilator_store_put_paused(v->store, control->argument, paused);
         leat_out_note(out, paused ? LEAT_NOTE_QUEUE_PAUSED : LEAT_NOTE_QUEUE_RESUMED, NULL,
                       control->argument, 0);
+        leat_queue_drop_empty(v, queue);
     }
     answer_done(event, out,
                 leat_arena_format(&out->arena, "%s %.*s", paused ? "paused" : "resumed",

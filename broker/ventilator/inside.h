@@ -204,6 +204,8 @@ struct leat_queue *leat_queue_find(const struct leat_ventilator *v, struct leat_
 struct leat_queue *leat_queue_make(struct leat_ventilator *v, struct leat_str name);
 struct leat_lane *leat_lane_find(const struct leat_ventilator *v, struct leat_str queue,
                                  struct leat_str type);
+/* Frees the queue when it has no lane and is not paused: there is nothing to know of it. */
+void leat_queue_drop_empty(struct leat_ventilator *v, struct leat_queue *queue);
 /* Finds or makes a lane, in the store too. NULL: no number is free. */
 struct leat_lane *leat_lane_make(struct leat_ventilator *v, struct leat_str queue,
                                  struct leat_str type);

@@ -103,6 +103,13 @@ static void drop_queue(struct leat_ventilator *v, struct leat_queue *queue)
     free_queue(queue);
 }
 
+void leat_queue_drop_empty(struct leat_ventilator *v, struct leat_queue *queue)
+{
+    if (queue->lane_count == 0 && !queue->paused) {
+        drop_queue(v, queue);
+    }
+}
+
 static void add_to_queue(struct leat_queue *queue, struct leat_lane *lane)
 {
     if (queue->lane_count == queue->lane_capacity) {
@@ -247,9 +254,7 @@ void leat_lane_drop(struct leat_ventilator *v, struct leat_lane *lane)
     v->last_lane = NULL;
     leat_ventilator_store_del_lane(v->store, lane->number);
     free_lane(lane);
-    if (queue->lane_count == 0 && !queue->paused) {
-        drop_queue(v, queue);
-    }
+    leat_queue_drop_empty(v, queue);
 }
 
 void leat_lanes_free(struct leat_ventilator *v)
