@@ -195,8 +195,21 @@ static struct leat_session *heard_longest_ago(const struct leat_ventilator *v)
     return node == NULL ? NULL : LEAT_CONTAINER_OF(node, struct leat_session, heard_link);
 }
 
+static void ask_for_new_rounds(struct leat_ventilator *v)
+{
+    struct leat_list_node *node, *after;
+    v->renew_at_us = LEAT_NEVER_US;
+    LEAT_LIST_FOR_EACH(&v->heard, node, after)
+    {
+        LEAT_CONTAINER_OF(node, struct leat_session, heard_link)->renew = true;
+    }
+}
+
 void leat_fleet_tend(struct leat_ventilator *v, struct leat_out *out)
 {
+    if (v->now.mono_us >= v->renew_at_us) {
+        ask_for_new_rounds(v);
+    }
     struct leat_session *session;
     while ((session = heard_longest_ago(v)) != NULL && lost_at_us(v, session) <= v->now.mono_us) {
         lose(v, session, out);
@@ -207,7 +220,7 @@ void leat_fleet_tend(struct leat_ventilator *v, struct leat_out *out)
 int64_t leat_fleet_deadline_us(const struct leat_ventilator *v)
 {
     const struct leat_session *session = heard_longest_ago(v);
-    return session == NULL ? LEAT_NEVER_US : lost_at_us(v, session);
+    return leat_min_us(v->renew_at_us, session == NULL ? LEAT_NEVER_US : lost_at_us(v, session));
 }
 
 void leat_fleet_forgive(struct leat_ventilator *v, int64_t gap_us)
@@ -284,6 +297,7 @@ static void begin_round(struct leat_ventilator *v, struct leat_session *session,
                         const struct leat_msg_hello *hello)
 {
     session->round = hello->round;
+    session->renew = false;
     session->number_in = 0;
     session->number_out = 0;
     session->credit = 0;
@@ -416,7 +430,7 @@ struct leat_session *leat_fleet_accept(struct leat_ventilator *v, const struct l
     if (round < session->round || (round == session->round && number <= session->number_in)) {
         return NULL;
     }
-    if (round > session->round || number != session->number_in + 1) {
+    if (session->renew || round > session->round || number != session->number_in + 1) {
         answer_gap(event, out, LEAT_ERR_OUT_OF_ORDER, number);
         return NULL;
     }

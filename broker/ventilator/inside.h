@@ -89,6 +89,7 @@ struct leat_session {
     uint64_t number_in;  /* last number taken in this round */
     uint64_t number_out; /* last number sent in this round */
     bool unreachable;    /* a send failed; nothing is pushed until it is heard again */
+    bool renew;          /* the next message is answered so that a new round begins */
     uint64_t credit, pushed;
     struct leat_session_limit limits[LEAT_SESSION_LIMITS_MAX];
     size_t limit_count;
@@ -159,6 +160,7 @@ struct leat_ventilator {
     uint64_t turn;              /* turns of dispatch so far */
     int64_t push_again_us;      /* `out` was full; LEAT_NEVER_US: it was not */
     int64_t push_from_us;       /* nothing is pushed before: workers announce their leases */
+    int64_t renew_at_us; /* every session is asked for a new round; LEAT_NEVER_US: it need not be */
 
     /* time */
     int64_t steady_base_ms; /* the steady clock at mono 0 */

@@ -6,6 +6,8 @@
 #include "core/check.h"
 
 #define FOLLOW_US (1 * LEAT_US_PER_S)
+/* What another sink has to say of jobs that are with workers should have come by then. */
+#define RENEW_US (5 * LEAT_US_PER_S)
 
 static void forget_bytes(struct leat_ventilator *v, uint64_t bytes)
 {
@@ -111,11 +113,16 @@ void leat_ventilator_save_meta(struct leat_ventilator *v)
 }
 
 /* The sink is another one, or a restored one. Its first number comes next, and what was reported to
- * its predecessor may be unknown to it. */
+ * its predecessor may be unknown to it. So may be results that its predecessor had confirmed to
+ * workers: nobody would ever settle those jobs. A new round of every session tells which they are,
+ * for their workers hold them no longer. */
 static void start_stream(struct leat_ventilator *v, const struct leat_id *stream,
                          struct leat_out *out)
 {
     v->meta.stream = *stream;
+    if (!leat_id_is_zero(&v->meta.stream)) {
+        v->renew_at_us = leat_add_us(v->now.mono_us, RENEW_US);
+    }
     v->meta.settled = 0;
     leat_ventilator_save_meta(v);
     leat_out_note(out, LEAT_NOTE_STREAM_STARTED, stream, leat_str_of(""), 0);

@@ -79,6 +79,7 @@ struct leat_ventilator *leat_ventilator_new(const struct leat_ventilator_config 
     leat_list_init(&v->ring);
     v->picks = leat_picks_new();
     v->push_again_us = LEAT_NEVER_US;
+    v->renew_at_us = LEAT_NEVER_US;
     v->due_ms = INT64_MAX;
     v->retry_ms = INT64_MAX;
     v->expiry_ms = INT64_MAX;

@@ -282,6 +282,58 @@ static void nothing_is_pushed_where_a_send_failed_until_it_is_heard_again(void *
     rig_close(&rig);
 }
 
+static void a_time_to_push_again_that_has_passed_does_not_stay(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    rig_submit(&rig, 1, 1, 1, 1);
+    rig_hello(&rig, 1, 1, "q", NULL, 0);
+    size_t limit_bytes = rig.out.arena.limit_bytes;
+    rig.out.arena.limit_bytes = 0; /* `out` is full */
+    rig_credit(&rig, 1, 1, 1, 1);
+    rig.out.arena.limit_bytes = limit_bytes;
+    assert_int_equal(rig_counts(&rig).leased, 0);
+    rig_settled(&rig, 1, 1, 1, 1); /* and now there is nothing to push */
+    rig_pass_ms(&rig, 10);
+    assert_true(leat_ventilator_deadline_us(rig.ventilator) > rig.now.mono_us);
+    rig_pass_ms(&rig, 3500);
+    assert_int_equal(rig_counts(&rig).sessions, 0);
+    rig_close(&rig);
+}
+
+static void a_job_whose_result_was_lost_with_the_sinks_store_is_run_again(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    rig_submit(&rig, 1, 1, 1, 3);
+    rig_hello(&rig, 1, 1, "q", NULL, 0);
+    rig_credit(&rig, 1, 1, 1, 3);
+    rig_settled(&rig, 1, 1, 1, 1);
+    /* The result of j2 is stored, so the worker has forgotten it; j3 runs. The sink's store is lost
+     * before it says that j2 is settled, and another sink begins another stream. */
+    rig_settled(&rig, 2, 1, 0, 0);
+    uint64_t number = 2;
+    for (unsigned i = 0; i < 4; i++) {
+        rig_pass_ms(&rig, 1000);
+        rig_ping(&rig, 1, 1, number++);
+        assert_int_equal(rig_count(&rig, LEAT_MSG_ERROR), 0);
+    }
+    rig_pass_ms(&rig, 1500);
+    rig_ping(&rig, 1, 1, number);
+    assert_int_equal(rig_sent(&rig, LEAT_MSG_ERROR)->error.code, LEAT_ERR_OUT_OF_ORDER);
+    struct leat_item_lease lease = rig_lease(3, 1);
+    rig_hello(&rig, 1, 2, "q", &lease, 1);
+    rig_credit(&rig, 1, 2, 1, 1);
+    const struct leat_msg_jobs *jobs = &rig_sent(&rig, LEAT_MSG_JOBS)->jobs;
+    assert_int_equal(jobs->jobs.count, 1);
+    assert_int_equal(jobs->jobs.items[0].id.bytes[15], 2);
+    rig_ping(&rig, 1, 2, 2);
+    assert_int_equal(rig_count(&rig, LEAT_MSG_PONG), 1);
+    rig_close(&rig);
+}
+
 static void goodbye_gives_the_leases_up_without_counting_a_loss(void **state)
 {
     (void)state;
@@ -436,6 +488,8 @@ int main(void)
         cmocka_unit_test(a_wall_clock_that_jumps_loses_no_worker),
         cmocka_unit_test(time_in_which_this_process_was_stopped_is_nobodys_silence),
         cmocka_unit_test(nothing_is_pushed_where_a_send_failed_until_it_is_heard_again),
+        cmocka_unit_test(a_time_to_push_again_that_has_passed_does_not_stay),
+        cmocka_unit_test(a_job_whose_result_was_lost_with_the_sinks_store_is_run_again),
         cmocka_unit_test(goodbye_gives_the_leases_up_without_counting_a_loss),
         cmocka_unit_test(a_lost_worker_with_very_many_leases_is_worked_off_in_bounded_steps),
         cmocka_unit_test(more_ready_jobs_than_a_window_holds_all_come_in_order),
