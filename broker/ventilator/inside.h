@@ -176,7 +176,7 @@ struct leat_ventilator {
     int64_t sink_heard_us; /* LEAT_NEVER_US: never yet */
     struct leat_ventilator_report report;
     uint64_t remembered_first, remembered_next; /* rows of SETTLED */
-    int64_t forget_at_us;  /* wall time at which the oldest may go; INT64_MAX: none */
+    int64_t forget_at_ms;  /* steady clock: when the oldest may go; INT64_MAX: none */
     uint64_t oldest_count; /* ids in the oldest row */
     int64_t sweep_at_us;
     struct leat_id sweep_cursor;
@@ -204,10 +204,10 @@ struct leat_str leat_lane_type(const struct leat_lane *lane);
 struct leat_queue *leat_queue_find(const struct leat_ventilator *v, struct leat_str name);
 /* NULL: there are LEAT_LANES_MAX already. */
 struct leat_queue *leat_queue_make(struct leat_ventilator *v, struct leat_str name);
-struct leat_lane *leat_lane_find(const struct leat_ventilator *v, struct leat_str queue,
-                                 struct leat_str type);
 /* Frees the queue when it has no lane and is not paused: there is nothing to know of it. */
 void leat_queue_drop_empty(struct leat_ventilator *v, struct leat_queue *queue);
+struct leat_lane *leat_lane_find(const struct leat_ventilator *v, struct leat_str queue,
+                                 struct leat_str type);
 /* Finds or makes a lane, in the store too. NULL: no number is free. */
 struct leat_lane *leat_lane_make(struct leat_ventilator *v, struct leat_str queue,
                                  struct leat_str type);

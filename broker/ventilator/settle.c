@@ -88,10 +88,11 @@ static bool settle(struct leat_ventilator *v, const struct leat_id *id)
 
 static void remember(struct leat_ventilator *v, const struct leat_item_job_id *ids, size_t count)
 {
-    leat_ventilator_store_remember(v->store, v->remembered_next, v->now.wall, ids, count);
+    leat_ventilator_store_remember(v->store, v->remembered_next, leat_ventilator_steady_ms(v), ids,
+                                   count);
     v->counts.remembered += count;
     v->remembered_next++;
-    if (v->forget_at_us == INT64_MAX) {
+    if (v->forget_at_ms == INT64_MAX) {
         leat_ventilator_look_at_oldest(v);
     }
 }
@@ -119,10 +120,10 @@ void leat_ventilator_save_meta(struct leat_ventilator *v)
 static void start_stream(struct leat_ventilator *v, const struct leat_id *stream,
                          struct leat_out *out)
 {
-    v->meta.stream = *stream;
     if (!leat_id_is_zero(&v->meta.stream)) {
         v->renew_at_us = leat_add_us(v->now.mono_us, RENEW_US);
     }
+    v->meta.stream = *stream;
     v->meta.settled = 0;
     leat_ventilator_save_meta(v);
     leat_out_note(out, LEAT_NOTE_STREAM_STARTED, stream, leat_str_of(""), 0);
@@ -207,7 +208,7 @@ void leat_ventilator_look_at_oldest(struct leat_ventilator *v)
     struct leat_ventilator_settled oldest = {0};
     enum leat_err err =
         leat_ventilator_store_each_settled(v->store, v->remembered_first, visit_oldest, &oldest);
-    v->forget_at_us = INT64_MAX;
+    v->forget_at_ms = INT64_MAX;
     if (leat_ventilator_broke(v, err) || v->remembered_first == v->remembered_next) {
         return;
     }
@@ -217,20 +218,20 @@ void leat_ventilator_look_at_oldest(struct leat_ventilator *v)
     }
     v->remembered_first = oldest.number;
     v->oldest_count = oldest.count;
-    v->forget_at_us =
-        oldest.damaged ? v->now.wall.us : oldest.at.us + v->config.dedupe_ms * LEAT_US_PER_MS;
+    v->forget_at_ms =
+        oldest.damaged ? leat_ventilator_steady_ms(v) : oldest.at_ms + v->config.dedupe_ms;
 }
 
-/* A wall clock that was set back must not keep ids for ever, so what lies too far ahead goes too.
- */
+/* By the steady clock: who sets the wall clock must not make settled jobs acceptable again. What
+ * lies too far ahead all the same (META was older than its rows) is not kept for ever. */
 static bool may_forget(const struct leat_ventilator *v)
 {
-    if (v->forget_at_us == INT64_MAX) {
+    if (v->forget_at_ms == INT64_MAX) {
         return false;
     }
-    int64_t dedupe_us = v->config.dedupe_ms * LEAT_US_PER_MS;
-    return v->counts.remembered > v->config.dedupe_max || v->forget_at_us <= v->now.wall.us ||
-           v->forget_at_us > v->now.wall.us + 2 * dedupe_us;
+    int64_t now_ms = leat_ventilator_steady_ms(v);
+    return v->counts.remembered > v->config.dedupe_max || v->forget_at_ms <= now_ms ||
+           v->forget_at_ms > now_ms + 2 * v->config.dedupe_ms;
 }
 
 void leat_ventilator_tend_memory(struct leat_ventilator *v)
@@ -249,11 +250,12 @@ void leat_ventilator_tend_memory(struct leat_ventilator *v)
 
 int64_t leat_ventilator_memory_deadline_us(const struct leat_ventilator *v)
 {
-    if (v->forget_at_us == INT64_MAX) {
+    if (v->forget_at_ms == INT64_MAX) {
         return LEAT_NEVER_US;
     }
     if (may_forget(v)) {
         return v->now.mono_us;
     }
-    return leat_add_us(v->now.mono_us, v->forget_at_us - v->now.wall.us);
+    int64_t wait_ms = v->forget_at_ms - leat_ventilator_steady_ms(v);
+    return leat_add_us(v->now.mono_us, wait_ms * LEAT_US_PER_MS);
 }

@@ -229,7 +229,7 @@ enum leat_err leat_ventilator_store_producer(struct leat_ventilator_store *store
     if (leat_wire_unseal_item_held_producer(value, &store->scratch, &held, NULL) != LEAT_OK) {
         return LEAT_ERR_NOT_FOUND;
     }
-    *ret_producer = (struct leat_ventilator_producer){held.batch, {held.seen_us}};
+    *ret_producer = (struct leat_ventilator_producer){held.batch, held.seen_ms};
     return LEAT_OK;
 }
 
@@ -237,7 +237,7 @@ void leat_ventilator_store_put_producer(struct leat_ventilator_store *store,
                                         const struct leat_id *producer,
                                         const struct leat_ventilator_producer *record)
 {
-    struct leat_item_held_producer held = {.batch = record->batch, .seen_us = record->seen.us};
+    struct leat_item_held_producer held = {.batch = record->batch, .seen_ms = record->seen_ms};
     leat_wire_buffer_clear(&store->buffer);
     leat_ventilator_store_must(leat_wire_seal_item_held_producer(&held, &store->buffer));
     leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_PRODUCERS,
@@ -249,8 +249,7 @@ void leat_ventilator_store_put_producer(struct leat_ventilator_store *store,
 struct sweep {
     struct leat_ventilator_store *store;
     struct leat_id after;
-    struct leat_wall now;
-    int64_t idle_us;
+    int64_t now_ms, idle_ms;
     size_t left;
     struct leat_id last;
     bool reached_end;
@@ -266,8 +265,8 @@ static bool is_idle(const struct sweep *sweep, struct leat_bytes value)
         LEAT_OK) {
         return true;
     }
-    return held.seen_us < sweep->now.us - sweep->idle_us ||
-           held.seen_us > sweep->now.us + sweep->idle_us;
+    return held.seen_ms < sweep->now_ms - sweep->idle_ms ||
+           held.seen_ms > sweep->now_ms + sweep->idle_ms;
 }
 
 static bool visit_producer(struct leat_bytes key, struct leat_bytes value, void *context)
@@ -289,15 +288,14 @@ static bool visit_producer(struct leat_bytes key, struct leat_bytes value, void 
 }
 
 enum leat_err leat_ventilator_store_sweep_producers(struct leat_ventilator_store *store,
-                                                    struct leat_wall now, int64_t idle_ms,
-                                                    size_t max, struct leat_id *cursor,
-                                                    size_t *ret_forgotten)
+                                                    int64_t now_ms, int64_t idle_ms, size_t max,
+                                                    struct leat_id *cursor, size_t *ret_forgotten)
 {
     struct sweep sweep = {
         .store = store,
         .after = *cursor,
-        .now = now,
-        .idle_us = idle_ms * LEAT_US_PER_MS,
+        .now_ms = now_ms,
+        .idle_ms = idle_ms,
         .left = max < SWEEP_MAX ? max : SWEEP_MAX,
         .reached_end = true,
     };
@@ -318,11 +316,10 @@ enum leat_err leat_ventilator_store_sweep_producers(struct leat_ventilator_store
 /* ---- settled ids ---- */
 
 void leat_ventilator_store_remember(struct leat_ventilator_store *store, uint64_t number,
-                                    struct leat_wall at, const struct leat_item_job_id *ids,
-                                    size_t count)
+                                    int64_t at_ms, const struct leat_item_job_id *ids, size_t count)
 {
     LEAT_ASSERT(count <= LEAT_BATCH_ITEMS_MAX);
-    struct leat_item_held_settled held = {.at_us = at.us};
+    struct leat_item_held_settled held = {.at_ms = at_ms};
     size_t bytes = count * sizeof *ids;
     leat_arena_clear(&store->scratch);
     held.ids.items = leat_arena_take(&store->scratch, bytes);
@@ -351,7 +348,7 @@ static bool visit_settled(struct leat_bytes key, struct leat_bytes value, void *
         return true;
     }
     if (leat_wire_unseal_item_held_settled(value, &scan->store->scratch, &held, NULL) == LEAT_OK) {
-        settled.at.us = held.at_us;
+        settled.at_ms = held.at_ms;
         settled.count = held.ids.count;
     } else {
         settled.damaged = true;

@@ -199,14 +199,14 @@ LEAT_MUST_USE enum leat_err leat_ventilator_store_ending_bytes(struct leat_venti
 
 /* ---- settled ids ---- */
 
-/* Remembers which ids were settled together, to forget them in that order. */
+/* Remembers which ids were settled together, to forget them in that order. at_ms: steady clock. */
 void leat_ventilator_store_remember(struct leat_ventilator_store *store, uint64_t number,
-                                    struct leat_wall at, const struct leat_item_job_id *ids,
+                                    int64_t at_ms, const struct leat_item_job_id *ids,
                                     size_t count);
 
 struct leat_ventilator_settled {
     uint64_t number;
-    struct leat_wall at;
+    int64_t at_ms;
     size_t count;
     bool damaged; /* its ids cannot be read */
 };
@@ -243,8 +243,8 @@ LEAT_MUST_USE enum leat_err leat_ventilator_store_each_paused(struct leat_ventil
                                                               void *context);
 
 struct leat_ventilator_producer {
-    uint64_t batch;        /* last batch taken */
-    struct leat_wall seen; /* when */
+    uint64_t batch;  /* last batch taken */
+    int64_t seen_ms; /* when, by the steady clock */
 };
 
 /* LEAT_ERR_NOT_FOUND: never heard of, or forgotten. A damaged record counts as forgotten. */
@@ -255,9 +255,9 @@ void leat_ventilator_store_put_producer(struct leat_ventilator_store *store,
                                         const struct leat_id *producer,
                                         const struct leat_ventilator_producer *record);
 /* Looks at up to `max` producers after *cursor and forgets those last seen more than idle_ms from
- * `now`, in either direction. *cursor moves on, and is all zero again at the end of the table. */
+ * now_ms, in either direction. *cursor moves on, and is all zero again at the end of the table. */
 LEAT_MUST_USE enum leat_err
-leat_ventilator_store_sweep_producers(struct leat_ventilator_store *store, struct leat_wall now,
+leat_ventilator_store_sweep_producers(struct leat_ventilator_store *store, int64_t now_ms,
                                       int64_t idle_ms, size_t max, struct leat_id *cursor,
                                       size_t *ret_forgotten);
 uint64_t leat_ventilator_store_count(struct leat_ventilator_store *store,

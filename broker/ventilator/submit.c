@@ -3,10 +3,12 @@
 #include "broker/ventilator/inside.h"
 #include "core/job.h"
 
-#define SWEEP_US          (1 * LEAT_US_PER_S)
-#define SWEEP_PRODUCERS   256
-#define IDLE_MS           (24 * 3600 * LEAT_MS_PER_S)
-#define IDLE_MS_WHEN_MANY (600 * LEAT_MS_PER_S)
+#define SWEEP_US            (1 * LEAT_US_PER_S)
+#define SWEEP_US_WHEN_MANY  (100 * LEAT_US_PER_MS)
+#define SWEEP_PRODUCERS     256
+#define IDLE_MS             (24 * 3600 * LEAT_MS_PER_S)
+#define IDLE_MS_WHEN_MANY   (600 * LEAT_MS_PER_S)
+#define IDLE_MS_WHEN_NEARLY (60 * LEAT_MS_PER_S) /* the bound is near */
 
 static void answer_busy(struct leat_ventilator *v, const struct leat_event *event,
                         struct leat_out *out, const char *reason)
@@ -194,25 +196,36 @@ void leat_ventilator_on_submit(struct leat_ventilator *v, const struct leat_even
     if (v->broken) {
         return;
     }
-    producer = (struct leat_ventilator_producer){.batch = submit->batch, .seen = v->now.wall};
+    producer = (struct leat_ventilator_producer){.batch = submit->batch,
+                                                 .seen_ms = leat_ventilator_steady_ms(v)};
     leat_ventilator_store_put_producer(v->store, &submit->producer, &producer);
     v->counts.producers += is_new ? 1 : 0;
     answer_accepted(event, out, submit->batch, known);
 }
 
+/* The more producers are known, the sooner an idle one is forgotten: each run of a command is one,
+ * and a new one must not be told BUSY because of those that came and went. */
+static int64_t idle_ms(const struct leat_ventilator *v)
+{
+    if (v->counts.producers > LEAT_PRODUCERS_MAX / 4 * 3) {
+        return IDLE_MS_WHEN_NEARLY;
+    }
+    return v->counts.producers > LEAT_PRODUCERS_MAX / 2 ? IDLE_MS_WHEN_MANY : IDLE_MS;
+}
+
 /* A producer is forgotten after long idleness; should it come back, it numbers anew, and its jobs
- * are told by their ids. When many are known, they are forgotten sooner. */
+ * are told by their ids. */
 void leat_ventilator_sweep_producers(struct leat_ventilator *v)
 {
     if (v->now.mono_us < v->sweep_at_us) {
         return;
     }
-    v->sweep_at_us = v->now.mono_us + SWEEP_US;
     bool many = v->counts.producers > LEAT_PRODUCERS_MAX / 2;
+    v->sweep_at_us = v->now.mono_us + (many ? SWEEP_US_WHEN_MANY : SWEEP_US);
     size_t forgotten = 0;
-    enum leat_err err = leat_ventilator_store_sweep_producers(
-        v->store, v->now.wall, many ? IDLE_MS_WHEN_MANY : IDLE_MS, SWEEP_PRODUCERS,
-        &v->sweep_cursor, &forgotten);
+    enum leat_err err =
+        leat_ventilator_store_sweep_producers(v->store, leat_ventilator_steady_ms(v), idle_ms(v),
+                                              SWEEP_PRODUCERS, &v->sweep_cursor, &forgotten);
     if (!leat_ventilator_broke(v, err)) {
         v->counts.producers -= forgotten;
     }

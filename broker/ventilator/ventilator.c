@@ -87,7 +87,7 @@ struct leat_ventilator *leat_ventilator_new(const struct leat_ventilator_config 
     v->report.at_us = LEAT_NEVER_US;
     v->remembered_first = 1;
     v->remembered_next = 1;
-    v->forget_at_us = INT64_MAX;
+    v->forget_at_ms = INT64_MAX;
     return v;
 }
 
