@@ -241,6 +241,16 @@ static void poll_once(struct leat_runner *runner, struct poll_set *set, int64_t 
     (void)zmq_poll(set->items, set->count, wait_ms);
 }
 
+/* An EXIT waits for a disk that may be full for ever. What waits with it was never told to anybody,
+ * so to give it up is no worse than a crash. */
+static void give_up_waiting(struct leat_runner *runner)
+{
+    leat_log_reason(LEAT_LOG_ERROR, "store_abandoned",
+                    "a second signal came before the store had taken what was written last");
+    runner->ended = true;
+    runner->status = LEAT_EXIT_STORE;
+}
+
 static void read_signals(struct leat_runner *runner)
 {
     int number;
@@ -249,6 +259,10 @@ static void read_signals(struct leat_runner *runner)
         leat_log_begin(&line, LEAT_LOG_INFO, "signal");
         leat_log_text(&line, "name", sigabbrev_np(number));
         leat_log_end(&line);
+        if (runner->exiting && !runner->ended) {
+            give_up_waiting(runner);
+            continue;
+        }
         struct leat_event event = {.kind = LEAT_EVENT_STOP};
         leat_runner_step(runner, &event);
     }

@@ -15,6 +15,9 @@
  * the commit has ended, and for the core time stands still meanwhile, so that peers whose messages
  * were not read do not count as silent.
  *
+ * An EXIT waits like every action. A signal that comes while one waits ends the loop at once, with
+ * LEAT_EXIT_STORE: a full disk must not keep a process that is to end.
+ *
  * Invariants: waiting.needed never decreases along the queue; nothing leaves before durable >=
  * needed; after a failed commit nothing leaves at all.
  */

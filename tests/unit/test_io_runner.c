@@ -411,6 +411,29 @@ static void sigterm_is_a_stop(void **state)
 
 #define RUNNER_TEST(name) cmocka_unit_test_teardown(name, fini)
 
+static void a_second_signal_ends_a_process_whose_disk_takes_nothing(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    assert_int_equal(leat_signals_open(&world.config.signal_fd, NULL), LEAT_OK);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "put", 1);
+    world_say(client, "exit", 2);
+    world_turn_until_messages(&world, 2);
+    world_turn(&world);
+    assert_int_equal(world.status, -1);
+    kill(getpid(), SIGTERM);
+    for (int i = 0; i < 3 && world.status == -1; i++) {
+        world_turn(&world);
+    }
+    assert_int_equal(world.status, LEAT_EXIT_STORE);
+    assert_int_equal(leat_runner_counts(world.runner).messages_out, 0);
+    close(world.config.signal_fd);
+    zsock_destroy(&client);
+    world_fini(&world);
+}
+
 int main(void)
 {
     leat_signals_start();
@@ -431,6 +454,7 @@ int main(void)
         RUNNER_TEST(bytes_that_are_no_message_are_answered_and_the_loop_goes_on),
         RUNNER_TEST(ticks_come_at_the_deadline_and_not_before),
         RUNNER_TEST(sigterm_is_a_stop),
+        RUNNER_TEST(a_second_signal_ends_a_process_whose_disk_takes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
