@@ -50,12 +50,19 @@ enum leat_err leat_sink_recover(struct leat_sink *sink, struct leat_now now, str
     } else if (err != LEAT_OK) {
         return err;
     }
+    int64_t start_us = now.wall.us > meta.steady_us ? now.wall.us : meta.steady_us;
+    sink->steady_base_us = start_us - now.mono_us;
     sink->meta = meta;
     sink->sent = meta.confirmed;
     leat_out_note(out, LEAT_NOTE_RECOVERED, &meta.stream, leat_str_of("sink"),
                   (int64_t)(meta.successes + meta.failures));
     leat_sink_retire(sink, now, out);
     return LEAT_OK;
+}
+
+struct leat_wall leat_sink_steady(const struct leat_sink *sink, struct leat_now now)
+{
+    return (struct leat_wall){sink->steady_base_us + now.mono_us};
 }
 
 void leat_sink_break(struct leat_sink *sink, struct leat_out *out)
@@ -195,6 +202,7 @@ void leat_sink_step(struct leat_sink *sink, const struct leat_event *event, stru
         leat_sink_retire(sink, event->now, out);
     }
     if (sink->meta_changed) {
+        sink->meta.steady_us = leat_sink_steady(sink, event->now).us;
         leat_sink_store_save(sink->store, &sink->meta);
         sink->meta_changed = false;
     }

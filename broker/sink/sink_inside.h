@@ -17,6 +17,9 @@ struct leat_sink {
     struct leat_rng rng;
     struct leat_sink_meta meta; /* as in the store once the step has ended */
     bool meta_changed;
+    /* The steady clock at mono 0: wall time at the start, or where it stood if that is later, and
+     * monotonic from there. */
+    int64_t steady_base_us;
 
     /* the stream */
     bool followed;
@@ -38,6 +41,8 @@ struct leat_sink {
     uint64_t refused_total;
 };
 
+/* The time that ages are counted by. */
+struct leat_wall leat_sink_steady(const struct leat_sink *sink, struct leat_now now);
 /* The store is broken: nothing that is still waiting may be believed, the process ends. */
 void leat_sink_break(struct leat_sink *sink, struct leat_out *out);
 /* Answers with ERROR. `ref` is the batch or ref of the message, 0 when it has none. */

@@ -108,15 +108,15 @@ static enum leat_err take_duplicate(struct leat_sink *sink, const struct leat_it
 }
 
 static enum leat_err take_first(struct leat_sink *sink, const struct leat_item_result *result,
-                                struct leat_wall now)
+                                struct leat_wall stored)
 {
     uint64_t number = sink->meta.last + 1;
-    enum leat_err err = leat_sink_store_record(sink->store, result, now, number);
+    enum leat_err err = leat_sink_store_record(sink->store, result, stored, number);
     if (err != LEAT_OK) {
         return err;
     }
     bool success = result->status == LEAT_STATE_SUCCEEDED;
-    struct leat_sink_oldest added = {.id = result->id, .stored = now, .number = number};
+    struct leat_sink_oldest added = {.id = result->id, .stored = stored, .number = number};
     sink->meta.last = number;
     sink->meta.recorded_total++;
     if (success) {
@@ -131,7 +131,7 @@ static enum leat_err take_first(struct leat_sink *sink, const struct leat_item_r
 }
 
 static enum leat_err take(struct leat_sink *sink, const struct leat_item_result *result,
-                          struct leat_wall now, struct finished *finished, struct leat_out *out)
+                          struct leat_now now, struct finished *finished, struct leat_out *out)
 {
     struct leat_sink_kept kept;
     enum leat_err err = leat_sink_store_find(sink->store, &result->id, &kept);
@@ -143,9 +143,9 @@ static enum leat_err take(struct leat_sink *sink, const struct leat_item_result 
         leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, &result->id, leat_str_of("results"), 0);
         return take_duplicate(sink, result, NULL, out);
     case LEAT_ERR_NOT_FOUND:
-        err = take_first(sink, result, now);
+        err = take_first(sink, result, leat_sink_steady(sink, now));
         if (err == LEAT_OK) {
-            add_finished(finished, result, now, &out->arena);
+            add_finished(finished, result, now.wall, &out->arena);
         }
         return err;
     default:
@@ -199,7 +199,7 @@ void leat_sink_on_results(struct leat_sink *sink, const struct leat_event *event
     struct finished finished = {0};
     finished.items = leat_arena_take(&out->arena, results->results.count * sizeof *finished.items);
     for (size_t i = 0; i < results->results.count; i++) {
-        enum leat_err err = take(sink, &results->results.items[i], event->now.wall, &finished, out);
+        enum leat_err err = take(sink, &results->results.items[i], event->now, &finished, out);
         if (err == LEAT_ERR_IO) {
             leat_sink_break(sink, out);
             return;

@@ -1,12 +1,11 @@
-/* How long results are kept. Removed in small steps, so that a step stays short; a result whose
- * number the ventilator has not confirmed is never removed, so that a job that it may still run
- * again finds its first result here. */
+/* How long results are kept, by the steady clock: who sets the wall clock removes nothing. Removed
+ * in small steps, so that a step stays short; a result whose number the ventilator has not
+ * confirmed is never removed, so that a job that it may still run again finds its first result
+ * here. */
 #include "broker/sink/sink_inside.h"
 
 #define RETIRE_PER_STEP 256
 #define RETIRE_PAUSE_US (5 * LEAT_US_PER_MS)
-/* The wall clock may jump: look at least this often. */
-#define RETIRE_LOOK_US (60 * LEAT_US_PER_S)
 
 void leat_sink_retention_added(struct leat_sink *sink, bool success,
                                const struct leat_sink_oldest *added)
@@ -38,7 +37,7 @@ static bool is_over_count(const struct leat_sink *sink, bool success)
     return success && sink->meta.successes > (uint64_t)sink->config.keep_results_max;
 }
 
-/* Wall time at which the oldest of the kind is due. */
+/* Steady time at which the oldest of the kind is due. */
 static int64_t due_us(const struct leat_sink *sink, bool success)
 {
     if (is_over_count(sink, success)) {
@@ -50,12 +49,12 @@ static int64_t due_us(const struct leat_sink *sink, bool success)
     return leat_add_us(sink->head[success].oldest.stored.us, keep_us);
 }
 
-static uint64_t retire_kind(struct leat_sink *sink, bool success, struct leat_wall wall,
+static uint64_t retire_kind(struct leat_sink *sink, bool success, struct leat_wall steady,
                             uint64_t limit, struct leat_out *out)
 {
     uint64_t removed = 0;
     struct leat_sink_head *head = &sink->head[success];
-    while (removed < limit && oldest(sink, success, out) && due_us(sink, success) <= wall.us &&
+    while (removed < limit && oldest(sink, success, out) && due_us(sink, success) <= steady.us &&
            head->oldest.number <= sink->meta.confirmed) {
         leat_sink_store_remove(sink->store, success, &head->oldest);
         head->known = false;
@@ -78,20 +77,22 @@ static int64_t next_us(struct leat_sink *sink, bool success, struct leat_now now
         return LEAT_NEVER_US;
     }
     int64_t due = due_us(sink, success);
-    if (due <= now.wall.us) {
+    int64_t steady_us = leat_sink_steady(sink, now).us;
+    if (due <= steady_us) {
         return leat_add_us(now.mono_us, RETIRE_PAUSE_US);
     }
-    /* Not due, so due > wall; the difference may still not fit when the clock is absurd. */
-    uint64_t wait = (uint64_t)due - (uint64_t)now.wall.us;
-    return leat_add_us(now.mono_us, wait > RETIRE_LOOK_US ? RETIRE_LOOK_US : (int64_t)wait);
+    /* Not due, so due > steady; the difference may still not fit when the clock is absurd. */
+    uint64_t wait = (uint64_t)due - (uint64_t)steady_us;
+    return leat_add_us(now.mono_us, wait > INT64_MAX ? INT64_MAX : (int64_t)wait);
 }
 
 void leat_sink_retire(struct leat_sink *sink, struct leat_now now, struct leat_out *out)
 {
     /* Twice what came in, so that a backlog shrinks also while results arrive fast. */
     uint64_t limit = RETIRE_PER_STEP + 2 * sink->recorded_now;
-    uint64_t removed = retire_kind(sink, true, now.wall, limit, out);
-    removed += retire_kind(sink, false, now.wall, limit, out);
+    struct leat_wall steady = leat_sink_steady(sink, now);
+    uint64_t removed = retire_kind(sink, true, steady, limit, out);
+    removed += retire_kind(sink, false, steady, limit, out);
     if (removed > 0) {
         sink->meta_changed = true;
         sink->removed_total += removed;

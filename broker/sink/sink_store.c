@@ -71,6 +71,7 @@ enum leat_err leat_sink_store_load(struct leat_sink_store *store, struct leat_si
         .successes = kept.successes,
         .failures = kept.failures,
         .recorded_total = kept.recorded_total,
+        .steady_us = kept.steady_us,
     };
     return LEAT_OK;
 }
@@ -95,6 +96,7 @@ void leat_sink_store_save(struct leat_sink_store *store, const struct leat_sink_
         .successes = meta->successes,
         .failures = meta->failures,
         .recorded_total = meta->recorded_total,
+        .steady_us = meta->steady_us,
     };
     leat_wire_buffer_clear(&store->buffer);
     must(leat_wire_seal_item_kept_meta(&kept, &store->buffer));

@@ -8,8 +8,8 @@
  *                                headers; one row per result that is no success
  *   SETTLE    number          -> id
  *
- * Age is counted from the sink's own clock (stored_us), not from finished_us: the clock of a worker
- * may be wrong by years, and what it says must not make the sink forget or keep for ever.
+ * Age is counted from the sink's own steady clock (stored_us), not from finished_us: the clock of a
+ * worker may be wrong by years, and what it says must not make the sink forget or keep for ever.
  *
  * Calls that read return LEAT_ERR_IO when the store is broken (end the process) and
  * LEAT_ERR_CORRUPT for a damaged record. Writes go into the batch being filled. One thread only. */
@@ -47,6 +47,7 @@ struct leat_sink_meta {
     uint64_t successes; /* rows of AGE */
     uint64_t failures;  /* rows of FAILURES */
     uint64_t recorded_total;
+    int64_t steady_us; /* the steady clock at the last save */
 };
 
 /* LEAT_ERR_NOT_FOUND: the store is fresh. */

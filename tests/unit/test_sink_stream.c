@@ -434,23 +434,54 @@ static void a_result_is_kept_until_the_ventilator_has_confirmed_it(void **state)
     rig_check(rig);
 }
 
-static void a_wall_clock_that_steps_back_removes_nothing(void **state)
+static bool is_kept(struct rig *rig, unsigned number)
+{
+    struct leat_sink_kept kept;
+    struct leat_id id = rig_id(number);
+    return leat_sink_store_find(rig->typed, &id, &kept) == LEAT_OK;
+}
+
+static void a_wall_clock_that_jumps_by_years_removes_nothing(void **state)
 {
     struct rig *rig = *state;
-    record_many(rig, 1, 1);
-    confirm_all(rig);
-    rig->now.wall.us -= 1000 * HOUR_US;
-    rig->now.mono_us += 1000 * HOUR_US;
-    rig_tick(rig);
+    struct leat_item_result failure = rig_failure(1);
+    rig_results(rig, 1, &failure, 1);
     record_many(rig, 2, 1);
     confirm_all(rig);
-    assert_int_equal(leat_sink_info(rig->sink).successes, 2);
-    /* And it looks again soon, should the clock be put right. */
-    assert_true(leat_sink_deadline_us(rig->sink) <= rig->now.mono_us + 60 * LEAT_US_PER_S);
-    rig->now.wall.us += 1000 * HOUR_US + 24 * HOUR_US - 1;
-    rig->now.mono_us += 60 * LEAT_US_PER_S;
+    rig->now.wall.us += 10 * 365 * 24 * HOUR_US;
+    rig_pass(rig, HOUR_US);
     rig_tick(rig);
-    assert_int_equal(leat_sink_info(rig->sink).successes, 1);
+    assert_true(is_kept(rig, 1) && is_kept(rig, 2));
+    rig->now.wall.us -= 20 * 365 * 24 * HOUR_US;
+    record_many(rig, 3, 1);
+    confirm_all(rig);
+    reboot(rig);
+    rig_pass(rig, 23 * HOUR_US);
+    rig_tick(rig);
+    assert_true(is_kept(rig, 1) && !is_kept(rig, 2) && is_kept(rig, 3));
+    rig_pass(rig, HOUR_US);
+    rig_tick(rig);
+    assert_false(is_kept(rig, 3));
+    rig_check(rig);
+}
+
+static void after_a_clock_was_set_back_the_oldest_goes_and_not_the_newest(void **state)
+{
+    struct rig *rig = *state;
+    rig->config.keep_results_max = 2;
+    reboot(rig);
+    record_many(rig, 1, 2);
+    confirm_all(rig);
+    rig->now.wall.us -= 365 * 24 * HOUR_US;
+    rig_pass(rig, 1);
+    record_many(rig, 3, 1);
+    confirm_all(rig);
+    assert_true(!is_kept(rig, 1) && is_kept(rig, 2) && is_kept(rig, 3));
+    reboot(rig);
+    rig_pass(rig, 1);
+    record_many(rig, 4, 1);
+    confirm_all(rig);
+    assert_true(!is_kept(rig, 2) && is_kept(rig, 3) && is_kept(rig, 4));
     rig_check(rig);
 }
 
@@ -482,7 +513,8 @@ int main(void)
         TEST(above_the_bound_the_oldest_successes_go),
         TEST(much_is_removed_in_small_steps),
         TEST(a_result_is_kept_until_the_ventilator_has_confirmed_it),
-        TEST(a_wall_clock_that_steps_back_removes_nothing),
+        TEST(a_wall_clock_that_jumps_by_years_removes_nothing),
+        TEST(after_a_clock_was_set_back_the_oldest_goes_and_not_the_newest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
