@@ -6,118 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/simulation/roles.h"
+#include "tests/simulation/cluster_inside.h"
 #include "wire/codec.h"
 
 #define MS INT64_C(1000)
 #define S  INT64_C(1000000)
-
-/* ---- faults ---- */
-
-static void revive(struct sim_world *world, struct sim_node *node, uint64_t index)
-{
-    (void)node;
-    struct sim_node *dead = &world->nodes[index];
-    if (dead->core == NULL) {
-        sim_boot(dead);
-    }
-}
-
-static void crash_for_a_while(struct sim_world *world, struct sim_node *node)
-{
-    if (node->core == NULL) {
-        return;
-    }
-    sim_crash(node);
-    int64_t away_us = 20 * MS + (int64_t)leat_rng_below(&world->rng, (uint64_t)(3 * S));
-    sim_at(world, world->now_us + away_us, NULL, revive, (uint64_t)node->index);
-}
-
-static void full_disk_ends(struct sim_world *world, struct sim_node *node, uint64_t argument)
-{
-    (void)world;
-    (void)argument;
-    leat_store_memory_set_full(node->store, false);
-    sim_event(node, &(struct leat_event){.kind = LEAT_EVENT_SPACE, .store_full = false});
-}
-
-static void fill_disk(struct sim_world *world, struct sim_node *node)
-{
-    if (node->core == NULL) {
-        return;
-    }
-    leat_store_memory_set_full(node->store, true);
-    sim_event(node, &(struct leat_event){.kind = LEAT_EVENT_SPACE, .store_full = true});
-    sim_at(world, world->now_us + (int64_t)leat_rng_below(&world->rng, (uint64_t)(2 * S)), node,
-           full_disk_ends, 0);
-}
-
-static void cut_something(struct sim_world *world)
-{
-    struct sim_node *node = &world->nodes[leat_rng_below(&world->rng, (uint64_t)world->node_count)];
-    if (node->role == &sim_role_producer) {
-        sim_cut(node, LEAT_LINK_VENTILATOR);
-    } else if (node->role == &sim_role_ventilator) {
-        sim_cut(node, LEAT_LINK_SINK);
-    } else if (node->role == &sim_role_worker) {
-        sim_cut(node, leat_rng_chance(&world->rng, 500000) ? LEAT_LINK_VENTILATOR : LEAT_LINK_SINK);
-    }
-}
-
-static void weather(struct sim_world *world)
-{
-    static const uint32_t loss[] = {0, 0, 1000, 20000, 200000};
-    world->faults.loss_ppm = loss[leat_rng_below(&world->rng, 5)];
-    world->faults.repeat_ppm = loss[leat_rng_below(&world->rng, 5)];
-    world->faults.reorder_ppm = loss[leat_rng_below(&world->rng, 5)];
-    world->faults.delay_max_us = 500 + (int64_t)leat_rng_below(&world->rng, 200000);
-    world->faults.commit_max_us = 500 + (int64_t)leat_rng_below(&world->rng, 100000);
-}
-
-static void calm(struct sim_world *world)
-{
-    world->faults.loss_ppm = 0;
-    world->faults.repeat_ppm = 0;
-    world->faults.reorder_ppm = 0;
-    world->faults.delay_max_us = 500;
-    world->faults.commit_max_us = 2000;
-}
-
-static void fault(struct sim_world *world, struct sim_node *node, uint64_t until_us)
-{
-    (void)node;
-    if (world->now_us >= (int64_t)until_us) {
-        calm(world);
-        return;
-    }
-    struct sim_node *some = &world->nodes[leat_rng_below(&world->rng, (uint64_t)world->node_count)];
-    switch (leat_rng_below(&world->rng, 8)) {
-    case 0:
-    case 1:
-    case 2:
-        crash_for_a_while(world, some);
-        break;
-    case 3:
-        cut_something(world);
-        break;
-    case 4:
-        sim_freeze(some, world->now_us + (int64_t)leat_rng_below(&world->rng, (uint64_t)(9 * S)));
-        break;
-    case 5:
-        weather(world);
-        break;
-    case 6:
-        world->wall_offset_us += (int64_t)leat_rng_below(&world->rng, (uint64_t)(20 * S)) - 10 * S;
-        break;
-    default:
-        if (some->store != NULL) {
-            fill_disk(world, some);
-        }
-        break;
-    }
-    sim_at(world, world->now_us + 50 * MS + (int64_t)leat_rng_below(&world->rng, (uint64_t)(S)),
-           NULL, fault, until_us);
-}
 
 /* ---- the verdict ---- */
 
@@ -134,25 +27,49 @@ __attribute__((format(printf, 3, 4))) static void broken(struct sim_cluster_repo
     va_end(args);
 }
 
-static void judge_job(const struct sim_ledger *ledger, size_t index, uint64_t status,
-                      uint64_t failure, struct sim_cluster_report *report)
+void sim_break(struct sim_ledger *ledger, const char *rule, const char *format, ...)
 {
-    static const uint64_t expected[SIM_KINDS][2] = {
-        [SIM_OK] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE},
-        [SIM_FLAKY] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE},
-        [SIM_BAD] = {LEAT_STATE_FAILED, LEAT_FAILURE_EXIT},
-        [SIM_HANGING] = {LEAT_STATE_FAILED, LEAT_FAILURE_TIMEOUT},
-        [SIM_POISON] = {LEAT_STATE_FAILED, LEAT_FAILURE_LOST},
-        [SIM_DELAYED] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE},
+    if (ledger->broken != NULL) {
+        return;
+    }
+    ledger->broken = rule;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(ledger->text, sizeof(ledger->text), format, args);
+    va_end(args);
+}
+
+static void judge_job(const struct sim_ledger *ledger, size_t index,
+                      const struct leat_item_result *result, struct sim_cluster_report *report)
+{
+    static const struct {
+        uint64_t status, failure, attempts;
+    } expected[SIM_KINDS] = {
+        [SIM_OK] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
+        [SIM_FLAKY] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 3},
+        [SIM_BAD] = {LEAT_STATE_FAILED, LEAT_FAILURE_EXIT, 1},
+        [SIM_HANGING] = {LEAT_STATE_FAILED, LEAT_FAILURE_TIMEOUT, 2},
+        [SIM_POISON] = {LEAT_STATE_FAILED, LEAT_FAILURE_LOST, 1},
+        [SIM_DELAYED] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
+        [SIM_EXPIRING] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
+        [SIM_LIMITED] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
     };
     const struct sim_job *job = &ledger->jobs[index];
+    bool as_expected = result->status == expected[job->kind].status &&
+                       result->failure == expected[job->kind].failure &&
+                       result->attempts == expected[job->kind].attempts;
     /* A worker that dies five times by misfortune with the same job ends that job, too. */
-    bool by_misfortune = status == LEAT_STATE_FAILED && failure == LEAT_FAILURE_LOST;
-    if (!by_misfortune && (status != expected[job->kind][0] || failure != expected[job->kind][1])) {
-        broken(report, "a job ended otherwise than it must", "job %zu kind %d status %s failure %s",
-               index, job->kind, leat_state_name(status), leat_failure_name(failure));
+    bool by_misfortune =
+        result->status == LEAT_STATE_FAILED && result->failure == LEAT_FAILURE_LOST;
+    bool expired = job->kind == SIM_EXPIRING && result->status == LEAT_STATE_EXPIRED;
+    if (!as_expected && !by_misfortune && !expired) {
+        broken(report, "a job ended otherwise than it must",
+               "job %zu kind %s status %s failure %s attempts %llu", index,
+               sim_kind_name(job->kind), leat_state_name(result->status),
+               leat_failure_name(result->failure), (unsigned long long)result->attempts);
     }
-    if (job->announced > 0 && (job->announced_status != status)) {
+    if (job->announced > 0 &&
+        (job->announced_status != result->status || job->announced_run_us != result->run_us)) {
         broken(report, "a recorded result changed", "job %zu", index);
     }
 }
@@ -177,9 +94,8 @@ static void judge_results(struct sim_world *world, struct sim_ledger *ledger, st
         const struct leat_msg_answers *answers = &out.actions[0].msg.answers;
         if (answers->results.count == 1) {
             report->results++;
-            judge_job(ledger, i, answers->results.items[0].status,
-                      answers->results.items[0].failure, report);
-        } else if (ledger->jobs[i].acknowledged) {
+            judge_job(ledger, i, &answers->results.items[0], report);
+        } else if (ledger->jobs[i].acknowledged && !ledger->jobs[i].excused) {
             broken(report, "an acknowledged job has no result", "job %zu kind %d", i,
                    ledger->jobs[i].kind);
         }
@@ -192,26 +108,29 @@ static void judge_results(struct sim_world *world, struct sim_ledger *ledger, st
     }
 }
 
-static bool everything_ended(const struct sim_ledger *ledger, struct sim_node *const *producers,
-                             int producer_count, struct sim_node *ventilator)
+static bool is_up(const struct sim_node *node)
 {
-    for (int i = 0; i < producer_count; i++) {
-        if (!sim_producer_is_done(producers[i])) {
+    return node->core != NULL && !node->exited;
+}
+
+static bool everything_ended(const struct sim_cluster *cluster)
+{
+    for (int i = 0; i < cluster->config->producers; i++) {
+        if (!sim_producer_is_done(cluster->producers[i])) {
             return false;
         }
     }
-    return ledger->broken == NULL && ventilator->core != NULL &&
-           sim_ventilator_jobs(ventilator) == 0;
+    return cluster->ledger.broken == NULL && is_up(cluster->ventilator) && is_up(cluster->sink) &&
+           sim_ventilator_jobs(cluster->ventilator) == 0;
 }
 
-static void run_to_the_end(struct sim_world *world, const struct sim_cluster_config *config,
-                           const struct sim_ledger *ledger, struct sim_node **producers,
-                           struct sim_node *ventilator, struct sim_cluster_report *report)
+static void run_to_the_end(struct sim_cluster *cluster, struct sim_cluster_report *report)
 {
-    while (world->now_us < config->end_us && ledger->broken == NULL) {
+    struct sim_world *world = cluster->world;
+    const struct sim_ledger *ledger = &cluster->ledger;
+    while (world->now_us < cluster->config->end_us && ledger->broken == NULL) {
         sim_run(world, world->now_us + 500 * MS);
-        if (world->now_us > config->faults_for_us + 4 * S &&
-            everything_ended(ledger, producers, config->producers, ventilator)) {
+        if (world->now_us > cluster->config->faults_for_us + 4 * S && everything_ended(cluster)) {
             report->ended_us = world->now_us;
             return;
         }
@@ -220,53 +139,75 @@ static void run_to_the_end(struct sim_world *world, const struct sim_cluster_con
         broken(report, ledger->broken, "%s", ledger->text);
         return;
     }
-    broken(report, "not everything ended", "%llu jobs left at the ventilator",
-           ventilator->core == NULL ? 0ULL : (unsigned long long)sim_ventilator_jobs(ventilator));
+    unsigned long long left =
+        cluster->ventilator->core == NULL ? 0 : sim_ventilator_jobs(cluster->ventilator);
+    broken(report, "not everything ended", "%llu jobs left at the ventilator", left);
 }
 
-struct sim_cluster_report sim_cluster_run(const struct sim_cluster_config *config)
-{
-    struct sim_cluster_report report = {0};
-    struct sim_world *world = malloc(sizeof(*world));
-    assert(world != NULL);
-    sim_world_init(world, config->seed);
-    world->trace = config->trace;
-    struct sim_ledger ledger = {0};
-    struct sim_node *producers[SIM_NODES_MAX] = {0};
+/* ---- the cluster ---- */
 
-    struct sim_node *sink = sim_add_node(world, &sim_role_sink, &ledger, true);
-    struct sim_node *ventilator = sim_add_node(world, &sim_role_ventilator, &ledger, true);
-    sim_connect(ventilator, LEAT_LINK_SINK, sink);
-    for (int i = 0; i < config->workers; i++) {
+static void process_ended(struct sim_world *world, struct sim_node *node)
+{
+    struct sim_cluster *cluster = world->context;
+    if (node->role != &sim_role_worker && node->exited && node->exit_status != 0) {
+        sim_break(&cluster->ledger, "a broker gave up", "%s, status %d", node->role->name,
+                  node->exit_status);
+    }
+    sim_revive_later(world, node);
+}
+
+static void choose_settings(struct sim_cluster *cluster, struct leat_rng *rng)
+{
+    static const size_t few_or_many[] = {1, 3, 50, LEAT_BATCH_ITEMS_MAX};
+    struct sim_settings *settings = &cluster->ledger.settings;
+    *settings = (struct sim_settings){
+        .kinds = leat_rng_chance(rng, 500000) ? 0 : leat_rng_next(rng) | 1u << SIM_OK,
+        .batch_jobs_max = leat_rng_chance(rng, 800000) ? 8 : 200,
+        .resubmits = leat_rng_chance(rng, 300000),
+        .queues = 1 + (int)leat_rng_below(rng, SIM_QUEUES),
+        .rate_limits = leat_rng_chance(rng, 300000),
+        .prefetch = leat_rng_below(rng, 9),
+        .outbox_results_max = leat_rng_chance(rng, 300000) ? 11 : 0,
+        .drain_ms = (int64_t)leat_rng_below(rng, 3000),
+        .push_items_max = few_or_many[leat_rng_below(rng, 4)],
+        .settled_window = few_or_many[leat_rng_below(rng, 4)],
+        .filling_bytes_max = leat_rng_chance(rng, 200000) ? 4000 : LEAT_FILLING_BYTES_MAX,
+    };
+    sim_faults_choose(cluster, rng);
+    bool is_odd = leat_rng_chance(rng, 300000); /* clocks that run differently */
+    for (int i = 0; i < cluster->world->node_count && is_odd; i++) {
+        cluster->world->nodes[i].clock_ppm = (int32_t)leat_rng_below(rng, 100000) - 50000;
+    }
+    cluster->ledger.times_hold = !is_odd && cluster->weights[SIM_FAULT_WALL] == 0;
+}
+
+static void add_nodes(struct sim_cluster *cluster)
+{
+    struct sim_world *world = cluster->world;
+    struct sim_ledger *ledger = &cluster->ledger;
+    cluster->sink = sim_add_node(world, &sim_role_sink, ledger, true);
+    cluster->ventilator = sim_add_node(world, &sim_role_ventilator, ledger, true);
+    sim_connect(cluster->ventilator, LEAT_LINK_SINK, cluster->sink);
+    cluster->operator= sim_add_node(world, &sim_role_operator, ledger, false);
+    sim_connect(cluster->operator, LEAT_LINK_VENTILATOR, cluster->ventilator);
+    for (int i = 0; i < cluster->config->workers; i++) {
+        unsigned all = (1u << SIM_QUEUES) - 1;
+        unsigned queues = i == 0 ? all : 1 + (unsigned)leat_rng_below(&world->rng, all);
         struct sim_node *worker =
-            sim_add_node(world, &sim_role_worker, sim_worker_new(&ledger), false);
-        sim_connect(worker, LEAT_LINK_VENTILATOR, ventilator);
-        sim_connect(worker, LEAT_LINK_SINK, sink);
+            sim_add_node(world, &sim_role_worker, sim_worker_new(ledger, queues), false);
+        sim_connect(worker, LEAT_LINK_VENTILATOR, cluster->ventilator);
+        sim_connect(worker, LEAT_LINK_SINK, cluster->sink);
     }
-    for (int i = 0; i < config->producers; i++) {
-        producers[i] = sim_add_node(world, &sim_role_producer,
-                                    sim_producer_new(&ledger, config->jobs_per_producer), false);
-        sim_connect(producers[i], LEAT_LINK_VENTILATOR, ventilator);
+    for (int i = 0; i < cluster->config->producers; i++) {
+        void *context = sim_producer_new(ledger, cluster->config->jobs_per_producer);
+        cluster->producers[i] = sim_add_node(world, &sim_role_producer, context, false);
+        sim_connect(cluster->producers[i], LEAT_LINK_VENTILATOR, cluster->ventilator);
     }
-    for (int i = 0; i < world->node_count; i++) {
-        sim_boot(&world->nodes[i]);
-    }
-    if (config->faults_for_us > 0) {
-        weather(world);
-        sim_at(world, 100 * MS, NULL, fault, (uint64_t)config->faults_for_us);
-    }
-    run_to_the_end(world, config, &ledger, producers, ventilator, &report);
-    if (report.broken == NULL) {
-        judge_results(world, &ledger, sink, &report);
-    }
-    report.submitted = ledger.count;
-    for (size_t i = 0; i < ledger.count; i++) {
-        report.acknowledged += ledger.jobs[i].acknowledged;
-    }
-    report.steps = world->steps;
-    report.messages = world->messages;
-    report.lost = world->lost;
-    report.crashes = world->crashes;
+}
+
+static void take_down(struct sim_cluster *cluster)
+{
+    struct sim_world *world = cluster->world;
     for (int i = 0; i < world->node_count; i++) {
         if (world->nodes[i].role == &sim_role_worker) {
             sim_worker_free(world->nodes[i].context);
@@ -275,7 +216,47 @@ struct sim_cluster_report sim_cluster_run(const struct sim_cluster_config *confi
         }
     }
     sim_world_fini(world);
-    free(ledger.jobs);
+    sim_checks_free(cluster->checks);
+    free(cluster->ledger.jobs);
     free(world);
+}
+
+struct sim_cluster_report sim_cluster_run(const struct sim_cluster_config *config)
+{
+    struct sim_cluster_report report = {0};
+    struct sim_cluster cluster = {.config = config};
+    struct sim_world *world = malloc(sizeof(*world));
+    assert(world != NULL);
+    sim_world_init(world, config->seed);
+    world->trace = config->trace;
+    world->context = &cluster;
+    world->ended = process_ended;
+    cluster.world = world;
+    add_nodes(&cluster);
+    cluster.checks = sim_checks_new(world, &cluster.ledger);
+    world->watch = sim_checks_watch;
+    world->watch_context = cluster.checks;
+    struct leat_rng rng;
+    leat_rng_init(&rng, ~config->seed);
+    choose_settings(&cluster, &rng);
+    for (int i = 0; i < world->node_count; i++) {
+        sim_boot(&world->nodes[i]);
+    }
+    if (config->faults_for_us > 0) {
+        sim_faults_begin(&cluster);
+    }
+    run_to_the_end(&cluster, &report);
+    if (report.broken == NULL) {
+        judge_results(world, &cluster.ledger, cluster.sink, &report);
+    }
+    report.submitted = cluster.ledger.count;
+    for (size_t i = 0; i < cluster.ledger.count; i++) {
+        report.acknowledged += cluster.ledger.jobs[i].acknowledged;
+    }
+    report.steps = world->steps;
+    report.messages = world->messages;
+    report.lost = world->lost;
+    report.crashes = world->crashes;
+    take_down(&cluster);
     return report;
 }

@@ -6,7 +6,12 @@
  *   3. a result that was recorded once never changes, and is announced at most once
  *   4. each job ends as its kind must: see sim_job_kind
  *   5. no attempt has a number above the job's maximum
- *   6. nothing is left at the ventilator, and every core keeps its own invariants all the time
+ *   6. no attempt begins before its time or after its expiry, nor faster than its rate
+ *   7. of one job no two workers that the ventilator counts have a lease
+ *   8. no more jobs are pushed than the worker granted credit for
+ *   9. a job that is settled is never pushed again, an acknowledged one never accepted as new again
+ *  10. a job is given up exactly when it has reached its delivery limit
+ *  11. nothing is left at the ventilator, and every core keeps its own invariants all the time
  */
 #ifndef LEAT_SIMULATION_CLUSTER_H
 #define LEAT_SIMULATION_CLUSTER_H
@@ -14,14 +19,19 @@
 #include "tests/simulation/world.h"
 
 enum sim_job_kind {
-    SIM_OK,      /* succeeds */
-    SIM_FLAKY,   /* fails twice, then succeeds */
-    SIM_BAD,     /* fails for good at the first attempt */
-    SIM_HANGING, /* every attempt times out; fails after 2 */
-    SIM_POISON,  /* kills its worker; ends as lost too often */
-    SIM_DELAYED, /* succeeds, not before its time */
+    SIM_OK,       /* succeeds */
+    SIM_FLAKY,    /* fails twice, then succeeds */
+    SIM_BAD,      /* fails for good at the first attempt */
+    SIM_HANGING,  /* every attempt times out; fails after 2 */
+    SIM_POISON,   /* kills its worker; ends as lost too often */
+    SIM_DELAYED,  /* succeeds, not before its time */
+    SIM_EXPIRING, /* succeeds, or expires */
+    SIM_LIMITED,  /* succeeds; workers limit the rate of its type */
     SIM_KINDS,
 };
+
+/* Disks are lost as a whole only in histories of their own: what was on them may be missing. */
+enum sim_loss { SIM_LOSES_NOTHING, SIM_LOSES_SINK_DISK, SIM_LOSES_VENTILATOR_DISK };
 
 struct sim_cluster_config {
     uint64_t seed;
@@ -29,6 +39,7 @@ struct sim_cluster_config {
     int jobs_per_producer;
     int64_t faults_for_us; /* faults happen until then; 0: none */
     int64_t end_us;        /* everything must have ended by then */
+    enum sim_loss loses;
     bool trace;
 };
 

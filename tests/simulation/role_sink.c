@@ -1,5 +1,4 @@
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "broker/sink/sink.h"
@@ -10,6 +9,7 @@
 #define CHECK_EVERY 32
 
 struct sink {
+    struct sim_ledger *ledger;
     struct leat_sink *sink;
     struct leat_sink_store *store;
     unsigned steps;
@@ -29,8 +29,7 @@ static void sink_step(void *core, const struct leat_event *event, struct leat_ou
     if (++sink->steps % CHECK_EVERY == 0) {
         struct leat_why why;
         if (leat_sink_check(sink->sink, &why) != LEAT_OK) {
-            fprintf(stderr, "the sink is broken: %s\n", why.text);
-            abort();
+            sim_break(sink->ledger, "an invariant of the sink", "%s", why.text);
         }
     }
 }
@@ -51,7 +50,9 @@ static void *sink_boot(struct sim_node *node, struct leat_out *out)
     assert(sink != NULL);
     struct leat_sink_config config;
     leat_sink_config_init(&config);
+    sink->ledger = node->context;
     config.seed = leat_rng_next(&node->world->rng);
+    config.settled_window = sink->ledger->settings.settled_window;
     sink->store = leat_sink_store_new(node->store);
     sink->sink = leat_sink_new(&config, sink->store);
     struct leat_why why;
@@ -77,12 +78,12 @@ static void sink_local(struct sim_node *node, enum leat_link link, const struct 
     }
     for (size_t i = 0; i < msg->finished.jobs.count; i++) {
         const struct leat_item_ended *ended = &msg->finished.jobs.items[i];
-        struct sim_job *job = &ledger->jobs[sim_job_index(&ended->id)];
+        struct sim_job *job = sim_job_of(ledger, &ended->id);
         job->announced++;
         job->announced_status = ended->status;
-        if (job->announced > 1 && ledger->broken == NULL) {
-            ledger->broken = "a second result was recorded";
-            snprintf(ledger->text, sizeof(ledger->text), "job %zu", sim_job_index(&ended->id));
+        job->announced_run_us = ended->run_us;
+        if (job->announced > 1) {
+            sim_break(ledger, "a second result was recorded", "job %zu", sim_job_index(&ended->id));
         }
     }
 }

@@ -1,5 +1,4 @@
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "broker/ventilator/ventilator.h"
@@ -9,6 +8,7 @@
 #define CHECK_EVERY 32
 
 struct ventilator {
+    struct sim_ledger *ledger;
     struct leat_ventilator *ventilator;
     struct leat_ventilator_store *store;
     unsigned steps;
@@ -27,8 +27,7 @@ static void ventilator_step(void *core, const struct leat_event *event, struct l
     if (++v->steps % CHECK_EVERY == 0) {
         struct leat_why why;
         if (leat_ventilator_check(v->ventilator, &why) != LEAT_OK) {
-            fprintf(stderr, "the ventilator is broken: %s\n", why.text);
-            abort();
+            sim_break(v->ledger, "an invariant of the ventilator", "%s", why.text);
         }
     }
 }
@@ -49,6 +48,9 @@ static void *ventilator_boot(struct sim_node *node, struct leat_out *out)
     assert(v != NULL);
     struct leat_ventilator_config config;
     leat_ventilator_config_init(&config);
+    v->ledger = node->context;
+    config.batch_items_max = v->ledger->settings.push_items_max;
+    config.filling_bytes_max = v->ledger->settings.filling_bytes_max;
     config.seed = leat_rng_next(&node->world->rng);
     for (size_t i = 0; i < LEAT_ID_BYTES; i++) {
         config.sender.bytes[i] = (uint8_t)leat_rng_below(&node->world->rng, 256);

@@ -1,5 +1,4 @@
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/simulation/roles.h"
@@ -12,23 +11,45 @@
 struct attempt {
     struct leat_id id;
     uint64_t delivery, number;
-    bool is_running;
-    uint64_t serial; /* tells a timer whether it is still this attempt */
+    bool is_running, is_doomed; /* KILL was said */
+    uint64_t serial;            /* tells a timer whether it is still this attempt */
 };
 
 struct worker {
     struct sim_ledger *ledger;
+    unsigned queues; /* bits */
+    struct leat_id session;
+    struct leat_bucket bucket; /* the rule for SIM_LIMITED, kept apart from the core's */
     struct attempt attempts[ATTEMPTS_MAX];
     size_t count;
     uint64_t serial;
 };
 
-void *sim_worker_new(struct sim_ledger *ledger)
+void *sim_worker_new(struct sim_ledger *ledger, unsigned queues)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
     assert(worker != NULL);
     worker->ledger = ledger;
+    worker->queues = queues;
     return worker;
+}
+
+struct leat_id sim_worker_session(const struct sim_node *node)
+{
+    return ((const struct worker *)node->context)->session;
+}
+
+bool sim_worker_runs(const struct sim_node *node, const struct leat_id *id, uint64_t *ret_delivery)
+{
+    const struct worker *worker = node->context;
+    for (size_t i = 0; i < worker->count; i++) {
+        const struct attempt *attempt = &worker->attempts[i];
+        if (!attempt->is_doomed && leat_id_equal(&attempt->id, id)) {
+            *ret_delivery = attempt->delivery;
+            return true;
+        }
+    }
+    return false;
 }
 
 void sim_worker_free(void *context)
@@ -52,7 +73,7 @@ static void answer(struct sim_node *node, size_t index, enum leat_failure failur
     ran.ran.permanent = permanent;
     ran.ran.code = failure == LEAT_FAILURE_EXIT ? 1 : 0;
     ran.ran.error = leat_str_of(failure == LEAT_FAILURE_NONE ? "" : "it failed");
-    ran.ran.run_us = 1000;
+    ran.ran.run_us = leat_rng_next(&node->world->rng) % 1000000; /* tells results apart */
     start_waiting(node);
     sim_deliver_local(node, LEAT_LINK_SPAWNER, &ran);
 }
@@ -85,6 +106,8 @@ static void finish(struct sim_world *world, struct sim_node *node, uint64_t seri
         return;
     case SIM_OK:
     case SIM_DELAYED:
+    case SIM_EXPIRING:
+    case SIM_LIMITED:
     case SIM_KINDS:
         answer(node, i, LEAT_FAILURE_NONE, false);
         return;
@@ -114,9 +137,37 @@ static void start_waiting(struct sim_node *node)
         struct attempt *attempt = &worker->attempts[i];
         if (!attempt->is_running) {
             attempt->is_running = true;
-            int64_t takes_us = 1000 + (int64_t)leat_rng_below(&node->world->rng, 300000);
+            int64_t takes_us = worker->ledger->settings.run_us;
+            if (takes_us == 0) {
+                takes_us = 1000 + (int64_t)leat_rng_below(&node->world->rng, 300000);
+            }
             sim_at(node->world, node->world->now_us + takes_us, node, finish, attempt->serial);
         }
+    }
+}
+
+/* What must hold whenever an attempt is begun. */
+static void judge_run(struct sim_node *node, const struct leat_msg_run *msg)
+{
+    struct worker *worker = node->context;
+    struct sim_ledger *ledger = worker->ledger;
+    const struct sim_job *job = sim_job_of(ledger, &msg->id);
+    struct leat_now now = sim_node_now(node);
+    size_t index = sim_job_index(&msg->id);
+    uint64_t most = job->kind == SIM_HANGING ? 2 : job->kind == SIM_FLAKY ? 3 : 1;
+    if (msg->attempt < 1 || msg->attempt > most) {
+        sim_break(ledger, "an attempt out of its limits", "job %zu attempt %llu", index,
+                  (unsigned long long)msg->attempt);
+    }
+    if (ledger->times_hold && now.wall.us < job->not_before_ms * 1000) {
+        sim_break(ledger, "an attempt before its time", "job %zu", index);
+    }
+    if (job->expires_at_ms != 0 && now.wall.us >= job->expires_at_ms * 1000) {
+        sim_break(ledger, "an attempt after its expiry", "job %zu", index);
+    }
+    if (job->kind == SIM_LIMITED && ledger->settings.rate_limits &&
+        !leat_bucket_take(&worker->bucket, 1, now.mono_us)) {
+        sim_break(ledger, "more starts than the rate allows", "job %zu", index);
     }
 }
 
@@ -124,13 +175,7 @@ static void run(struct sim_node *node, const struct leat_msg_run *msg)
 {
     struct worker *worker = node->context;
     assert(worker->count < ATTEMPTS_MAX);
-    const struct sim_job *job = &worker->ledger->jobs[sim_job_index(&msg->id)];
-    uint64_t most = job->kind == SIM_HANGING ? 2 : 50;
-    if (msg->attempt > most && worker->ledger->broken == NULL) {
-        worker->ledger->broken = "an attempt above the maximum";
-        snprintf(worker->ledger->text, sizeof(worker->ledger->text), "job %zu attempt %llu",
-                 sim_job_index(&msg->id), (unsigned long long)msg->attempt);
-    }
+    judge_run(node, msg);
     worker->attempts[worker->count++] = (struct attempt){.id = msg->id,
                                                          .delivery = msg->delivery,
                                                          .number = msg->attempt,
@@ -183,6 +228,7 @@ static void worker_local(struct sim_node *node, enum leat_link link, const struc
         for (size_t i = 0; i < worker->count; i++) {
             if (leat_id_is_zero(&msg->kill.id) ||
                 leat_id_equal(&msg->kill.id, &worker->attempts[i].id)) {
+                worker->attempts[i].is_doomed = true;
                 sim_at(world, world->now_us + 1000, node, killed, worker->attempts[i].serial);
             }
         }
@@ -207,30 +253,44 @@ static void worker_check(const void *core)
 static void *worker_boot(struct sim_node *node, struct leat_out *out)
 {
     (void)out;
-    static const char *const types[] = {"ok", "flaky", "bad", "hanging", "poison", "delayed"};
+    const struct leat_worker_rate limited = {
+        .type = leat_str_of(sim_kind_name(SIM_LIMITED)), .rate = {2, 1000000}, .burst = 2};
     struct leat_worker_handler handlers[SIM_KINDS];
     for (int i = 0; i < SIM_KINDS; i++) {
-        handlers[i] = (struct leat_worker_handler){
-            leat_str_of(types[i]), i % 2 == 0 ? LEAT_WORKER_PLUGIN : LEAT_WORKER_EXEC};
+        handlers[i] =
+            (struct leat_worker_handler){leat_str_of(sim_kind_name((enum sim_job_kind)i)),
+                                         i % 2 == 0 ? LEAT_WORKER_PLUGIN : LEAT_WORKER_EXEC};
     }
-    struct leat_str queue = leat_str_of("default");
     struct worker *worker = node->context;
+    const struct sim_settings *settings = &worker->ledger->settings;
+    struct leat_str queues[SIM_QUEUES];
+    size_t queue_count = 0;
+    for (int i = 0; i < SIM_QUEUES; i++) {
+        if ((worker->queues >> i & 1) != 0) {
+            queues[queue_count++] = sim_queue_name(i);
+        }
+    }
     worker->count = 0;
+    leat_bucket_init(&worker->bucket, limited.rate, limited.burst, sim_node_now(node).mono_us);
+    for (size_t i = 0; i < LEAT_ID_BYTES; i++) {
+        worker->session.bytes[i] = (uint8_t)leat_rng_below(&node->world->rng, 256);
+    }
     struct leat_worker_config config = {
         .name = leat_str_of("simulated"),
-        .queues = &queue,
-        .queue_count = 1,
+        .session = worker->session,
+        .queues = queues,
+        .queue_count = queue_count,
         .handlers = handlers,
         .handler_count = SIM_KINDS,
+        .rates = &limited,
+        .rate_count = settings->rate_limits ? 1 : 0,
         .slots = SLOTS,
-        .prefetch = 4,
-        .drain_ms = 5000,
+        .prefetch = settings->prefetch,
+        .outbox_results_max = settings->outbox_results_max,
+        .drain_ms = settings->drain_ms,
         .grace_ms = 100,
         .seed = leat_rng_next(&node->world->rng),
     };
-    for (size_t i = 0; i < LEAT_ID_BYTES; i++) {
-        config.session.bytes[i] = (uint8_t)leat_rng_below(&node->world->rng, 256);
-    }
     struct leat_worker *core = NULL;
     struct leat_why why;
     enum leat_err err = leat_worker_new(&config, &core, &why);
