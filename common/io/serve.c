@@ -1,6 +1,7 @@
 #include "io/serve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,9 +24,23 @@ static bool has_option(const struct leat_options *options, const char *name)
     return false;
 }
 
+/* Started with a closed standard stream, a program would give its number to the next file that it
+ * opens: log lines would land in the database, a socket would be read as the standard input. The
+ * stand-in is opened the wrong way round, so that reading or writing it fails, as it should. */
+static void open_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) {
+            abort(); /* the lowest free number is this one */
+        }
+    }
+}
+
 struct leat_options *leat_serve_start(const struct leat_program *program, const char *role,
                                       int argc, char *const argv[], int *ret_status)
 {
+    open_standard_streams();
     leat_signals_start();
     struct leat_options *options = leat_options_parse(program, argc, argv, ret_status);
     if (options == NULL) {

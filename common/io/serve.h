@@ -19,8 +19,9 @@
 #include "core/err.h"
 #include "io/options.h"
 
-/* Signals (io/signals.h), options, log level and role. NULL: end with *ret_status. Creates no
- * ZeroMQ context, so that a spawner can be forked after it. `role` is borrowed for ever. */
+/* Standard streams that are closed get a stand-in that can be neither read nor written. Signals
+ * (io/signals.h), options, log level and role. NULL: end with *ret_status. Creates no ZeroMQ
+ * context, so that a spawner can be forked after it. `role` is borrowed for ever. */
 struct leat_options *leat_serve_start(const struct leat_program *program, const char *role,
                                       int argc, char *const argv[], int *ret_status);
 

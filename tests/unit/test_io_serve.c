@@ -168,6 +168,33 @@ static void signals_are_blocked_and_a_child_can_have_them_back(void **state)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 }
 
+/* In a child: 0 when all three standard streams are taken, and refuse what they are for. */
+static int start_without_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        close(fd);
+    }
+    struct leat_options *options = start(NULL, NULL);
+    int next = dup(STDIN_FILENO);
+    char byte = 'x';
+    bool safe = next > 2 && read(0, &byte, 1) < 0 && write(1, &byte, 1) < 0 &&
+                write(2, &byte, 1) < 0;
+    leat_options_destroy(&options);
+    return safe ? 0 : 1;
+}
+
+static void a_closed_standard_stream_is_never_given_to_another_file(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(start_without_standard_streams());
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 static void seeds_differ_and_the_clock_goes_forward(void **state)
 {
     (void)state;
@@ -191,6 +218,7 @@ int main(void)
         cmocka_unit_test(readiness_that_cannot_be_told_is_an_error),
         cmocka_unit_test(a_start_that_fails_is_one_line_and_a_status_that_says_why),
         cmocka_unit_test(signals_are_blocked_and_a_child_can_have_them_back),
+        cmocka_unit_test(a_closed_standard_stream_is_never_given_to_another_file),
         cmocka_unit_test(seeds_differ_and_the_clock_goes_forward),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
