@@ -62,6 +62,7 @@ struct kind {
     const char *name;
     const char *expected;
     const char *smallest;
+    bool exact; /* a fraction of the base unit is refused, not rounded down */
 };
 
 static bool is_digit(char c)
@@ -147,6 +148,9 @@ static enum leat_err read_value(const struct kind *kind, const struct unit *unit
     if (value > VALUE_MAX) {
         return refuse_large(kind, text, why);
     }
+    if (kind->exact && (wide)number.billionths * unit->scale % BILLIONTHS != 0) {
+        return refuse(kind, text, why);
+    }
     if (value == 0 && number.billionths != 0) {
         return leat_fail(why, LEAT_ERR_INVALID, "'%.*s' is too small for a %s: the least is %s",
                          LEAT_STR_ARGS(text), kind->name, kind->smallest);
@@ -158,8 +162,9 @@ static enum leat_err read_value(const struct kind *kind, const struct unit *unit
 enum leat_err leat_units_parse_duration(struct leat_str text, int64_t *ret_us, struct leat_why *why)
 {
     static const struct kind kind = {
-        "duration", "a number with a unit, such as 500us, 250ms, 1.5s, 5m, 2h, 7d, or 0", "1us"};
-    uint64_t value;
+        "duration", "a number with a unit, such as 500us, 250ms, 1.5s, 5m, 2h, 7d, or 0", "1us",
+        false};
+    uint64_t value = 0;
     if (leat_str_equal(text, leat_str_of("0"))) {
         *ret_us = 0;
         return LEAT_OK;
@@ -175,7 +180,8 @@ enum leat_err leat_units_parse_duration(struct leat_str text, int64_t *ret_us, s
 enum leat_err leat_units_parse_size(struct leat_str text, uint64_t *ret_bytes, struct leat_why *why)
 {
     static const struct kind kind = {
-        "size", "bytes or a number with a unit, such as 4096, 64KiB, 1.5MiB, 10MB, 16GiB", "1"};
+        "size", "bytes or a number with a unit, such as 4096, 64KiB, 1.5MiB, 10MB, 16GiB", "1",
+        false};
     return read_value(&kind, size_units, COUNT_OF(size_units), text, ret_bytes, why);
 }
 
@@ -183,7 +189,7 @@ enum leat_err leat_units_parse_count(struct leat_str text, uint64_t *ret_count,
                                      struct leat_why *why)
 {
     static const struct kind kind = {
-        "count", "a whole number, or one with k, M or G, such as 4, 100k, 2M", "1"};
+        "count", "a whole number, or one with k, M or G, such as 4, 100k, 2M", "1", true};
     return read_value(&kind, count_units, COUNT_OF(count_units), text, ret_count, why);
 }
 
@@ -202,7 +208,7 @@ enum leat_err leat_units_parse_rate(struct leat_str text, struct leat_rate *ret_
 {
     static const struct kind kind = {
         "rate", "a number above 0 (thousandths at the finest) per s, m, h or d, such as 5/s, 30/m",
-        "0.001"};
+        "0.001", false};
     struct number number;
     enum leat_err err = read_number(text, &number);
     if (err == LEAT_ERR_LIMIT) {

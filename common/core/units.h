@@ -21,7 +21,8 @@ LEAT_MUST_USE enum leat_err leat_units_parse_duration(struct leat_str text, int6
 /* Plain bytes or B; KiB, MiB, GiB, TiB (1024); kB or KB, MB, GB, TB (1000). Up to 2^62. */
 LEAT_MUST_USE enum leat_err leat_units_parse_size(struct leat_str text, uint64_t *ret_bytes,
                                                   struct leat_why *why);
-/* Plain digits, or with k, M or G for thousands, millions, thousand millions. Up to 2^62. */
+/* Plain digits, or with k, M or G for thousands, millions, thousand millions ("1.5k"). What is no
+ * whole number is refused, not rounded. Up to 2^62. */
 LEAT_MUST_USE enum leat_err leat_units_parse_count(struct leat_str text, uint64_t *ret_count,
                                                    struct leat_why *why);
 /* N/s, N/m, N/h or N/d, where N is a number of at least 0.001 with up to 3 digits after the point,

@@ -180,6 +180,8 @@ static const struct {
     {count, "four", LEAT_ERR_INVALID, "'four' is not a count: expected a whole number"},
     {count, "4s", LEAT_ERR_INVALID, "not a count"},
     {count, "-1", LEAT_ERR_INVALID, "not a count"},
+    {count, "1.5", LEAT_ERR_INVALID, "'1.5' is not a count: expected a whole number"},
+    {count, "0.0005k", LEAT_ERR_INVALID, "not a count"},
     {count, "9999999999G", LEAT_ERR_LIMIT, "too large for a count"},
     {rate, "5", LEAT_ERR_INVALID, "'5' is not a rate: expected"},
     {rate, "0/s", LEAT_ERR_INVALID, "above 0"},
