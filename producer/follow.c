@@ -83,6 +83,29 @@ bool leat_follow_add(struct leat_follow *follow, const char *id, const char *lab
     return true;
 }
 
+static int by_id(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct leat_id));
+}
+
+void leat_follow_forget(struct leat_follow *follow, struct leat_id *ids, size_t count)
+{
+    if (count == 0) {
+        return;
+    }
+    qsort(ids, count, sizeof(*ids), by_id);
+    size_t kept = 0;
+    for (size_t i = 0; i < follow->count; i++) {
+        if (bsearch(&follow->waiting[i].id.id, ids, count, sizeof(*ids), by_id) != NULL) {
+            free(follow->waiting[i].label);
+        } else {
+            follow->waiting[kept++] = follow->waiting[i];
+        }
+    }
+    follow->count = kept;
+    follow->cursor = 0;
+}
+
 size_t leat_follow_count(const struct leat_follow *follow)
 {
     return follow->count;

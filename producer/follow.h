@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/id.h"
 #include "core/instant.h"
 #include "leat/producer.h"
 
@@ -22,6 +23,9 @@ void leat_follow_destroy(struct leat_follow **follow);
 
 /* From now on the job is waited for; id and label are copied. False when out of memory. */
 bool leat_follow_add(struct leat_follow *follow, const char *id, const char *label);
+/* These jobs are waited for no longer; ids that are not are of no account. Sorts `ids`. Not to be
+ * called from `visit` or during a question. */
+void leat_follow_forget(struct leat_follow *follow, struct leat_id *ids, size_t count);
 /* Jobs without a result. */
 size_t leat_follow_count(const struct leat_follow *follow);
 /* Asks for the next LEAT_QUERY_IDS_MAX of them if it is time to; blocks at most wait_ms for the

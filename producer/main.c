@@ -3,9 +3,11 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <stdnoreturn.h>
 #include <string.h>
 
 #include "core/check.h"
+#include "core/utf8.h"
 #include "io/clock.h"
 #include "io/exit.h"
 #include "io/signals.h"
@@ -29,6 +31,9 @@ struct run {
     struct leat_source_job held; /* taken from the source, the window had no room for it */
     bool has_held, source_ended;
     uint64_t refused; /* could not be jobs */
+    /* Rejected by the ventilator since the last turn: no result will come. Owned. */
+    struct leat_id *rejected;
+    size_t rejected_count, rejected_capacity;
     int64_t deadline_us;
 };
 
@@ -67,19 +72,32 @@ static enum leat_err open_source(struct run *run, struct leat_why *why)
                                    settings->burst, template, &run->source, why);
 }
 
+static noreturn void die_of_memory(void)
+{
+    fputs("leat-producer: out of memory\n", stderr);
+    abort();
+}
+
 static void write_result(struct run *run, const char *label,
                          const struct leat_producer_outcome *outcome)
 {
+    char *source = strdup(label); /* may be a path, which may be in any encoding */
+    if (source == NULL) {
+        die_of_memory();
+    }
+    leat_utf8_repair(source, strlen(source));
     json_t *line =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:I}", "id", outcome->id, "source", label,
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:I}", "id", outcome->id, "source", source,
                   "status", outcome->status, "failure", outcome->failure, "error", outcome->error,
                   "attempts", (json_int_t)outcome->attempts, "truncated", outcome->truncated,
                   "output_bytes", (json_int_t)outcome->output_bytes);
     char *text = line == NULL ? NULL : json_dumps(line, JSON_COMPACT);
-    if (text != NULL) {
-        fprintf(run->results, "%s\n", text);
+    if (text == NULL) {
+        die_of_memory();
     }
+    fprintf(run->results, "%s\n", text);
     free(text);
+    free(source);
     json_decref(line);
 }
 
@@ -93,6 +111,23 @@ static void on_result(const char *label, const struct leat_producer_outcome *out
     if (run->outputs != NULL && outcome->succeeded) {
         fwrite(outcome->output, 1, outcome->output_bytes, run->outputs);
     }
+}
+
+/* Called by the submitter, maybe in the middle of a question to the sink. */
+static void on_answer(const struct leat_id *id, bool accepted, void *context)
+{
+    struct run *run = context;
+    if (accepted) {
+        return;
+    }
+    if (run->rejected_count == run->rejected_capacity) {
+        run->rejected_capacity = run->rejected_capacity == 0 ? 64 : 2 * run->rejected_capacity;
+        run->rejected = realloc(run->rejected, run->rejected_capacity * sizeof(*run->rejected));
+        if (run->rejected == NULL) {
+            die_of_memory();
+        }
+    }
+    run->rejected[run->rejected_count++] = *id;
 }
 
 static bool set_up(struct run *run)
@@ -118,6 +153,7 @@ static bool set_up(struct run *run)
             fputs("leat-producer: out of memory\n", stderr);
             return false;
         }
+        leat_submitter_observe(run->producer->submitter, on_answer, run);
     }
     struct leat_now now;
     leat_clock_now(&now);
@@ -164,8 +200,7 @@ static bool submit_held(struct run *run, struct leat_now now)
         fprintf(run->ids, "%s\t%s\n", id, run->held.label);
     }
     if (run->follow != NULL && !leat_follow_add(run->follow, id, run->held.label)) {
-        fputs("leat-producer: out of memory\n", stderr);
-        abort();
+        die_of_memory();
     }
     return true;
 }
@@ -221,6 +256,16 @@ static void wait_for_something(struct run *run, struct leat_now now)
     leat_producer_turn(run->producer, wait_us, wants_source ? leat_source_fd(run->source) : -1);
 }
 
+static void flush_outputs(const struct run *run)
+{
+    FILE *const files[] = {run->ids, run->results, run->outputs};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        if (files[i] != NULL) {
+            (void)fflush(files[i]); /* what fails is seen when it is closed */
+        }
+    }
+}
+
 /* True when everything is done, false when the deadline came first. */
 static bool go(struct run *run)
 {
@@ -232,11 +277,14 @@ static bool go(struct run *run)
         }
         bool more = feed(run, now);
         if (run->follow != NULL) {
+            leat_follow_forget(run->follow, run->rejected, run->rejected_count);
+            run->rejected_count = 0;
             int64_t left_ms = run->deadline_us == LEAT_NEVER_US
                                   ? 1000
                                   : (run->deadline_us - now.mono_us) / LEAT_US_PER_MS + 1;
             (void)leat_follow_ask(run->follow, now, left_ms < 1000 ? left_ms : 1000);
         }
+        flush_outputs(run); /* who ends us keeps what was told so far */
         leat_clock_now(&now);
         leat_progress_show(&run->progress, &run->counts, now);
         if (more) {
@@ -277,14 +325,21 @@ static int conclude(struct run *run, bool in_time)
     return well ? LEAT_EXIT_OK : LEAT_EXIT_FAILED;
 }
 
+/* 0, or EOF when anything that was written since it was opened is lost. */
 static int close_output(FILE *file)
 {
-    return file == NULL ? 0 : file == stdout ? fflush(file) : fclose(file);
+    if (file == NULL) {
+        return 0;
+    }
+    bool failed = ferror(file) != 0;
+    int closed = file == stdout ? fflush(file) : fclose(file);
+    return failed ? EOF : closed;
 }
 
 static int close_all(struct run *run, int status)
 {
     leat_follow_destroy(&run->follow);
+    free(run->rejected);
     leat_source_close(&run->source);
     leat_producer_close(&run->producer);
     if (close_output(run->ids) != 0 || close_output(run->results) != 0 ||

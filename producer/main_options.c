@@ -1,7 +1,9 @@
 #include "producer/main_options.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/job.h"
 #include "core/name.h"
 #include "core/view.h"
 #include "io/serve.h"
@@ -88,12 +90,11 @@ static const struct leat_option rows[] = {
      .group = "The jobs",
      .help = "longest delay before the second attempt"},
     {.name = "backoff-factor",
-     .kind = LEAT_OPTION_COUNT,
+     .kind = LEAT_OPTION_STRING,
      .initial = "2",
-     .min = 1,
-     .max = 1000,
+     .value = "NUMBER",
      .group = "The jobs",
-     .help = "growth of the delay per attempt"},
+     .help = "growth of the delay per attempt, 1 to 100, such as 1.5"},
     {.name = "backoff-cap",
      .kind = LEAT_OPTION_DURATION,
      .initial = "5m",
@@ -235,6 +236,52 @@ static bool read_headers(struct leat_producer_settings *settings, int *ret_statu
     return true;
 }
 
+static bool read_factor(struct leat_producer_settings *settings, int *ret_status)
+{
+    const char *text = leat_options_text(settings->options, "backoff-factor");
+    char *end = NULL;
+    double factor = strtod(text, &end);
+    if (end == text || *end != '\0' || !(factor >= 1 && factor <= LEAT_BACKOFF_FACTOR_MAX / 1000)) {
+        *ret_status = leat_options_refuse(&leat_producer_program,
+                                          "option --backoff-factor: '%s' is no number from 1 to %d",
+                                          text, LEAT_BACKOFF_FACTOR_MAX / 1000);
+        return false;
+    }
+    settings->template.backoff_factor = factor;
+    return true;
+}
+
+/* What would be wrong with every job is said once, before the first. */
+static bool check_template(const struct leat_producer_settings *settings, int *ret_status)
+{
+    const struct leat_producer_job *job = &settings->template;
+    struct leat_item_header headers[LEAT_HEADERS_MAX];
+    struct leat_item_body body;
+    struct leat_why why;
+    leat_job_body_defaults(&body);
+    for (size_t i = 0; i < job->headers_count; i++) {
+        headers[i] = (struct leat_item_header){leat_str_of(job->headers[i].name),
+                                               leat_str_of(job->headers[i].value)};
+    }
+    body.headers.items = headers;
+    body.headers.count = job->headers_count;
+    enum leat_err err = leat_name_check_queue(leat_str_of(job->queue), &why);
+    if (err == LEAT_OK && job->type != NULL) {
+        err = leat_name_check_type(leat_str_of(job->type), &why);
+    }
+    if (err == LEAT_OK) {
+        err = leat_job_check_body(&body, settings->payload_bytes_max, &why);
+    }
+    if (err == LEAT_OK && settings->expires_in_ms > 0 &&
+        settings->expires_in_ms <= settings->delay_ms) {
+        err = leat_fail(&why, LEAT_ERR_INVALID, "--expires-in must be longer than --delay");
+    }
+    if (err != LEAT_OK) {
+        *ret_status = leat_options_refuse(&leat_producer_program, "%s", why.text);
+    }
+    return err == LEAT_OK;
+}
+
 static void read_template(struct leat_producer_settings *settings)
 {
     const struct leat_options *options = settings->options;
@@ -246,7 +293,6 @@ static void read_template(struct leat_producer_settings *settings)
     job->timeout_ms = (uint64_t)leat_options_number(options, "timeout");
     job->attempts_max = (uint64_t)leat_options_number(options, "attempts");
     job->backoff_base_ms = (uint64_t)leat_options_number(options, "backoff-base");
-    job->backoff_factor = (double)leat_options_number(options, "backoff-factor");
     job->backoff_cap_ms = (uint64_t)leat_options_number(options, "backoff-cap");
     job->backoff_no_jitter = leat_options_flag(options, "no-jitter");
     settings->delay_ms = leat_options_number(options, "delay");
@@ -287,7 +333,8 @@ bool leat_producer_settings_read(int argc, char *const argv[], struct leat_produ
                                           ret->results_path != NULL ? "results" : "outputs");
         return false;
     }
-    return read_headers(ret, ret_status);
+    return read_factor(ret, ret_status) && read_headers(ret, ret_status) &&
+           check_template(ret, ret_status);
 }
 
 void leat_producer_settings_fini(struct leat_producer_settings *settings)

@@ -83,8 +83,9 @@ static enum leat_err read_headers(struct json_lines *lines, struct leat_producer
     json_t *value = NULL;
     json_object_foreach(headers, name, value)
     {
-        if (!json_is_string(value)) {
-            return refuse(lines, why, "headers", "an object of at most 32 texts");
+        if (!json_is_string(value) ||
+            strlen(json_string_value(value)) != json_string_length(value)) {
+            return refuse(lines, why, "headers", "an object of texts without zero bytes");
         }
         lines->headers[count++] = (struct leat_producer_header){name, json_string_value(value)};
     }
@@ -126,8 +127,8 @@ static enum leat_err read_factor(struct json_lines *lines, struct leat_producer_
 {
     const json_t *factor = json_object_get(lines->line, "backoff_factor");
     const json_t *jitter = json_object_get(lines->line, "jitter");
-    if (factor != NULL && !json_is_number(factor)) {
-        return refuse(lines, why, "backoff_factor", "a number");
+    if (factor != NULL && !(json_number_value(factor) >= 1)) { /* what is no number gives 0 */
+        return refuse(lines, why, "backoff_factor", "a number of at least 1");
     }
     if (jitter != NULL && !json_is_boolean(jitter)) {
         return refuse(lines, why, "jitter", "true or false");
@@ -209,6 +210,9 @@ static enum leat_err read_retries(struct json_lines *lines, struct leat_producer
                                 : read_number(lines, numbers[i].key, &value, why);
         if (err != LEAT_OK) {
             return err;
+        }
+        if (value == 0 && json_object_get(lines->line, numbers[i].key) != NULL) {
+            return refuse(lines, why, numbers[i].key, "more than 0"); /* 0 would be the default */
         }
         *numbers[i].value = (uint64_t)value;
     }

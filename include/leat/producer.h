@@ -77,7 +77,7 @@ struct leat_producer_job {
     uint64_t timeout_ms;      /* of one attempt; 0: 60000 */
     uint64_t attempts_max;    /* 0: 3 */
     uint64_t backoff_base_ms; /* 0: 1000 */
-    double backoff_factor;    /* 0: 2.0 */
+    double backoff_factor;    /* 1 to 100; 0: 2.0 */
     uint64_t backoff_cap_ms;  /* 0: 300000 */
     int backoff_no_jitter;    /* not 0: wait the whole bound instead of a random part of it */
     int64_t not_before_ms;    /* Unix time; 0: at once */

@@ -169,6 +169,13 @@ static void a_bad_json_line_is_named_and_the_next_one_is_read(void **state)
          "line 1: payload_base64 must be left out"},
         {"{\"payload_base64\": \"!\"}", "line 1: payload_base64 must be a text in base64"},
         {"{\"headers\": {\"a\": 1}}", "line 1: headers must be an object"},
+        {"{\"headers\": {\"a\": \"x\\u0000y\"}}",
+         "line 1: headers must be an object of texts without zero bytes"},
+        {"{\"timeout\": 0}", "line 1: timeout must be more than 0"},
+        {"{\"attempts\": 0}", "line 1: attempts must be more than 0"},
+        {"{\"backoff_base\": \"0\"}", "line 1: backoff_base must be more than 0"},
+        {"{\"backoff_factor\": 0}", "line 1: backoff_factor must be a number of at least 1"},
+        {"{\"backoff_factor\": \"2\"}", "line 1: backoff_factor must be a number of at least 1"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[256];
