@@ -7,8 +7,9 @@
 #include "core/messages.h"
 #include "io/options.h"
 
-/* How long a process that does not answer is waited for: people are told within 3 s. */
-#define LEAT_CLI_PATIENCE_MS 2500
+/* How long a process that does not answer is waited for. People are told within 3 s: what was sent
+ * and not taken may hold a closed socket for another half second. */
+#define LEAT_CLI_PATIENCE_MS 2300
 
 struct leat_command {
     const struct leat_program *program; /* name is "leat NAME" */
@@ -67,7 +68,7 @@ LEAT_MUST_USE enum leat_err leat_cli_request(const char *who, const char *endpoi
 /* ---- showing (table.c) ---- */
 
 /* Prints rows of columns, the first row being the headings; numbers and durations are the caller's
- * to format. `right` marks columns that are aligned to the right. Cells are borrowed. */
+ * to format. Control characters are shown as '?'. `right` marks columns that are aligned to the right. Cells are borrowed. */
 struct leat_table {
     size_t columns, count, capacity;
     const char *right; /* one character per column: 'r' or 'l' */
@@ -77,6 +78,10 @@ void leat_table_init(struct leat_table *table, const char *alignment);
 void leat_table_row(struct leat_table *table, ...); /* as many const char * as columns */
 void leat_table_print(const struct leat_table *table, FILE *file);
 void leat_table_fini(struct leat_table *table);
+
+/* Replaces what a terminal would obey (escape sequences from a handler's stderr, say) by '?', in
+ * place. New lines and tabs stay unless it is to be one line. */
+void leat_cli_tame(char *text, bool one_line);
 
 /* Prints the tree as JSON and a newline. */
 void leat_cli_print_json(const json_t *tree);

@@ -61,6 +61,16 @@ static bool write_output(const json_t *output)
     return written;
 }
 
+static void print_error(const char *error)
+{
+    char *text = strdup(error);
+    if (text != NULL) {
+        leat_cli_tame(text, false);
+        printf("%-9s %s\n", "error", text);
+    }
+    free(text);
+}
+
 static void print_result(const json_t *reply)
 {
     char b[64];
@@ -79,7 +89,7 @@ static void print_result(const json_t *reply)
     printf("%-9s %s\n", "ran", leat_units_about_duration(leat_cli_number(reply, "run_us"), text));
     if (strcmp(leat_cli_text(reply, "failure", b), "none") != 0) {
         printf("%-9s %s\n", "failure", leat_cli_text(reply, "failure", b));
-        printf("%-9s %s\n", "error", leat_cli_text(reply, "error", b));
+        print_error(leat_cli_text(reply, "error", b));
     }
     puts(json_is_true(json_object_get(reply, "truncated")) ? "output (cut at the worker's limit):"
                                                            : "output:");
@@ -117,6 +127,11 @@ static int look_up(const struct leat_options *options, const struct leat_id *id,
                                  (json_int_t)found.due_ms, "worker", found.worker);
         leat_cli_print_json(tree);
         json_decref(tree);
+        return LEAT_EXIT_FAILED;
+    }
+    if (leat_options_flag(options, "output")) { /* nothing else may get into what it is for */
+        fprintf(stderr, "leat: job %s has not ended: it is %s\n", text,
+                leat_state_name(found.state));
         return LEAT_EXIT_FAILED;
     }
     printf("%-9s %s\n%-9s %s\n%-9s %s\n%-9s %s\n%-9s %" PRIu64 "\n", "id", text, "state",
@@ -158,6 +173,9 @@ static int run_result(const struct leat_options *options)
         leat_cli_print_json(reply);
     } else if (leat_options_flag(options, "output")) {
         written = write_output(json_object_get(reply, "output"));
+        if (json_is_true(json_object_get(reply, "truncated"))) {
+            fputs("leat: the output was cut at the worker's limit\n", stderr);
+        }
     } else {
         print_result(reply);
     }

@@ -39,17 +39,47 @@ struct retry {
     struct leat_item_job_id done[LEAT_QUERY_IDS_MAX]; /* submitted, not yet marked */
     size_t done_count;
     uint64_t total;
+    bool failed; /* some jobs were not run again; the others go on */
 };
+
+/* A job that the ventilator will never take is not marked. */
+static void on_answer(const struct leat_id *id, bool accepted, void *context)
+{
+    struct retry *retry = context;
+    for (size_t i = 0; i < retry->done_count && !accepted; i++) {
+        struct leat_id rerun = leat_id_rerun(&retry->done[i].id);
+        if (leat_id_equal(&rerun, id)) {
+            retry->done[i] = retry->done[--retry->done_count];
+            return;
+        }
+    }
+}
+
+/* Waits as long as there is progress. */
+static int flush(struct leat_producer *producer)
+{
+    size_t before;
+    int result;
+    do {
+        before = leat_producer_pending(producer);
+        result = leat_producer_flush(producer, LEAT_CLI_PATIENCE_MS);
+    } while (result == LEAT_PRODUCER_TIMEOUT && leat_producer_pending(producer) < before);
+    return result;
+}
 
 /* Waits until what was submitted is on disk, and marks it. */
 static bool mark(struct retry *retry)
 {
+    int result = flush(retry->producer);
+    if (result != LEAT_PRODUCER_OK) {
+        fprintf(stderr, "leat: %s\n", leat_producer_error(retry->producer));
+        retry->failed = true;
+    }
+    if (result != LEAT_PRODUCER_OK && result != LEAT_PRODUCER_REFUSED) {
+        return false;
+    }
     if (retry->done_count == 0) {
         return true;
-    }
-    if (leat_producer_flush(retry->producer, LEAT_CLI_PATIENCE_MS) != LEAT_PRODUCER_OK) {
-        fprintf(stderr, "leat: %s\n", leat_producer_error(retry->producer));
-        return false;
     }
     struct leat_msg msg = {.type = LEAT_MSG_RERUN};
     msg.rerun.ref = 1;
@@ -72,6 +102,7 @@ static bool mark(struct retry *retry)
     return true;
 }
 
+/* False: there is no sense in going on. */
 static bool submit(struct retry *retry, const json_t *row)
 {
     const char *id_text = json_string_value(json_object_get(row, "id"));
@@ -83,7 +114,8 @@ static bool submit(struct retry *retry, const json_t *row)
         !json_is_string(base64) ||
         leat_base64_decode(leat_str_of(json_string_value(base64)), &body, &size) != LEAT_OK) {
         fprintf(stderr, "leat: the sink has no body for %s\n", id_text == NULL ? "a job" : id_text);
-        return false;
+        retry->failed = true;
+        return true;
     }
     struct leat_item_submission job = {
         .id = leat_id_rerun(&id),
@@ -95,6 +127,9 @@ static bool submit(struct retry *retry, const json_t *row)
     leat_clock_now(&now);
     struct leat_id submitted;
     enum leat_err err = leat_submitter_offer(retry->producer->submitter, &job, now, &submitted);
+    if (err == LEAT_ERR_BUSY && mark(retry)) { /* the window is full of large jobs */
+        err = leat_submitter_offer(retry->producer->submitter, &job, now, &submitted);
+    }
     free(body);
     if (err != LEAT_OK) {
         fprintf(stderr, "leat: %s: %s\n", id_text, leat_err_text(err));
@@ -102,6 +137,29 @@ static bool submit(struct retry *retry, const json_t *row)
     }
     retry->done[retry->done_count++].id = id;
     return retry->done_count < LEAT_QUERY_IDS_MAX || mark(retry);
+}
+
+/* Whether an earlier retry of the job has come to its end; after a line on stderr. */
+static bool has_run_again(const struct retry *retry, const char *text)
+{
+    struct leat_id id;
+    char rerun_text[LEAT_ID_TEXT_BYTES];
+    if (leat_id_parse(leat_str_of(text), &id, NULL) != LEAT_OK) {
+        return false; /* the sink says what is wrong */
+    }
+    struct leat_id rerun = leat_id_rerun(&id);
+    leat_id_format(&rerun, rerun_text);
+    json_t *reply =
+        leat_cli_ask(leat_options_text(retry->options, "stats"),
+                     json_pack("{s:s, s:s}", "request", "job", "id", rerun_text), true);
+    char b[64];
+    bool found = reply != NULL;
+    if (found) {
+        fprintf(stderr, "leat: job %s was run again already, as %s: %s\n", text, rerun_text,
+                leat_cli_text(reply, "state", b));
+    }
+    json_decref(reply);
+    return found;
 }
 
 static bool retry_one(struct retry *retry, const char *id)
@@ -117,7 +175,7 @@ static bool retry_one(struct retry *retry, const char *id)
     if (!ok) {
         fprintf(stderr, "leat: job %s succeeded: there is nothing to run again\n", id);
     }
-    ok = ok && submit(retry, reply);
+    ok = ok && !has_run_again(retry, id) && submit(retry, reply);
     json_decref(reply);
     return ok;
 }
@@ -173,6 +231,10 @@ static int run_retry(const struct leat_options *options)
     if ((count > 0) == all) {
         return leat_options_refuse(&retry_program, "either ids or --all");
     }
+    if (!all && (leat_options_given(options, "queue") || leat_options_given(options, "type") ||
+                 leat_options_given(options, "kind"))) {
+        return leat_options_refuse(&retry_program, "--queue, --type and --kind need --all");
+    }
     static struct retry retry;
     retry = (struct retry){.options = options};
     struct leat_producer_options to = LEAT_PRODUCER_OPTIONS;
@@ -183,6 +245,7 @@ static int run_retry(const struct leat_options *options)
         fprintf(stderr, "leat: %s\n", error);
         return LEAT_EXIT_FAILED;
     }
+    leat_submitter_observe(retry.producer->submitter, on_answer, &retry);
     bool ok = !all || retry_all(&retry);
     for (size_t i = 0; i < count; i++) {
         ok = retry_one(&retry, leat_options_argument(options, i)) && ok;
@@ -190,7 +253,7 @@ static int run_retry(const struct leat_options *options)
     ok = mark(&retry) && ok;
     leat_producer_close(&retry.producer);
     fprintf(stderr, "%" PRIu64 " jobs run again\n", retry.total);
-    return ok ? LEAT_EXIT_OK : LEAT_EXIT_FAILED;
+    return ok && !retry.failed ? LEAT_EXIT_OK : LEAT_EXIT_FAILED;
 }
 
 const struct leat_command leat_command_retry = {&retry_program, run_retry};

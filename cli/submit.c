@@ -84,8 +84,17 @@ static int follow(struct leat_producer *producer, const char *id, int64_t deadli
         return deadline_ms > 0 ? LEAT_EXIT_DEADLINE : LEAT_EXIT_FAILED;
     }
     fwrite(outcome.output, 1, outcome.output_bytes, stdout);
+    if (outcome.truncated) {
+        fprintf(stderr, "leat: the output was cut at the worker's limit of %zu bytes\n",
+                outcome.output_bytes);
+    }
     if (!outcome.succeeded) {
-        fprintf(stderr, "leat: job %s %s: %s\n", id, outcome.status, outcome.error);
+        char *error = strdup(outcome.error);
+        if (error != NULL) {
+            leat_cli_tame(error, false);
+            fprintf(stderr, "leat: job %s %s: %s\n", id, outcome.status, error);
+        }
+        free(error);
     }
     return outcome.succeeded ? LEAT_EXIT_OK : LEAT_EXIT_FAILED;
 }
@@ -105,7 +114,7 @@ static int submit(const struct leat_options *options, struct leat_producer *prod
     if (result == LEAT_PRODUCER_TIMEOUT) {
         fprintf(
             stderr,
-            "leat: the ventilator at %s cannot be reached or is busy; job %s was not accepted\n",
+            "leat: the ventilator at %s cannot be reached or is busy: job %s is not acknowledged\n",
             leat_options_text(options, "ventilator"), id);
         return LEAT_EXIT_FAILED;
     }

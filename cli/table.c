@@ -27,10 +27,23 @@ void leat_table_row(struct leat_table *table, ...)
         if (cell == NULL) {
             abort();
         }
+        leat_cli_tame(cell, true);
         table->cells[table->count * table->columns + i] = cell;
     }
     va_end(args);
     table->count++;
+}
+
+void leat_cli_tame(char *text, bool one_line)
+{
+    for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++) {
+        bool is_break = *at == '\n' || *at == '\t';
+        if ((*at < ' ' && (one_line || !is_break)) || *at == 0x7f) {
+            *at = '?';
+        } else if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0) { /* U+0080 to U+009F */
+            at[0] = at[1] = '?';
+        }
+    }
 }
 
 static size_t width_of(const struct leat_table *table, size_t column)
