@@ -9,6 +9,7 @@
 #include "core/id.h"
 #include "core/name.h"
 #include "core/units.h"
+#include "core/utf8.h"
 #include "io/clock.h"
 #include "io/random.h"
 
@@ -201,6 +202,12 @@ static enum leat_err read_queues(const struct leat_options *options,
             return leat_fail(why, LEAT_ERR_LIMIT, "--queues: more than %d queues",
                              LEAT_SESSION_QUEUES_MAX);
         }
+        for (size_t i = 0; i < count; i++) {
+            if (leat_str_equal(settings->queues[i], queue)) {
+                return leat_fail(why, LEAT_ERR_INVALID, "--queues: %.*s is there twice",
+                                 LEAT_STR_ARGS(queue));
+            }
+        }
         settings->queues[count++] = queue;
         if (text[size] == '\0') {
             break;
@@ -229,6 +236,12 @@ static enum leat_err read_name(const struct leat_options *options,
     if (size <= 0 || (size_t)size >= sizeof settings->name) {
         return leat_fail(why, LEAT_ERR_LIMIT, "--name: %d bytes, allowed are 1 to %zu", size,
                          sizeof settings->name - 1);
+    }
+    if (!leat_utf8_valid(settings->name, (size_t)size)) {
+        if (given != NULL) {
+            return leat_fail(why, LEAT_ERR_INVALID, "--name is not UTF-8");
+        }
+        leat_utf8_repair(settings->name, (size_t)size); /* a strange host is no reason to end */
     }
     settings->core.name = (struct leat_str){settings->name, (size_t)size};
     return LEAT_OK;
