@@ -186,8 +186,11 @@ static void open_gate(struct sim_node *node)
     while (count < node->waiting_count && node->waiting[count].batch <= durable) {
         count++;
     }
+    if (count == 0) {
+        return;
+    }
     /* What leaves may come back as an event of this very node, so take it out first. */
-    struct sim_waiting *leaving = malloc((count + 1) * sizeof(*leaving));
+    struct sim_waiting *leaving = malloc(count * sizeof(*leaving));
     assert(leaving != NULL);
     memcpy(leaving, node->waiting, count * sizeof(*leaving));
     node->waiting_count -= count;
