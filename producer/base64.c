@@ -30,3 +30,15 @@ enum leat_err leat_base64_decode(struct leat_str text, unsigned char **ret_bytes
     *ret_size = (size_t)size;
     return LEAT_OK;
 }
+
+char *leat_base64_encode(struct leat_bytes bytes)
+{
+    size_t room = (bytes.size + 2) / 3 * 4 + 1;
+    char *text = malloc(room);
+    static const uint8_t none[1];
+    if (text != NULL && b64_ntop(bytes.size > 0 ? bytes.data : none, bytes.size, text, room) < 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

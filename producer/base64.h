@@ -12,4 +12,7 @@
 LEAT_MUST_USE enum leat_err leat_base64_decode(struct leat_str text, unsigned char **ret_bytes,
                                                size_t *ret_size);
 
+/* A terminated text, the caller's to free(); NULL when memory is out. */
+char *leat_base64_encode(struct leat_bytes bytes);
+
 #endif

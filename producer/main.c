@@ -1,13 +1,11 @@
 /* leat-producer: reads jobs from a source, submits them, and follows their results if asked to. */
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <stdnoreturn.h>
 #include <string.h>
 
 #include "core/check.h"
-#include "core/utf8.h"
 #include "io/clock.h"
 #include "io/exit.h"
 #include "io/signals.h"
@@ -15,7 +13,11 @@
 #include "producer/inside.h"
 #include "producer/main_options.h"
 #include "producer/progress.h"
+#include "producer/result_line.h"
 #include "producer/source.h"
+
+/* After this time without an answer people are told, once per silence. */
+#define SILENCE_US (3 * LEAT_US_PER_S)
 
 /* Jobs taken from the source between two looks at results and progress. */
 #define FEED_AT_ONCE 1024
@@ -35,6 +37,13 @@ struct run {
     struct leat_id *rejected;
     size_t rejected_count, rejected_capacity;
     int64_t deadline_us;
+    struct silence {
+        const char *who;      /* "ventilator" */
+        const char *endpoint; /* borrowed */
+        int64_t heard_us;     /* last answer, or nothing was asked */
+        bool told;
+    } ventilator, sink;
+    uint64_t answers; /* of the ventilator, when it was heard last */
 };
 
 static bool open_output(const char *path, FILE **ret_file)
@@ -78,35 +87,12 @@ static noreturn void die_of_memory(void)
     abort();
 }
 
-static void write_result(struct run *run, const char *label,
-                         const struct leat_producer_outcome *outcome)
-{
-    char *source = strdup(label); /* may be a path, which may be in any encoding */
-    if (source == NULL) {
-        die_of_memory();
-    }
-    leat_utf8_repair(source, strlen(source));
-    json_t *line =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:I}", "id", outcome->id, "source", source,
-                  "status", outcome->status, "failure", outcome->failure, "error", outcome->error,
-                  "attempts", (json_int_t)outcome->attempts, "truncated", outcome->truncated,
-                  "output_bytes", (json_int_t)outcome->output_bytes);
-    char *text = line == NULL ? NULL : json_dumps(line, JSON_COMPACT);
-    if (text == NULL) {
-        die_of_memory();
-    }
-    fprintf(run->results, "%s\n", text);
-    free(text);
-    free(source);
-    json_decref(line);
-}
-
 static void on_result(const char *label, const struct leat_producer_outcome *outcome, void *context)
 {
     struct run *run = context;
     *(outcome->succeeded ? &run->counts.succeeded : &run->counts.failed) += 1;
-    if (run->results != NULL) {
-        write_result(run, label, outcome);
+    if (run->results != NULL && !leat_result_line_write(run->results, label, outcome)) {
+        die_of_memory();
     }
     if (run->outputs != NULL && outcome->succeeded) {
         fwrite(outcome->output, 1, outcome->output_bytes, run->outputs);
@@ -147,8 +133,8 @@ static bool set_up(struct run *run)
         return false;
     }
     if (run->settings.wait) {
-        run->follow =
-            leat_follow_new(run->producer, run->settings.outputs_path != NULL, on_result, run);
+        bool with_output = run->settings.outputs_path != NULL || run->settings.results_path != NULL;
+        run->follow = leat_follow_new(run->producer, with_output, on_result, run);
         if (run->follow == NULL) {
             fputs("leat-producer: out of memory\n", stderr);
             return false;
@@ -160,6 +146,8 @@ static bool set_up(struct run *run)
     run->deadline_us = run->settings.deadline_ms == 0
                            ? LEAT_NEVER_US
                            : now.mono_us + run->settings.deadline_ms * LEAT_US_PER_MS;
+    run->ventilator = (struct silence){"ventilator", options.ventilator, now.mono_us, false};
+    run->sink = (struct silence){"sink", options.sink, now.mono_us, false};
     run->counts.total = leat_source_total(run->source);
     leat_progress_init(&run->progress, run->settings.quiet || !run->settings.wait ? NULL : stderr,
                        now);
@@ -266,6 +254,28 @@ static void flush_outputs(const struct run *run)
     }
 }
 
+static void watch_silence(struct silence *silence, bool heard, int64_t now_us)
+{
+    if (heard) {
+        silence->heard_us = now_us;
+        silence->told = false;
+    } else if (!silence->told && now_us - silence->heard_us >= SILENCE_US) {
+        silence->told = true;
+        fprintf(stderr,
+                "leat-producer: the %s at %s cannot be reached: no answer for %d s; trying on\n",
+                silence->who, silence->endpoint, (int)(SILENCE_US / LEAT_US_PER_S));
+    }
+}
+
+static void watch_ventilator(struct run *run, int64_t now_us)
+{
+    struct leat_submitter_counts counts = leat_submitter_counts(run->producer->submitter);
+    uint64_t answers = counts.accepted + counts.rejected + counts.busy;
+    bool heard = answers != run->answers || leat_producer_pending(run->producer) == 0;
+    run->answers = answers;
+    watch_silence(&run->ventilator, heard, now_us);
+}
+
 /* True when everything is done, false when the deadline came first. */
 static bool go(struct run *run)
 {
@@ -282,8 +292,10 @@ static bool go(struct run *run)
             int64_t left_ms = run->deadline_us == LEAT_NEVER_US
                                   ? 1000
                                   : (run->deadline_us - now.mono_us) / LEAT_US_PER_MS + 1;
-            (void)leat_follow_ask(run->follow, now, left_ms < 1000 ? left_ms : 1000);
+            bool heard = leat_follow_ask(run->follow, now, left_ms < 1000 ? left_ms : 1000);
+            watch_silence(&run->sink, heard, now.mono_us);
         }
+        watch_ventilator(run, now.mono_us);
         flush_outputs(run); /* who ends us keeps what was told so far */
         leat_clock_now(&now);
         leat_progress_show(&run->progress, &run->counts, now);

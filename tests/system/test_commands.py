@@ -85,6 +85,28 @@ class Commands(unittest.TestCase):
             self.assertEqual(done.returncode, 3, done.err)
             self.assertLess(time.monotonic() - begun, 4)
 
+    def test_the_producer_says_who_cannot_be_reached_and_goes_on(self):
+        with lab.Lab() as laboratory:
+            laboratory.sink()
+            producer = laboratory.background("producer", "leat-producer", "--lines", "-", "--type", "echo", "--wait", stdin="x\n")
+            laboratory.wait_for(lambda: "the ventilator at ipc" in producer.log_text(), "it is said")
+            laboratory.ventilator()
+            laboratory.worker("--exec", "echo=cat")
+            self.assertEqual(producer.wait(60), 0, producer.log_text())
+            self.assertEqual(producer.log_text().count("cannot be reached"), 1)
+
+    def test_result_lines_hold_text_as_it_is_and_other_bytes_in_base64(self):
+        with lab.Lab() as laboratory:
+            laboratory.sink(), laboratory.ventilator()
+            laboratory.worker("--exec", "echo=cat")
+            results = os.path.join(laboratory.dir, "results")
+            for payload, key, value in ((b"text", "output", "text"), (b"\xff", "output_base64", "/w==")):
+                done = laboratory.run("leat-producer", "--lines0", "-", "--type", "echo", "--wait", "--results", results,
+                                      stdin=payload)
+                self.assertEqual(done.returncode, 0, done.err)
+                row = json.loads(open(results).read())
+                self.assertEqual(row[key], value)
+
     def test_the_ticker_keeps_its_grid(self):
         with lab.Lab() as laboratory:
             laboratory.sink(), laboratory.ventilator()
