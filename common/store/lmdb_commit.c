@@ -108,10 +108,10 @@ static uint64_t free_bytes(const struct leat_committer *committer)
     return LEAT_STORE_RESERVE_BYTES + (committer->has_room ? 0 : ROOM_MARGIN_BYTES);
 }
 
-static void set_room(struct leat_lmdb *lmdb, bool has_blocks)
+static void set_room(struct leat_lmdb *lmdb, bool has_pages)
 {
     struct leat_committer *committer = &lmdb->committer;
-    bool has_room = has_blocks && committer->used_bytes + free_bytes(committer) <= lmdb->max_bytes;
+    bool has_room = has_pages && committer->used_bytes + free_bytes(committer) <= lmdb->max_bytes;
     if (has_room != committer->has_room) {
         committer->has_room = has_room;
         tell_owner(committer);
@@ -132,11 +132,13 @@ static void attempt(struct leat_lmdb *lmdb)
     struct leat_committer *committer = &lmdb->committer;
     const struct leat_batch *batch = committer->batch;
     uint64_t used_bytes = committer->used_bytes;
-    uint64_t ahead_bytes = free_bytes(committer);
+    uint64_t reserve_bytes = free_bytes(committer);
     pthread_mutex_unlock(&committer->mutex);
-    ahead_bytes += leat_lmdb_estimate(batch->slab.used_bytes, leat_batch_count(batch), used_bytes,
-                                      lmdb->page_bytes);
-    bool has_blocks = leat_lmdb_allocate_ahead(lmdb, ahead_bytes);
+    uint64_t batch_bytes = leat_lmdb_estimate(batch->slab.used_bytes, leat_batch_count(batch),
+                                              used_bytes, lmdb->page_bytes);
+    bool has_blocks = leat_lmdb_allocate_ahead(lmdb, reserve_bytes + batch_bytes);
+    bool has_pages =
+        has_blocks || leat_lmdb_can_reuse(lmdb, used_bytes, reserve_bytes, batch_bytes);
     int rc = write_batch(lmdb, batch, &used_bytes);
     pthread_mutex_lock(&committer->mutex);
 
@@ -148,25 +150,27 @@ static void attempt(struct leat_lmdb *lmdb)
         committer->phase = LEAT_PHASE_SHORT_OF_MAP;
     } else if (is_full_disk(rc, has_blocks)) {
         committer->is_stuck = true;
-        has_blocks = false;
+        has_pages = false;
     } else {
         (void)leat_fail(&committer->why, LEAT_ERR_IO, "cannot commit to store %s: %s", lmdb->path,
                         mdb_strerror(rc));
         committer->phase = LEAT_PHASE_BROKEN;
     }
-    set_room(lmdb, has_blocks);
+    set_room(lmdb, has_pages);
     tell_owner(committer);
 }
 
-/* Looks again whether there are blocks, with nothing to commit. */
+/* Looks again whether there is room, with nothing to commit. */
 static void look_for_room(struct leat_lmdb *lmdb)
 {
     struct leat_committer *committer = &lmdb->committer;
-    uint64_t ahead_bytes = free_bytes(committer);
+    uint64_t used_bytes = committer->used_bytes;
+    uint64_t reserve_bytes = free_bytes(committer);
     pthread_mutex_unlock(&committer->mutex);
-    bool has_blocks = leat_lmdb_allocate_ahead(lmdb, ahead_bytes);
+    bool has_pages = leat_lmdb_allocate_ahead(lmdb, reserve_bytes) ||
+                     leat_lmdb_can_reuse(lmdb, used_bytes, reserve_bytes, 0);
     pthread_mutex_lock(&committer->mutex);
-    set_room(lmdb, has_blocks);
+    set_room(lmdb, has_pages);
 }
 
 /* Sleeps until woken; while the disk is full at most LEAT_STORE_ROOM_CHECK_MS. Whether the time ran

@@ -81,6 +81,16 @@ bool leat_lmdb_allocate_ahead(struct leat_lmdb *lmdb, uint64_t ahead_bytes)
     return (error == EOPNOTSUPP || error == ENOSYS) && disk_has(lmdb, ahead_bytes);
 }
 
+bool leat_lmdb_can_reuse(struct leat_lmdb *lmdb, uint64_t used_bytes, uint64_t free_bytes,
+                         uint64_t batch_bytes)
+{
+    uint64_t end = end_of_pages(lmdb);
+    uint64_t freed = end > used_bytes ? end - used_bytes : 0;
+    uint64_t most = free_bytes - LEAT_STORE_RESERVE_BYTES / 2;
+    uint64_t counted = freed / 2 < most ? freed / 2 : most;
+    return counted > 0 && leat_lmdb_allocate_ahead(lmdb, free_bytes + batch_bytes - counted);
+}
+
 uint64_t leat_lmdb_used_bytes(const struct leat_lmdb *lmdb, MDB_txn *txn)
 {
     const MDB_dbi free_list = 0;

@@ -118,6 +118,13 @@ uint64_t leat_lmdb_estimate(uint64_t batch_bytes, size_t batch_count, uint64_t u
 /* Takes blocks for `ahead_bytes` behind LMDB's last page; the file's size follows in any case.
  * Whether the blocks are there. */
 bool leat_lmdb_allocate_ahead(struct leat_lmdb *lmdb, uint64_t ahead_bytes);
+/* When there are no blocks for `free_bytes` (at least the reserve) and a batch of `batch_bytes` (as
+ * estimated) ahead: whether pages that were freed within the file make up for what is missing. The
+ * file never shrinks, so a store that has filled its disk and was emptied again has all its room
+ * there. Half of the freed pages count, as the others may lie too scattered for big values or be
+ * too young, and for half of the reserve there must be blocks in a row all the same. */
+bool leat_lmdb_can_reuse(struct leat_lmdb *lmdb, uint64_t used_bytes, uint64_t free_bytes,
+                         uint64_t batch_bytes);
 /* Bytes in pages that hold something, within a txn. */
 uint64_t leat_lmdb_used_bytes(const struct leat_lmdb *lmdb, MDB_txn *txn);
 /* Makes sure that the map reaches `ahead_bytes` behind LMDB's last page. Owner's thread, no

@@ -191,6 +191,45 @@ static void a_disk_without_blocks_ahead_has_no_room_until_it_has(void **state)
     leat_store_close(&store);
 }
 
+/* Fills it until there is no room, returns the number after the last. */
+static uint64_t fill(struct leat_store *store, uint64_t next)
+{
+    for (uint64_t i = next; leat_store_has_room(store); i++) {
+        assert_true(i < next + 2000);
+        put_number(store, i, 60000);
+        sync_store(store);
+        next = i + 1;
+    }
+    return next;
+}
+
+static void a_store_that_filled_its_disk_has_room_again_when_it_is_emptied(void **state)
+{
+    struct leat_store *store = store_directory_open(*state);
+    uint64_t first = 0;
+    uint64_t next = 0;
+    store_faults_set(STORE_FAULT_ALLOCATE, ENOSPC); /* no block more, for ever */
+    next = fill(store, next);
+    assert_true(next >= 50);
+    for (int round = 0; round < 5; round++) {
+        uint64_t filled = next - first;
+        while (first < next) {
+            del_number(store, first++);
+            if (first % 10 == 0) {
+                sync_store(store);
+            }
+        }
+        sync_store(store);
+        advance_until(store, has_room); /* by itself, with nothing to commit */
+        next = fill(store, next);
+        assert_true(next - first >= filled / 2); /* for more than a moment */
+    }
+    leat_store_close(&store);
+    store = store_directory_open(*state);
+    assert_int_equal(leat_store_count(store, 0), next - first);
+    leat_store_close(&store);
+}
+
 static void a_file_system_that_cannot_allocate_ahead_will_do(void **state)
 {
     store_faults_set(STORE_FAULT_ALLOCATE, EOPNOTSUPP);
@@ -440,6 +479,7 @@ int main(void)
         WITH_DIRECTORY(the_map_grows_with_what_is_written),
         WITH_DIRECTORY(a_map_found_too_small_is_enlarged_and_the_batch_written),
         WITH_DIRECTORY(a_disk_without_blocks_ahead_has_no_room_until_it_has),
+        WITH_DIRECTORY(a_store_that_filled_its_disk_has_room_again_when_it_is_emptied),
         WITH_DIRECTORY(a_file_system_that_cannot_allocate_ahead_will_do),
         WITH_DIRECTORY(a_commit_that_meets_a_full_disk_is_kept_and_done_later),
         WITH_DIRECTORY(closing_does_not_wait_for_a_full_disk),
