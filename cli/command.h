@@ -68,7 +68,8 @@ LEAT_MUST_USE enum leat_err leat_cli_request(const char *who, const char *endpoi
 /* ---- showing (table.c) ---- */
 
 /* Prints rows of columns, the first row being the headings; numbers and durations are the caller's
- * to format. Control characters are shown as '?'. `right` marks columns that are aligned to the right. Cells are borrowed. */
+ * to format. Control characters are shown as '?'. `right` marks columns that are aligned to the
+ * right. Cells are borrowed. */
 struct leat_table {
     size_t columns, count, capacity;
     const char *right; /* one character per column: 'r' or 'l' */

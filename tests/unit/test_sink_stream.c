@@ -261,9 +261,7 @@ static void a_ventilator_that_knows_more_than_the_sink_gets_a_stream_with_a_new_
     rig_check(rig);
 }
 
-static void
-numbers_that_a_restored_sink_gave_again_are_not_taken_for_those_that_the_ventilator_knows(
-    void **state)
+static void numbers_that_a_restored_sink_gave_again_are_not_taken_for_known_ones(void **state)
 {
     struct rig *rig = *state;
     rig_follow(rig, 9, (struct leat_id){{0}}, 0);
@@ -503,8 +501,7 @@ int main(void)
         TEST(a_later_result_settles_its_id_again),
         TEST(repeated_results_do_not_let_the_stream_grow_while_nobody_follows),
         TEST(a_ventilator_that_knows_more_than_the_sink_gets_a_stream_with_a_new_name),
-        TEST(
-            numbers_that_a_restored_sink_gave_again_are_not_taken_for_those_that_the_ventilator_knows),
+        TEST(numbers_that_a_restored_sink_gave_again_are_not_taken_for_known_ones),
         TEST(a_damaged_row_of_the_stream_is_named_before_the_sink_ends),
         TEST(a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_name),
         TEST(a_ventilator_that_does_not_know_the_stream_gets_the_rest_as_a_stream_from_1),
