@@ -86,8 +86,9 @@ bool leat_lmdb_can_reuse(struct leat_lmdb *lmdb, uint64_t used_bytes, uint64_t f
 {
     uint64_t end = end_of_pages(lmdb);
     uint64_t freed = end > used_bytes ? end - used_bytes : 0;
+    uint64_t scattered = freed / 2 < used_bytes ? freed / 2 : used_bytes;
     uint64_t most = free_bytes - LEAT_STORE_RESERVE_BYTES / 2;
-    uint64_t counted = freed / 2 < most ? freed / 2 : most;
+    uint64_t counted = freed - scattered < most ? freed - scattered : most;
     return counted > 0 && leat_lmdb_allocate_ahead(lmdb, free_bytes + batch_bytes - counted);
 }
 

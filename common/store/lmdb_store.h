@@ -121,8 +121,9 @@ bool leat_lmdb_allocate_ahead(struct leat_lmdb *lmdb, uint64_t ahead_bytes);
 /* When there are no blocks for `free_bytes` (at least the reserve) and a batch of `batch_bytes` (as
  * estimated) ahead: whether pages that were freed within the file make up for what is missing. The
  * file never shrinks, so a store that has filled its disk and was emptied again has all its room
- * there. Half of the freed pages count, as the others may lie too scattered for big values or be
- * too young, and for half of the reserve there must be blocks in a row all the same. */
+ * there. Freed pages that lie scattered among those in use may not fit big values: as many as
+ * are in use, but at most half, do not count. For half of the reserve there must be blocks in a
+ * row all the same. */
 bool leat_lmdb_can_reuse(struct leat_lmdb *lmdb, uint64_t used_bytes, uint64_t free_bytes,
                          uint64_t batch_bytes);
 /* Bytes in pages that hold something, within a txn. */
