@@ -149,9 +149,8 @@ static bool has_run_again(const struct retry *retry, const char *text)
     }
     struct leat_id rerun = leat_id_rerun(&id);
     leat_id_format(&rerun, rerun_text);
-    json_t *reply =
-        leat_cli_ask(leat_options_text(retry->options, "stats"),
-                     json_pack("{s:s, s:s}", "request", "job", "id", rerun_text), true);
+    json_t *reply = leat_cli_ask(leat_options_text(retry->options, "stats"),
+                                 json_pack("{s:s, s:s}", "request", "job", "id", rerun_text), true);
     char b[64];
     bool found = reply != NULL;
     if (found) {

@@ -379,9 +379,8 @@ static enum leat_err open_snapshot(struct leat_lmdb *lmdb, struct leat_why *why)
 static void learn_room(struct leat_lmdb *lmdb)
 {
     struct leat_store *store = &lmdb->store;
-    bool has_pages =
-        leat_lmdb_allocate_ahead(lmdb, LEAT_STORE_RESERVE_BYTES) ||
-        leat_lmdb_can_reuse(lmdb, store->used_bytes, LEAT_STORE_RESERVE_BYTES, 0);
+    bool has_pages = leat_lmdb_allocate_ahead(lmdb, LEAT_STORE_RESERVE_BYTES) ||
+                     leat_lmdb_can_reuse(lmdb, store->used_bytes, LEAT_STORE_RESERVE_BYTES, 0);
     store->has_room = has_pages && store->used_bytes + LEAT_STORE_RESERVE_BYTES <= lmdb->max_bytes;
     lmdb->committer.has_room = store->has_room;
     lmdb->committer.used_bytes = store->used_bytes;

@@ -177,8 +177,8 @@ static int start_without_standard_streams(void)
     struct leat_options *options = start(NULL, NULL);
     int next = dup(STDIN_FILENO);
     char byte = 'x';
-    bool safe = next > 2 && read(0, &byte, 1) < 0 && write(1, &byte, 1) < 0 &&
-                write(2, &byte, 1) < 0;
+    bool safe =
+        next > 2 && read(0, &byte, 1) < 0 && write(1, &byte, 1) < 0 && write(2, &byte, 1) < 0;
     leat_options_destroy(&options);
     return safe ? 0 : 1;
 }
