@@ -23,7 +23,7 @@ def tree():
     """Every file of the source tree, by its path from the root."""
     for folder, folders, files in os.walk(ROOT):
         folders[:] = sorted(f for f in folders if f not in ("build", "__pycache__") and (not f.startswith(".") or f == ".ci"))
-        for name in sorted(files):
+        for name in sorted(set(files) - {".git"}):  # a file in worktrees of git
             yield os.path.relpath(os.path.join(folder, name), ROOT)
 
 
