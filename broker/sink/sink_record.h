@@ -16,6 +16,11 @@
 #define LEAT_SINK_TABLES 5
 extern const char *const leat_sink_table_names[LEAT_SINK_TABLES];
 
+static inline struct leat_record_place leat_sink_at(unsigned table, struct leat_bytes key)
+{
+    return (struct leat_record_place){table, key};
+}
+
 /* stored_us | id: ordered by time, then by id. */
 #define LEAT_SINK_AGE_KEY_BYTES (8 + LEAT_ID_BYTES)
 struct leat_sink_age_key {

@@ -57,7 +57,9 @@ enum leat_err leat_sink_store_load(struct leat_sink_store *store, struct leat_si
     }
     struct leat_item_kept_meta kept;
     leat_arena_clear(&store->scratch);
-    err = leat_wire_unseal_item_kept_meta(value, &store->scratch, &kept, why);
+    err = leat_wire_unseal_item_kept_meta(
+        value, leat_sink_at(LEAT_SINK_TABLE_META, leat_bytes_of(META_KEY, sizeof META_KEY - 1)),
+        &store->scratch, &kept, why);
     if (err != LEAT_OK) {
         return err;
     }
@@ -99,7 +101,9 @@ void leat_sink_store_save(struct leat_sink_store *store, const struct leat_sink_
         .steady_us = meta->steady_us,
     };
     leat_wire_buffer_clear(&store->buffer);
-    must(leat_wire_seal_item_kept_meta(&kept, &store->buffer));
+    must(leat_wire_seal_item_kept_meta(
+        &kept, leat_sink_at(LEAT_SINK_TABLE_META, leat_bytes_of(META_KEY, sizeof META_KEY - 1)),
+        &store->buffer));
     leat_store_put(store->store, LEAT_SINK_TABLE_META, leat_bytes_of(META_KEY, sizeof META_KEY - 1),
                    leat_wire_buffer_view(&store->buffer));
 }
@@ -121,7 +125,8 @@ static enum leat_err get_result(struct leat_sink_store *store, const struct leat
         return err;
     }
     leat_arena_clear(&store->scratch);
-    err = leat_wire_unseal_item_kept_result(value, &store->scratch, ret_kept, NULL);
+    err = leat_wire_unseal_item_kept_result(
+        value, leat_sink_at(LEAT_SINK_TABLE_RESULTS, id_key(id)), &store->scratch, ret_kept, NULL);
     return err == LEAT_OK ? LEAT_OK : LEAT_ERR_CORRUPT;
 }
 
@@ -146,7 +151,9 @@ static void put_settle(struct leat_sink_store *store, const struct leat_id *id, 
     struct leat_item_kept_settle settle = {.id = *id};
     struct leat_sink_number_key key = leat_sink_number_key(number);
     leat_wire_buffer_clear(&store->buffer);
-    must(leat_wire_seal_item_kept_settle(&settle, &store->buffer));
+    must(leat_wire_seal_item_kept_settle(
+        &settle, leat_sink_at(LEAT_SINK_TABLE_SETTLE, leat_bytes_of(key.bytes, sizeof key.bytes)),
+        &store->buffer));
     leat_store_put(store->store, LEAT_SINK_TABLE_SETTLE, leat_bytes_of(key.bytes, sizeof key.bytes),
                    leat_wire_buffer_view(&store->buffer));
 }
@@ -156,19 +163,20 @@ static void put_age(struct leat_sink_store *store, const struct leat_item_result
 {
     bool success = is_success(result);
     struct leat_sink_age_key key = leat_sink_age_key(stored, &result->id);
+    struct leat_record_place place =
+        leat_sink_at(age_table(success), leat_bytes_of(key.bytes, sizeof key.bytes));
     leat_wire_buffer_clear(&store->buffer);
     if (success) {
         struct leat_item_kept_age age = {.number = number};
-        must(leat_wire_seal_item_kept_age(&age, &store->buffer));
+        must(leat_wire_seal_item_kept_age(&age, place, &store->buffer));
     } else {
         struct leat_item_kept_failure failure = {
             .number = number,
             .result = leat_sink_result_summary(result),
         };
-        must(leat_wire_seal_item_kept_failure(&failure, &store->buffer));
+        must(leat_wire_seal_item_kept_failure(&failure, place, &store->buffer));
     }
-    leat_store_put(store->store, age_table(success), leat_bytes_of(key.bytes, sizeof key.bytes),
-                   leat_wire_buffer_view(&store->buffer));
+    leat_store_put(store->store, place.table, place.key, leat_wire_buffer_view(&store->buffer));
     struct leat_sink_age_key *floor = &store->floor[success];
     if (memcmp(key.bytes, floor->bytes, sizeof key.bytes) < 0) {
         *floor = key;
@@ -185,7 +193,8 @@ enum leat_err leat_sink_store_record(struct leat_sink_store *store,
         .result = *result,
     };
     leat_wire_buffer_clear(&store->buffer);
-    enum leat_err err = leat_wire_seal_item_kept_result(&kept, &store->buffer);
+    enum leat_err err = leat_wire_seal_item_kept_result(
+        &kept, leat_sink_at(LEAT_SINK_TABLE_RESULTS, id_key(&result->id)), &store->buffer);
     if (err != LEAT_OK) {
         return err;
     }
@@ -207,7 +216,9 @@ enum leat_err leat_sink_store_settle_again(struct leat_sink_store *store, const 
     if (err == LEAT_OK) {
         kept.number = number;
         leat_wire_buffer_clear(&store->buffer);
-        if (leat_wire_seal_item_kept_result(&kept, &store->buffer) == LEAT_OK) {
+        if (leat_wire_seal_item_kept_result(&kept,
+                                            leat_sink_at(LEAT_SINK_TABLE_RESULTS, id_key(id)),
+                                            &store->buffer) == LEAT_OK) {
             leat_store_put(store->store, LEAT_SINK_TABLE_RESULTS, id_key(id),
                            leat_wire_buffer_view(&store->buffer));
         }
@@ -247,7 +258,8 @@ enum leat_err leat_sink_store_mark_rerun(struct leat_sink_store *store, const st
     }
     struct leat_item_kept_failure failure;
     leat_arena_clear(&store->scratch);
-    if (leat_wire_unseal_item_kept_failure(value, &store->scratch, &failure, NULL) != LEAT_OK) {
+    if (leat_wire_unseal_item_kept_failure(value, leat_sink_at(LEAT_SINK_TABLE_FAILURES, row_key),
+                                           &store->scratch, &failure, NULL) != LEAT_OK) {
         return LEAT_ERR_CORRUPT;
     }
     if (failure.rerun) {
@@ -255,7 +267,8 @@ enum leat_err leat_sink_store_mark_rerun(struct leat_sink_store *store, const st
     }
     failure.rerun = true;
     leat_wire_buffer_clear(&store->buffer);
-    err = leat_wire_seal_item_kept_failure(&failure, &store->buffer);
+    err = leat_wire_seal_item_kept_failure(
+        &failure, leat_sink_at(LEAT_SINK_TABLE_FAILURES, row_key), &store->buffer);
     if (err == LEAT_OK) {
         leat_store_put(store->store, LEAT_SINK_TABLE_FAILURES, row_key,
                        leat_wire_buffer_view(&store->buffer));
@@ -281,13 +294,14 @@ static bool visit_first(struct leat_bytes key, struct leat_bytes value, void *co
     leat_arena_clear(&first->store->scratch);
     if (first->success) {
         struct leat_item_kept_age age;
-        if (leat_wire_unseal_item_kept_age(value, &first->store->scratch, &age, NULL) == LEAT_OK) {
+        if (leat_wire_unseal_item_kept_age(value, leat_sink_at(LEAT_SINK_TABLE_AGE, key),
+                                           &first->store->scratch, &age, NULL) == LEAT_OK) {
             first->oldest.number = age.number;
         }
     } else {
         struct leat_item_kept_failure failure;
-        if (leat_wire_unseal_item_kept_failure(value, &first->store->scratch, &failure, NULL) ==
-            LEAT_OK) {
+        if (leat_wire_unseal_item_kept_failure(value, leat_sink_at(LEAT_SINK_TABLE_FAILURES, key),
+                                               &first->store->scratch, &failure, NULL) == LEAT_OK) {
             first->oldest.number = failure.number;
         }
     }
@@ -339,8 +353,8 @@ static bool visit_settle(struct leat_bytes key, struct leat_bytes value, void *c
     struct leat_item_kept_settle settle;
     leat_arena_clear(&reading->store->scratch);
     if (leat_sink_number_key_read(key, &number) != LEAT_OK || number != reading->next ||
-        leat_wire_unseal_item_kept_settle(value, &reading->store->scratch, &settle, NULL) !=
-            LEAT_OK) {
+        leat_wire_unseal_item_kept_settle(value, leat_sink_at(LEAT_SINK_TABLE_SETTLE, key),
+                                          &reading->store->scratch, &settle, NULL) != LEAT_OK) {
         reading->err = LEAT_ERR_CORRUPT;
         return false;
     }

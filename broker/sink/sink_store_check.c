@@ -14,9 +14,9 @@ static bool visit_result(struct leat_bytes key, struct leat_bytes value, void *c
 {
     struct each *each = context;
     struct leat_item_kept_result row;
-    (void)key;
     leat_arena_clear(&each->store->scratch);
-    if (leat_wire_unseal_item_kept_result(value, &each->store->scratch, &row, NULL) != LEAT_OK) {
+    if (leat_wire_unseal_item_kept_result(value, leat_sink_at(LEAT_SINK_TABLE_RESULTS, key),
+                                          &each->store->scratch, &row, NULL) != LEAT_OK) {
         each->err = LEAT_ERR_CORRUPT;
         return false;
     }

@@ -79,7 +79,9 @@ static enum leat_err get(const struct leat_sink_view *view, const struct leat_id
         return err;
     }
     leat_arena_clear(arena);
-    err = leat_wire_unseal_item_kept_result(value, arena, ret_kept, NULL);
+    err = leat_wire_unseal_item_kept_result(
+        value, leat_sink_at(LEAT_SINK_TABLE_RESULTS, leat_bytes_of(id->bytes, LEAT_ID_BYTES)),
+        arena, ret_kept, NULL);
     return err == LEAT_OK ? LEAT_OK : LEAT_ERR_CORRUPT;
 }
 
@@ -151,7 +153,8 @@ static bool visit(struct leat_bytes key, struct leat_bytes value, void *context)
     }
     page->last = leat_sink_age_key(stored, &id);
     leat_arena_clear(&page->arena);
-    if (leat_wire_unseal_item_kept_failure(value, &page->arena, &row, NULL) != LEAT_OK) {
+    if (leat_wire_unseal_item_kept_failure(value, leat_sink_at(LEAT_SINK_TABLE_FAILURES, key),
+                                           &page->arena, &row, NULL) != LEAT_OK) {
         page->damaged++;
         return true;
     }

@@ -89,7 +89,11 @@ enum leat_err leat_ventilator_store_load(struct leat_ventilator_store *store,
     }
     struct leat_item_held_meta held;
     leat_arena_clear(&store->scratch);
-    err = leat_wire_unseal_item_held_meta(value, &store->scratch, &held, why);
+    err = leat_wire_unseal_item_held_meta(
+        value,
+        leat_ventilator_at(LEAT_VENTILATOR_TABLE_META,
+                           leat_bytes_of(META_KEY, sizeof META_KEY - 1)),
+        &store->scratch, &held, why);
     if (err != LEAT_OK) {
         return err;
     }
@@ -109,10 +113,11 @@ void leat_ventilator_store_save(struct leat_ventilator_store *store,
         .settled = meta->settled,
         .steady_ms = meta->steady_ms,
     };
+    struct leat_bytes key = leat_bytes_of(META_KEY, sizeof META_KEY - 1);
     leat_wire_buffer_clear(&store->buffer);
-    leat_ventilator_store_must(leat_wire_seal_item_held_meta(&held, &store->buffer));
-    leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_META,
-                              leat_bytes_of(META_KEY, sizeof META_KEY - 1));
+    leat_ventilator_store_must(leat_wire_seal_item_held_meta(
+        &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_META, key), &store->buffer));
+    leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_META, key);
 }
 
 /* ---- lanes ---- */
@@ -123,7 +128,9 @@ void leat_ventilator_store_put_lane(struct leat_ventilator_store *store, uint32_
     struct leat_item_held_lane held = {.queue = queue, .type = type};
     struct leat_ventilator_key key = leat_ventilator_key_lane(lane);
     leat_wire_buffer_clear(&store->buffer);
-    leat_ventilator_store_must(leat_wire_seal_item_held_lane(&held, &store->buffer));
+    leat_ventilator_store_must(leat_wire_seal_item_held_lane(
+        &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_LANES, leat_ventilator_key_view(&key)),
+        &store->buffer));
     leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_LANES, leat_ventilator_key_view(&key));
 }
 
@@ -151,8 +158,9 @@ static bool visit_lane(struct leat_bytes key, struct leat_bytes value, void *con
     if (scan->err != LEAT_OK) {
         scan->err = leat_fail(&scan->why, scan->err, "a lane's key is %zu bytes", key.size);
     } else {
-        scan->err =
-            leat_wire_unseal_item_held_lane(value, &scan->store->scratch, &held, &scan->why);
+        scan->err = leat_wire_unseal_item_held_lane(
+            value, leat_ventilator_at(LEAT_VENTILATOR_TABLE_LANES, key), &scan->store->scratch,
+            &held, &scan->why);
     }
     return scan->err == LEAT_OK && scan->visit(lane, held.queue, held.type, scan->context);
 }
@@ -186,7 +194,8 @@ void leat_ventilator_store_put_paused(struct leat_ventilator_store *store, struc
     }
     struct leat_item_held_queue held = {.paused = true};
     leat_wire_buffer_clear(&store->buffer);
-    leat_ventilator_store_must(leat_wire_seal_item_held_queue(&held, &store->buffer));
+    leat_ventilator_store_must(leat_wire_seal_item_held_queue(
+        &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_QUEUES, key), &store->buffer));
     leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_QUEUES, key);
 }
 
@@ -226,7 +235,10 @@ enum leat_err leat_ventilator_store_producer(struct leat_ventilator_store *store
     }
     struct leat_item_held_producer held;
     leat_arena_clear(&store->scratch);
-    if (leat_wire_unseal_item_held_producer(value, &store->scratch, &held, NULL) != LEAT_OK) {
+    if (leat_wire_unseal_item_held_producer(
+            value,
+            leat_ventilator_at(LEAT_VENTILATOR_TABLE_PRODUCERS, leat_ventilator_id_key(producer)),
+            &store->scratch, &held, NULL) != LEAT_OK) {
         return LEAT_ERR_NOT_FOUND;
     }
     *ret_producer = (struct leat_ventilator_producer){held.batch, held.seen_ms};
@@ -239,7 +251,10 @@ void leat_ventilator_store_put_producer(struct leat_ventilator_store *store,
 {
     struct leat_item_held_producer held = {.batch = record->batch, .seen_ms = record->seen_ms};
     leat_wire_buffer_clear(&store->buffer);
-    leat_ventilator_store_must(leat_wire_seal_item_held_producer(&held, &store->buffer));
+    leat_ventilator_store_must(leat_wire_seal_item_held_producer(
+        &held,
+        leat_ventilator_at(LEAT_VENTILATOR_TABLE_PRODUCERS, leat_ventilator_id_key(producer)),
+        &store->buffer));
     leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_PRODUCERS,
                               leat_ventilator_id_key(producer));
 }
@@ -257,12 +272,13 @@ struct sweep {
     size_t idle_count;
 };
 
-static bool is_idle(const struct sweep *sweep, struct leat_bytes value)
+static bool is_idle(const struct sweep *sweep, struct leat_bytes key, struct leat_bytes value)
 {
     struct leat_item_held_producer held;
     leat_arena_clear(&sweep->store->scratch);
-    if (leat_wire_unseal_item_held_producer(value, &sweep->store->scratch, &held, NULL) !=
-        LEAT_OK) {
+    if (leat_wire_unseal_item_held_producer(
+            value, leat_ventilator_at(LEAT_VENTILATOR_TABLE_PRODUCERS, key), &sweep->store->scratch,
+            &held, NULL) != LEAT_OK) {
         return true;
     }
     return held.seen_ms < sweep->now_ms - sweep->idle_ms ||
@@ -281,7 +297,7 @@ static bool visit_producer(struct leat_bytes key, struct leat_bytes value, void 
     }
     sweep->left--;
     memcpy(sweep->last.bytes, key.data, LEAT_ID_BYTES);
-    if (is_idle(sweep, value)) {
+    if (is_idle(sweep, key, value)) {
         sweep->idle[sweep->idle_count++] = sweep->last;
     }
     return true;
@@ -328,7 +344,9 @@ void leat_ventilator_store_remember(struct leat_ventilator_store *store, uint64_
     held.ids.count = count;
     struct leat_ventilator_key key = leat_ventilator_key_number(number);
     leat_wire_buffer_clear(&store->buffer);
-    leat_ventilator_store_must(leat_wire_seal_item_held_settled(&held, &store->buffer));
+    leat_ventilator_store_must(leat_wire_seal_item_held_settled(
+        &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_SETTLED, leat_ventilator_key_view(&key)),
+        &store->buffer));
     leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_SETTLED, leat_ventilator_key_view(&key));
 }
 
@@ -347,7 +365,9 @@ static bool visit_settled(struct leat_bytes key, struct leat_bytes value, void *
     if (leat_ventilator_key_read_number(key, &settled.number) != LEAT_OK) {
         return true;
     }
-    if (leat_wire_unseal_item_held_settled(value, &scan->store->scratch, &held, NULL) == LEAT_OK) {
+    if (leat_wire_unseal_item_held_settled(value,
+                                           leat_ventilator_at(LEAT_VENTILATOR_TABLE_SETTLED, key),
+                                           &scan->store->scratch, &held, NULL) == LEAT_OK) {
         settled.at_ms = held.at_ms;
         settled.count = held.ids.count;
     } else {
@@ -375,7 +395,10 @@ enum leat_err leat_ventilator_store_forget(struct leat_ventilator_store *store, 
     struct leat_item_held_settled held = {0};
     leat_arena_clear(&store->scratch);
     if (err == LEAT_OK) {
-        err = leat_wire_unseal_item_held_settled(value, &store->scratch, &held, NULL);
+        err = leat_wire_unseal_item_held_settled(
+            value,
+            leat_ventilator_at(LEAT_VENTILATOR_TABLE_SETTLED, leat_ventilator_key_view(&key)),
+            &store->scratch, &held, NULL);
     }
     if (err == LEAT_ERR_IO) {
         return err;

@@ -93,7 +93,9 @@ void leat_ventilator_store_put_expiry(struct leat_ventilator_store *store, const
     struct leat_item_held_expiry held = {.id = *id};
     struct leat_ventilator_key key = leat_ventilator_key_expiry(id, expires_at_ms);
     leat_wire_buffer_clear(&store->buffer);
-    leat_ventilator_store_must(leat_wire_seal_item_held_expiry(&held, &store->buffer));
+    leat_ventilator_store_must(leat_wire_seal_item_held_expiry(
+        &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_EXPIRY, leat_ventilator_key_view(&key)),
+        &store->buffer));
     leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_EXPIRY, leat_ventilator_key_view(&key));
 }
 
@@ -148,7 +150,9 @@ static enum leat_err get_ending(struct leat_ventilator_store *store, const struc
         return err;
     }
     leat_arena_clear(&store->scratch);
-    err = leat_wire_unseal_item_held_ending(value, &store->scratch, ret_held, NULL);
+    err = leat_wire_unseal_item_held_ending(
+        value, leat_ventilator_at(LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id)),
+        &store->scratch, ret_held, NULL);
     return err == LEAT_OK ? LEAT_OK : LEAT_ERR_CORRUPT;
 }
 

@@ -36,6 +36,11 @@ LEAT_MUST_USE enum leat_err leat_ventilator_store_large_body(struct leat_ventila
                                                              const struct leat_id *id,
                                                              struct leat_bytes *ret_body);
 
+static inline struct leat_record_place leat_ventilator_at(leat_table table, struct leat_bytes key)
+{
+    return (struct leat_record_place){table, key};
+}
+
 static inline struct leat_bytes leat_ventilator_id_key(const struct leat_id *id)
 {
     return leat_bytes_of(id->bytes, LEAT_ID_BYTES);

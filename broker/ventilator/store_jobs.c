@@ -15,7 +15,9 @@ void leat_ventilator_store_put_place(struct leat_ventilator_store *store, const 
         .due_ms = place->due_ms,
     };
     leat_wire_buffer_clear(&store->buffer);
-    leat_ventilator_store_must(leat_wire_seal_item_held_place(&held, &store->buffer));
+    leat_ventilator_store_must(leat_wire_seal_item_held_place(
+        &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id)),
+        &store->buffer));
     leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id));
 }
 
@@ -31,7 +33,9 @@ enum leat_err leat_ventilator_store_find(struct leat_ventilator_store *store,
     }
     struct leat_item_held_place held;
     leat_arena_clear(&store->scratch);
-    if (leat_wire_unseal_item_held_place(value, &store->scratch, &held, NULL) != LEAT_OK ||
+    if (leat_wire_unseal_item_held_place(
+            value, leat_ventilator_at(LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id)),
+            &store->scratch, &held, NULL) != LEAT_OK ||
         held.where < LEAT_VENTILATOR_READY || held.where > LEAT_VENTILATOR_SETTLED) {
         return LEAT_ERR_CORRUPT;
     }
@@ -63,7 +67,9 @@ enum leat_err leat_ventilator_store_large_body(struct leat_ventilator_store *sto
     }
     struct leat_item_held_body held;
     leat_arena_clear(&store->scratch);
-    if (leat_wire_unseal_item_held_body(value, &store->scratch, &held, NULL) != LEAT_OK) {
+    if (leat_wire_unseal_item_held_body(
+            value, leat_ventilator_at(LEAT_VENTILATOR_TABLE_BODIES, leat_ventilator_id_key(id)),
+            &store->scratch, &held, NULL) != LEAT_OK) {
         return LEAT_ERR_CORRUPT;
     }
     *ret_body = held.body;
@@ -78,14 +84,16 @@ static enum leat_err get_row(struct leat_ventilator_store *store, const struct l
                              struct leat_item_held_job *ret_held)
 {
     struct leat_ventilator_key key = leat_ventilator_key_job(id, place);
+    leat_table table = leat_ventilator_table_of(place->where);
     struct leat_bytes value;
-    enum leat_err err = leat_store_get(store->store, leat_ventilator_table_of(place->where),
-                                       leat_ventilator_key_view(&key), &value);
+    enum leat_err err = leat_store_get(store->store, table, leat_ventilator_key_view(&key), &value);
     if (err != LEAT_OK) {
         return err;
     }
     leat_arena_clear(&store->scratch);
-    err = leat_wire_unseal_item_held_job(value, &store->scratch, ret_held, NULL);
+    err = leat_wire_unseal_item_held_job(value,
+                                         leat_ventilator_at(table, leat_ventilator_key_view(&key)),
+                                         &store->scratch, ret_held, NULL);
     return err == LEAT_OK ? LEAT_OK : LEAT_ERR_CORRUPT;
 }
 
@@ -107,7 +115,8 @@ static void put_row(struct leat_ventilator_store *store, const struct leat_id *i
     struct leat_ventilator_key key = leat_ventilator_key_job(id, place);
     leat_table table = leat_ventilator_table_of(place->where);
     leat_wire_buffer_clear(&store->buffer);
-    leat_ventilator_store_must(leat_wire_seal_item_held_job(&held, &store->buffer));
+    leat_ventilator_store_must(leat_wire_seal_item_held_job(
+        &held, leat_ventilator_at(table, leat_ventilator_key_view(&key)), &store->buffer));
     leat_ventilator_store_put(store, table, leat_ventilator_key_view(&key));
     leat_ventilator_store_lower_floor(store, table, &key);
 }
@@ -144,7 +153,9 @@ void leat_ventilator_store_add(struct leat_ventilator_store *store, const struct
     if (large) {
         struct leat_item_held_body held = {.body = body};
         leat_wire_buffer_clear(&store->buffer);
-        leat_ventilator_store_must(leat_wire_seal_item_held_body(&held, &store->buffer));
+        leat_ventilator_store_must(leat_wire_seal_item_held_body(
+            &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_BODIES, leat_ventilator_id_key(id)),
+            &store->buffer));
         leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_BODIES, leat_ventilator_id_key(id));
     }
     if (job->expires_at_ms != 0) {
@@ -236,7 +247,9 @@ enum leat_err leat_ventilator_store_end(struct leat_ventilator_store *store,
         }
     }
     leat_wire_buffer_clear(&store->buffer);
-    leat_ventilator_store_must(leat_wire_seal_item_held_ending(&held, &store->buffer));
+    leat_ventilator_store_must(leat_wire_seal_item_held_ending(
+        &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id)),
+        &store->buffer));
     leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id));
     del_row(store, id, from);
     if (expires_at_ms != 0) {
@@ -315,7 +328,9 @@ static bool visit_job(struct leat_bytes key, struct leat_bytes value, void *cont
         return true;
     }
     leat_arena_clear(&scan->store->scratch);
-    if (leat_wire_unseal_item_held_job(value, &scan->store->scratch, &held, NULL) != LEAT_OK) {
+    if (leat_wire_unseal_item_held_job(
+            value, leat_ventilator_at(leat_ventilator_table_of(scan->where), key),
+            &scan->store->scratch, &held, NULL) != LEAT_OK) {
         return scan->visit(&id, &place, NULL, scan->context);
     }
     job_of(&held, &job);

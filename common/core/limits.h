@@ -4,6 +4,7 @@
 
 #define LEAT_PROTOCOL_VERSION 1
 #define LEAT_RECORD_VERSION   1
+#define LEAT_STORE_VERSION    2 /* of seals, keys and tables; 1: seals did not cover the place */
 
 /* a job */
 #define LEAT_QUEUE_BYTES_MAX        64 /* [A-Za-z0-9_.-], not empty */

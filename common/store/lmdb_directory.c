@@ -189,7 +189,7 @@ static enum leat_err write_identity(struct leat_lmdb *lmdb, MDB_txn *txn, const 
     char text[LEAT_ID_TEXT_BYTES];
     char line[IDENTITY_BYTES_MAX];
     struct leat_id id = make_id();
-    int size = format_identity(line, LEAT_RECORD_VERSION, role, leat_id_format(&id, text));
+    int size = format_identity(line, LEAT_STORE_VERSION, role, leat_id_format(&id, text));
     MDB_dbi table;
     int rc = mdb_dbi_open(txn, IDENTITY_TABLE, MDB_CREATE, &table);
     if (rc == 0) {
@@ -228,10 +228,16 @@ static enum leat_err read_identity(struct leat_lmdb *lmdb, const MDB_val *value,
         return leat_fail(why, LEAT_ERR_REFUSED, "%s is the store of a %s, not of a %s", lmdb->path,
                          found_role, role);
     }
-    if (version != LEAT_RECORD_VERSION) {
+    if (version > LEAT_STORE_VERSION) {
         return leat_fail(why, LEAT_ERR_REFUSED,
-                         "store %s has records of version %u, this program knows version %d",
-                         lmdb->path, version, LEAT_RECORD_VERSION);
+                         "store %s is of version %u, from a newer leat; this one reads version %d",
+                         lmdb->path, version, LEAT_STORE_VERSION);
+    }
+    if (version < LEAT_STORE_VERSION) {
+        return leat_fail(why, LEAT_ERR_REFUSED,
+                         "store %s is of version %u, from an older leat; this one reads version "
+                         "%d: let the older one finish its jobs, or begin in another directory",
+                         lmdb->path, version, LEAT_STORE_VERSION);
     }
     lmdb->id = id;
     return LEAT_OK;

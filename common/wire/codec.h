@@ -48,8 +48,11 @@ uint64_t leat_wire_peek_type(struct leat_bytes frame);
  * and the same sealed with a checksum (wire/record.h):
  *
  *   enum leat_err leat_wire_seal_item_NAME(const struct leat_item_NAME *item,
+ *                                          struct leat_record_place place,
  *                                          struct leat_wire_buffer *out);
- *   enum leat_err leat_wire_unseal_item_NAME(struct leat_bytes sealed, struct leat_arena *arena,
+ *   enum leat_err leat_wire_unseal_item_NAME(struct leat_bytes sealed,
+ *                                            struct leat_record_place place,
+ *                                            struct leat_arena *arena,
  *                                            struct leat_item_NAME *ret_item,
  *                                            struct leat_why *why);
  *

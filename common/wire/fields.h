@@ -199,6 +199,7 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
     }                                                                                              \
                                                                                                    \
     enum leat_err leat_wire_seal_item_##name(const struct leat_item_##name *item,                  \
+                                             struct leat_record_place place,                       \
                                              struct leat_wire_buffer *out)                         \
     {                                                                                              \
         size_t start;                                                                              \
@@ -208,16 +209,16 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
             out->size = start;                                                                     \
             return err;                                                                            \
         }                                                                                          \
-        leat_record_end(out, start);                                                               \
+        leat_record_end(out, start, place);                                                        \
         return LEAT_OK;                                                                            \
     }                                                                                              \
                                                                                                    \
-    enum leat_err leat_wire_unseal_item_##name(struct leat_bytes sealed, struct leat_arena *arena, \
-                                               struct leat_item_##name *ret_item,                  \
-                                               struct leat_why *why)                               \
+    enum leat_err leat_wire_unseal_item_##name(                                                    \
+        struct leat_bytes sealed, struct leat_record_place place, struct leat_arena *arena,        \
+        struct leat_item_##name *ret_item, struct leat_why *why)                                   \
     {                                                                                              \
         struct leat_bytes payload;                                                                 \
-        LEAT_WIRE_TRY(leat_record_unseal(sealed, &payload, why));                                  \
+        LEAT_WIRE_TRY(leat_record_unseal(sealed, place, &payload, why));                           \
         return leat_wire_decode_item_##name(payload, arena, ret_item, why);                        \
     }
 

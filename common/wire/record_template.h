@@ -37,6 +37,7 @@
 #include "core/arena.h"
 #include "core/messages.h"
 #include "wire/buffer.h"
+#include "wire/record.h"
 
 #ifndef LEAT_RECORD_IMPLEMENT
 
@@ -82,10 +83,11 @@ LEAT_RECORD_TABLE(LEAT_RECORD_LEAST)
         struct leat_bytes bytes, struct leat_arena *arena, struct leat_item_##name *ret_item,      \
         struct leat_why *why);                                                                     \
     LEAT_MUST_USE enum leat_err leat_wire_seal_item_##name(const struct leat_item_##name *item,    \
+                                                           struct leat_record_place place,         \
                                                            struct leat_wire_buffer *out);          \
     LEAT_MUST_USE enum leat_err leat_wire_unseal_item_##name(                                      \
-        struct leat_bytes sealed, struct leat_arena *arena, struct leat_item_##name *ret_item,     \
-        struct leat_why *why);
+        struct leat_bytes sealed, struct leat_record_place place, struct leat_arena *arena,        \
+        struct leat_item_##name *ret_item, struct leat_why *why);
 LEAT_RECORD_TABLE(LEAT_RECORD_DECLARE)
 #undef LEAT_RECORD_DECLARE
 

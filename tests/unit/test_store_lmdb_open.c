@@ -175,13 +175,12 @@ static void a_damaged_identity_is_refused(void **state)
     }
 }
 
-static void a_newer_record_version_is_refused(void **state)
+static void write_version(struct store_directory *directory, unsigned version)
 {
-    struct store_directory *directory = *state;
-    make_store(directory);
     char line[300];
     snprintf(line, sizeof line,
-             "leat-store version=9 role=ventilator id=0190a3f2-0000-7000-8000-000000000000");
+             "leat-store version=%u role=ventilator id=0190a3f2-0000-7000-8000-000000000000",
+             version);
     uint64_t hash = 0xcbf29ce484222325U;
     for (const char *c = line; *c != '\0'; c++) {
         hash = (hash ^ (uint8_t)*c) * 0x100000001b3U;
@@ -189,8 +188,18 @@ static void a_newer_record_version_is_refused(void **state)
     size_t size = strlen(line);
     snprintf(line + size, sizeof line - size, " check=%016llx", (unsigned long long)hash);
     write_raw(directory, "leat", "identity", line);
+}
+
+static void a_store_of_another_version_is_refused_and_it_is_said_whether_it_is_older(void **state)
+{
+    struct store_directory *directory = *state;
+    make_store(directory);
+    write_version(directory, 9);
     assert_refused(directory->path, &store_directory_options, LEAT_ERR_REFUSED,
-                   "records of version 9");
+                   "is of version 9, from a newer leat; this one reads version 2");
+    write_version(directory, 1);
+    assert_refused(directory->path, &store_directory_options, LEAT_ERR_REFUSED,
+                   "is of version 1, from an older leat");
 }
 
 static void a_file_that_is_no_lmdb_is_refused(void **state)
@@ -278,7 +287,7 @@ int main(void)
         WITH_DIRECTORY(a_table_can_be_added_later),
         WITH_DIRECTORY(anothers_lmdb_is_refused),
         WITH_DIRECTORY(a_damaged_identity_is_refused),
-        WITH_DIRECTORY(a_newer_record_version_is_refused),
+        WITH_DIRECTORY(a_store_of_another_version_is_refused_and_it_is_said_whether_it_is_older),
         WITH_DIRECTORY(a_file_that_is_no_lmdb_is_refused),
         WITH_DIRECTORY(a_file_cut_short_is_refused),
         WITH_DIRECTORY(what_the_system_refuses_is_named),

@@ -106,6 +106,8 @@ static void table_hardware_and_definition_agree_at_every_length_and_alignment(vo
 
 /* ---- seals ---- */
 
+static const struct leat_record_place place = {7, {(const uint8_t *)"key", 3}};
+
 static void make_sealed(struct leat_wire_buffer *out, size_t size)
 {
     uint8_t payload[200];
@@ -113,9 +115,9 @@ static void make_sealed(struct leat_wire_buffer *out, size_t size)
     for (size_t i = 0; i < size; i++) {
         payload[i] = (uint8_t)leat_rng_next(&rng);
     }
-    assert_int_equal(leat_record_seal(leat_bytes_of(payload, size), out), LEAT_OK);
+    assert_int_equal(leat_record_seal(place, leat_bytes_of(payload, size), out), LEAT_OK);
     struct leat_bytes back;
-    assert_int_equal(leat_record_unseal(leat_wire_buffer_view(out), &back, NULL), LEAT_OK);
+    assert_int_equal(leat_record_unseal(leat_wire_buffer_view(out), place, &back, NULL), LEAT_OK);
     assert_int_equal(back.size, size);
     assert_memory_equal(back.data, payload, size);
 }
@@ -131,13 +133,41 @@ static void any_flipped_bit_is_detected(void **state)
             struct leat_bytes payload;
             struct leat_why why = {""};
             sealed.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-            assert_int_equal(leat_record_unseal(leat_wire_buffer_view(&sealed), &payload, &why),
-                             LEAT_ERR_CORRUPT);
+            assert_int_equal(
+                leat_record_unseal(leat_wire_buffer_view(&sealed), place, &payload, &why),
+                LEAT_ERR_CORRUPT);
             assert_true(why.text[0] != '\0');
             sealed.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
         }
         leat_wire_buffer_fini(&sealed);
     }
+}
+
+static void a_record_under_another_key_or_in_another_table_is_detected(void **state)
+{
+    (void)state;
+    struct leat_wire_buffer sealed = {0};
+    make_sealed(&sealed, 20);
+    struct leat_bytes view = leat_wire_buffer_view(&sealed);
+    assert_true(leat_record_intact(view, place));
+    for (unsigned bit = 0; bit < 24; bit++) {
+        uint8_t key[] = {'k', 'e', 'y'};
+        key[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        struct leat_record_place other = {place.table, leat_bytes_of(key, sizeof key)};
+        assert_false(leat_record_intact(view, other));
+    }
+    for (unsigned table = 0; table < 16; table++) {
+        struct leat_record_place other = {table, place.key};
+        assert_int_equal(leat_record_intact(view, other), table == place.table);
+    }
+    /* What the payload begins with does not pass for the key's end. */
+    struct leat_record_place longer = {place.table, leat_bytes_of("keyp", 4)};
+    struct leat_wire_buffer other = {0};
+    assert_int_equal(leat_record_seal(place, leat_bytes_of("pay", 3), &other), LEAT_OK);
+    memmove(other.data + LEAT_RECORD_SEAL_BYTES, other.data + LEAT_RECORD_SEAL_BYTES + 1, 2);
+    assert_false(leat_record_intact(leat_bytes_of(other.data, other.size - 1), longer));
+    leat_wire_buffer_fini(&other);
+    leat_wire_buffer_fini(&sealed);
 }
 
 static void a_record_cut_at_any_byte_is_detected(void **state)
@@ -147,7 +177,7 @@ static void a_record_cut_at_any_byte_is_detected(void **state)
     make_sealed(&sealed, 150);
     for (size_t cut = 0; cut < sealed.size; cut++) {
         struct leat_bytes payload;
-        assert_int_equal(leat_record_unseal(leat_bytes_of(sealed.data, cut), &payload, NULL),
+        assert_int_equal(leat_record_unseal(leat_bytes_of(sealed.data, cut), place, &payload, NULL),
                          LEAT_ERR_CORRUPT);
     }
     leat_wire_buffer_fini(&sealed);
@@ -160,11 +190,11 @@ static void a_record_of_a_later_version_is_not_called_damaged(void **state)
     struct leat_bytes payload;
     struct leat_why why;
     make_sealed(&sealed, 20);
-    sealed.data[0] = LEAT_RECORD_VERSION + 1;
-    leat_record_end(&sealed, 0);
-    assert_int_equal(leat_record_unseal(leat_wire_buffer_view(&sealed), &payload, &why),
+    sealed.data[0] = LEAT_STORE_VERSION + 1;
+    leat_record_end(&sealed, 0, place);
+    assert_int_equal(leat_record_unseal(leat_wire_buffer_view(&sealed), place, &payload, &why),
                      LEAT_ERR_VERSION);
-    assert_string_equal(why.text, "record version 2, this program reads 1");
+    assert_string_equal(why.text, "store version 3, this program reads 2");
     leat_wire_buffer_fini(&sealed);
 }
 
@@ -174,10 +204,10 @@ static void a_seal_that_finds_no_room_leaves_the_buffer_as_it_was(void **state)
     struct leat_wire_buffer out;
     leat_wire_buffer_init(&out, 12);
     struct leat_bytes payload = leat_bytes_of("12345678", 8);
-    assert_int_equal(leat_record_seal(payload, &out), LEAT_ERR_LIMIT);
+    assert_int_equal(leat_record_seal(place, payload, &out), LEAT_ERR_LIMIT);
     assert_int_equal(out.size, 0);
     struct leat_item_lease lease = {{{1}}, 2};
-    assert_int_equal(leat_wire_seal_item_lease(&lease, &out), LEAT_ERR_LIMIT);
+    assert_int_equal(leat_wire_seal_item_lease(&lease, place, &out), LEAT_ERR_LIMIT);
     assert_int_equal(out.size, 0);
     leat_wire_buffer_fini(&out);
 }
@@ -218,16 +248,17 @@ static void a_table_of_records_gets_its_codec_from_the_template(void **state)
     struct leat_item_shelf back;
     shelf.jobs.items = jobs;
     shelf.jobs.count = 3;
-    assert_int_equal(leat_wire_seal_item_shelf(&shelf, &sealed), LEAT_OK);
+    assert_int_equal(leat_wire_seal_item_shelf(&shelf, place, &sealed), LEAT_OK);
     struct leat_bytes view = leat_wire_buffer_view(&sealed);
-    assert_int_equal(leat_wire_unseal_item_shelf(view, &arena, &back, NULL), LEAT_OK);
+    assert_int_equal(leat_wire_unseal_item_shelf(view, place, &arena, &back, NULL), LEAT_OK);
     expect_job(&back.first, 7);
     assert_int_equal(back.jobs.count, 3);
     for (size_t i = 0; i < 3; i++) {
         expect_job(&back.jobs.items[i], i + 1);
     }
     sealed.data[sealed.size - 1] ^= 1;
-    assert_int_equal(leat_wire_unseal_item_shelf(view, &arena, &back, NULL), LEAT_ERR_CORRUPT);
+    assert_int_equal(leat_wire_unseal_item_shelf(view, place, &arena, &back, NULL),
+                     LEAT_ERR_CORRUPT);
     leat_wire_buffer_fini(&sealed);
 }
 
@@ -238,7 +269,7 @@ static void a_record_over_its_limits_is_not_written(void **state)
     struct leat_item_kept_job job = kept_job(1);
     job.queue = leat_str_of("nine byte");
     assert_int_equal(leat_wire_encode_item_kept_job(&job, &out), LEAT_ERR_LIMIT);
-    assert_int_equal(leat_wire_seal_item_kept_job(&job, &out), LEAT_ERR_LIMIT);
+    assert_int_equal(leat_wire_seal_item_kept_job(&job, place, &out), LEAT_ERR_LIMIT);
     assert_int_equal(out.size, 0);
     leat_wire_buffer_fini(&out);
 }
@@ -269,6 +300,7 @@ int main(void)
         cmocka_unit_test(the_checksum_agrees_with_the_published_vectors),
         cmocka_unit_test(table_hardware_and_definition_agree_at_every_length_and_alignment),
         cmocka_unit_test(any_flipped_bit_is_detected),
+        cmocka_unit_test(a_record_under_another_key_or_in_another_table_is_detected),
         cmocka_unit_test(a_record_cut_at_any_byte_is_detected),
         cmocka_unit_test(a_record_of_a_later_version_is_not_called_damaged),
         cmocka_unit_test(a_seal_that_finds_no_room_leaves_the_buffer_as_it_was),
