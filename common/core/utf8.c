@@ -40,6 +40,9 @@ static size_t skip_ascii(const uint8_t *data, size_t at, size_t size)
         }
         at += sizeof(word);
     }
+    while (at < size && data[at] < 0x80) {
+        at++;
+    }
     return at;
 }
 

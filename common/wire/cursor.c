@@ -270,13 +270,9 @@ static enum leat_err expect(struct leat_wire_cursor *cursor, enum leat_wire_kind
     return LEAT_OK;
 }
 
-enum leat_err leat_wire_cursor_u64(struct leat_wire_cursor *cursor, uint64_t *ret_value)
+enum leat_err leat_wire_cursor_any_u64(struct leat_wire_cursor *cursor, uint64_t *ret_value)
 {
     struct leat_wire_token token;
-    if (cursor->at < cursor->end && *cursor->at < 0x80) { /* most numbers are small */
-        *ret_value = *cursor->at++;
-        return LEAT_OK;
-    }
     enum leat_err err = expect(cursor, LEAT_WIRE_UINT, &token);
     if (err == LEAT_OK) {
         *ret_value = token.uinteger;
@@ -284,7 +280,7 @@ enum leat_err leat_wire_cursor_u64(struct leat_wire_cursor *cursor, uint64_t *re
     return err;
 }
 
-enum leat_err leat_wire_cursor_i64(struct leat_wire_cursor *cursor, int64_t *ret_value)
+enum leat_err leat_wire_cursor_any_i64(struct leat_wire_cursor *cursor, int64_t *ret_value)
 {
     struct leat_wire_cursor ahead = *cursor;
     struct leat_wire_token token;
@@ -329,7 +325,8 @@ enum leat_err leat_wire_cursor_str(struct leat_wire_cursor *cursor, struct leat_
     return LEAT_OK;
 }
 
-enum leat_err leat_wire_cursor_bin(struct leat_wire_cursor *cursor, struct leat_bytes *ret_bytes)
+enum leat_err leat_wire_cursor_any_bin(struct leat_wire_cursor *cursor,
+                                       struct leat_bytes *ret_bytes)
 {
     struct leat_wire_token token;
     enum leat_err err = expect(cursor, LEAT_WIRE_BIN, &token);
@@ -339,7 +336,7 @@ enum leat_err leat_wire_cursor_bin(struct leat_wire_cursor *cursor, struct leat_
     return err;
 }
 
-enum leat_err leat_wire_cursor_array(struct leat_wire_cursor *cursor, uint32_t *ret_count)
+enum leat_err leat_wire_cursor_any_array(struct leat_wire_cursor *cursor, uint32_t *ret_count)
 {
     struct leat_wire_token token;
     enum leat_err err = expect(cursor, LEAT_WIRE_ARRAY, &token);

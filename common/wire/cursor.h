@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/big_endian.h"
 #include "core/err.h"
 #include "core/view.h"
 
@@ -71,21 +72,92 @@ LEAT_MUST_USE enum leat_err leat_wire_cursor_skip(struct leat_wire_cursor *curso
 
 /* One element of the given type. u64 takes integers that are not negative, i64 those up to
  * INT64_MAX, of any width. */
-LEAT_MUST_USE enum leat_err leat_wire_cursor_u64(struct leat_wire_cursor *cursor,
-                                                 uint64_t *ret_value);
-LEAT_MUST_USE enum leat_err leat_wire_cursor_i64(struct leat_wire_cursor *cursor,
-                                                 int64_t *ret_value);
+LEAT_MUST_USE enum leat_err leat_wire_cursor_any_u64(struct leat_wire_cursor *cursor,
+                                                     uint64_t *ret_value);
+LEAT_MUST_USE enum leat_err leat_wire_cursor_any_i64(struct leat_wire_cursor *cursor,
+                                                     int64_t *ret_value);
 LEAT_MUST_USE enum leat_err leat_wire_cursor_bool(struct leat_wire_cursor *cursor, bool *ret_value);
 /* Checked to be UTF-8. */
 LEAT_MUST_USE enum leat_err leat_wire_cursor_str(struct leat_wire_cursor *cursor,
                                                  struct leat_str *ret_text);
-LEAT_MUST_USE enum leat_err leat_wire_cursor_bin(struct leat_wire_cursor *cursor,
-                                                 struct leat_bytes *ret_bytes);
+LEAT_MUST_USE enum leat_err leat_wire_cursor_any_bin(struct leat_wire_cursor *cursor,
+                                                     struct leat_bytes *ret_bytes);
 /* The head; *ret_count elements (pairs for map) follow. */
-LEAT_MUST_USE enum leat_err leat_wire_cursor_array(struct leat_wire_cursor *cursor,
-                                                   uint32_t *ret_count);
+LEAT_MUST_USE enum leat_err leat_wire_cursor_any_array(struct leat_wire_cursor *cursor,
+                                                       uint32_t *ret_count);
 LEAT_MUST_USE enum leat_err leat_wire_cursor_map(struct leat_wire_cursor *cursor,
                                                  uint32_t *ret_count);
+
+/* ---- the same, for the forms that nearly all elements have: without a call ---- */
+
+/* A small or unsigned integer, with at least nine bytes there to look at. */
+static inline bool leat_wire_cursor_quick_uint(struct leat_wire_cursor *cursor, uint64_t *ret_value)
+{
+    const uint8_t *at = cursor->at;
+    if (leat_wire_cursor_left(cursor) < 9) {
+        return false;
+    }
+    if (at[0] < 0x80) {
+        *ret_value = at[0];
+        cursor->at = at + 1;
+        return true;
+    }
+    unsigned power = at[0] - 0xccu; /* 0xcc to 0xcf: one, two, four, eight bytes */
+    if (power > 3) {
+        return false;
+    }
+    *ret_value = leat_big_endian_load(at + 1) >> (64 - (8u << power));
+    cursor->at = at + 1 + (1u << power);
+    return true;
+}
+
+LEAT_MUST_USE static inline enum leat_err leat_wire_cursor_u64(struct leat_wire_cursor *cursor,
+                                                               uint64_t *ret_value)
+{
+    return leat_wire_cursor_quick_uint(cursor, ret_value)
+               ? LEAT_OK
+               : leat_wire_cursor_any_u64(cursor, ret_value);
+}
+
+LEAT_MUST_USE static inline enum leat_err leat_wire_cursor_i64(struct leat_wire_cursor *cursor,
+                                                               int64_t *ret_value)
+{
+    struct leat_wire_cursor ahead = *cursor;
+    uint64_t value;
+    if (leat_wire_cursor_quick_uint(&ahead, &value) && value <= INT64_MAX) {
+        *cursor = ahead;
+        *ret_value = (int64_t)value;
+        return LEAT_OK;
+    }
+    return leat_wire_cursor_any_i64(cursor, ret_value);
+}
+
+/* Up to 255 bytes. */
+LEAT_MUST_USE static inline enum leat_err leat_wire_cursor_bin(struct leat_wire_cursor *cursor,
+                                                               struct leat_bytes *ret_bytes)
+{
+    const uint8_t *at = cursor->at;
+    size_t left = leat_wire_cursor_left(cursor);
+    if (left >= 2 && at[0] == 0xc4 && at[1] <= left - 2) {
+        *ret_bytes = (struct leat_bytes){at + 2, at[1]};
+        cursor->at = at + 2 + at[1];
+        return LEAT_OK;
+    }
+    return leat_wire_cursor_any_bin(cursor, ret_bytes);
+}
+
+/* Up to 15 elements. */
+LEAT_MUST_USE static inline enum leat_err leat_wire_cursor_array(struct leat_wire_cursor *cursor,
+                                                                 uint32_t *ret_count)
+{
+    size_t left = leat_wire_cursor_left(cursor);
+    if (left > 0 && (cursor->at[0] & 0xf0) == 0x90 && (cursor->at[0] & 0x0fu) <= left - 1) {
+        *ret_count = cursor->at[0] & 0x0fu;
+        cursor->at++;
+        return LEAT_OK;
+    }
+    return leat_wire_cursor_any_array(cursor, ret_count);
+}
 
 /* "nil", "array", ...: what the next element is, for error texts; "nothing" at the end. */
 const char *leat_wire_cursor_what(const struct leat_wire_cursor *cursor);

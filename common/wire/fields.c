@@ -5,94 +5,6 @@
 
 #include "core/utf8.h"
 
-/* ---- writing ---- */
-
-static int append(void *data, const char *bytes, size_t size)
-{
-    struct leat_wire_writer *writer = data;
-    if (writer->err == LEAT_OK) {
-        writer->err = leat_wire_buffer_append(writer->out, bytes, size);
-    }
-    return writer->err == LEAT_OK ? 0 : -1;
-}
-
-void leat_wire_writer_init(struct leat_wire_writer *writer, struct leat_wire_buffer *out)
-{
-    msgpack_packer_init(&writer->packer, writer, append);
-    writer->out = out;
-    writer->start = out->size;
-    writer->err = LEAT_OK;
-}
-
-enum leat_err leat_wire_writer_finish(struct leat_wire_writer *writer)
-{
-    if (writer->err != LEAT_OK) {
-        writer->out->size = writer->start;
-    }
-    return writer->err;
-}
-
-void leat_wire_writer_array(struct leat_wire_writer *writer, size_t count)
-{
-    (void)msgpack_pack_array(&writer->packer, count); /* the result is in writer->err */
-}
-
-void leat_wire_writer_u64(struct leat_wire_writer *writer, uint64_t value)
-{
-    (void)msgpack_pack_uint64(&writer->packer, value);
-}
-
-void leat_wire_writer_i64(struct leat_wire_writer *writer, int64_t value)
-{
-    (void)msgpack_pack_int64(&writer->packer, value);
-}
-
-void leat_wire_writer_bool(struct leat_wire_writer *writer, bool value)
-{
-    (void)(value ? msgpack_pack_true(&writer->packer) : msgpack_pack_false(&writer->packer));
-}
-
-static void fail(struct leat_wire_writer *writer, enum leat_err err)
-{
-    if (writer->err == LEAT_OK) {
-        writer->err = err;
-    }
-}
-
-void leat_wire_writer_str(struct leat_wire_writer *writer, struct leat_str text, uint64_t max)
-{
-    if (text.size > max) {
-        fail(writer, LEAT_ERR_LIMIT);
-    } else if (!leat_utf8_valid(text.data, text.size)) {
-        fail(writer, LEAT_ERR_INVALID);
-    } else {
-        (void)msgpack_pack_str(&writer->packer, text.size);
-        (void)msgpack_pack_str_body(&writer->packer, text.data, text.size);
-    }
-}
-
-void leat_wire_writer_bin(struct leat_wire_writer *writer, struct leat_bytes bytes, uint64_t max)
-{
-    if (bytes.size > max) {
-        fail(writer, LEAT_ERR_LIMIT);
-    } else {
-        (void)msgpack_pack_bin(&writer->packer, bytes.size);
-        (void)msgpack_pack_bin_body(&writer->packer, bytes.data, bytes.size);
-    }
-}
-
-bool leat_wire_writer_list(struct leat_wire_writer *writer, size_t count, uint64_t max)
-{
-    if (count > max) {
-        fail(writer, LEAT_ERR_LIMIT);
-    } else {
-        leat_wire_writer_array(writer, count);
-    }
-    return writer->err == LEAT_OK;
-}
-
-/* ---- reading ---- */
-
 /* "jobs[3].headers[0]" */
 static size_t format_place(const struct leat_wire_place *place, char *text, size_t size)
 {
@@ -140,47 +52,43 @@ static enum leat_err too_large(const struct leat_wire_reader *reader, const char
                      path_of(reader, field, path, sizeof(path)), size, unit, max);
 }
 
-enum leat_err leat_wire_reader_u64(struct leat_wire_reader *reader, const char *field,
-                                   uint64_t *ret_value)
+void leat_wire_reader_no_u64(const struct leat_wire_reader *reader, const char *field)
 {
-    if (leat_wire_cursor_u64(&reader->cursor, ret_value) != LEAT_OK) {
-        return wrong_type(reader, field, "an integer from 0 to 2^64-1");
-    }
-    return LEAT_OK;
+    (void)wrong_type(reader, field, "an integer from 0 to 2^64-1");
 }
 
-enum leat_err leat_wire_reader_i64(struct leat_wire_reader *reader, const char *field,
-                                   int64_t *ret_value)
+void leat_wire_reader_no_i64(const struct leat_wire_reader *reader, const char *field)
 {
-    if (leat_wire_cursor_i64(&reader->cursor, ret_value) != LEAT_OK) {
-        return wrong_type(reader, field, "an integer from -2^63 to 2^63-1");
-    }
-    return LEAT_OK;
+    (void)wrong_type(reader, field, "an integer from -2^63 to 2^63-1");
 }
 
-enum leat_err leat_wire_reader_bool(struct leat_wire_reader *reader, const char *field,
-                                    bool *ret_value)
+void leat_wire_reader_no_bool(const struct leat_wire_reader *reader, const char *field)
 {
-    if (leat_wire_cursor_bool(&reader->cursor, ret_value) != LEAT_OK) {
-        return wrong_type(reader, field, "bool");
-    }
-    return LEAT_OK;
+    (void)wrong_type(reader, field, "bool");
 }
 
-enum leat_err leat_wire_reader_id(struct leat_wire_reader *reader, const char *field,
-                                  struct leat_id *ret_id)
+void leat_wire_reader_no_id(const struct leat_wire_reader *reader, const char *field)
 {
+    struct leat_wire_cursor ahead = reader->cursor;
     struct leat_bytes bytes;
-    if (leat_wire_cursor_bin(&reader->cursor, &bytes) != LEAT_OK) {
-        return wrong_type(reader, field, "bin of 16 bytes");
+    char path[PATH_BYTES];
+    if (leat_wire_cursor_bin(&ahead, &bytes) != LEAT_OK) {
+        (void)wrong_type(reader, field, "bin of 16 bytes");
+    } else {
+        (void)leat_fail(reader->why, LEAT_ERR_MALFORMED, "%s must be bin of 16 bytes, it has %zu",
+                        path_of(reader, field, path, sizeof(path)), bytes.size);
     }
-    if (bytes.size != LEAT_ID_BYTES) {
-        char path[PATH_BYTES];
-        return leat_fail(reader->why, LEAT_ERR_MALFORMED, "%s must be bin of 16 bytes, it has %zu",
-                         path_of(reader, field, path, sizeof(path)), bytes.size);
-    }
-    memcpy(ret_id->bytes, bytes.data, LEAT_ID_BYTES);
-    return LEAT_OK;
+}
+
+void leat_wire_reader_no_bin(const struct leat_wire_reader *reader, const char *field)
+{
+    (void)wrong_type(reader, field, "bin");
+}
+
+void leat_wire_reader_too_large(const struct leat_wire_reader *reader, const char *field,
+                                uint64_t size, uint64_t max)
+{
+    (void)too_large(reader, field, size, "bytes", max);
 }
 
 enum leat_err leat_wire_reader_str(struct leat_wire_reader *reader, const char *field, uint64_t max,
@@ -202,20 +110,6 @@ enum leat_err leat_wire_reader_str(struct leat_wire_reader *reader, const char *
     }
     reader->cursor = ahead;
     *ret_text = text;
-    return LEAT_OK;
-}
-
-enum leat_err leat_wire_reader_bin(struct leat_wire_reader *reader, const char *field, uint64_t max,
-                                   struct leat_bytes *ret_bytes)
-{
-    struct leat_bytes bytes;
-    if (leat_wire_cursor_bin(&reader->cursor, &bytes) != LEAT_OK) {
-        return wrong_type(reader, field, "bin");
-    }
-    if (bytes.size > max) {
-        return too_large(reader, field, bytes.size, "bytes", max);
-    }
-    *ret_bytes = bytes;
     return LEAT_OK;
 }
 

@@ -7,35 +7,11 @@
 #ifndef LEAT_WIRE_FIELDS_H
 #define LEAT_WIRE_FIELDS_H
 
-#include <msgpack.h>
-
 #include "core/arena.h"
 #include "core/messages.h"
-#include "wire/buffer.h"
 #include "wire/cursor.h"
 #include "wire/record.h"
-
-/* ---- writing ---- */
-
-/* Failures stick: after the first, nothing more is written, and finish reports it. So the expanded
- * code needs no branch per field. */
-struct leat_wire_writer {
-    msgpack_packer packer;
-    struct leat_wire_buffer *out;
-    size_t start; /* out's size at the beginning, restored on failure */
-    enum leat_err err;
-};
-
-void leat_wire_writer_init(struct leat_wire_writer *writer, struct leat_wire_buffer *out);
-enum leat_err leat_wire_writer_finish(struct leat_wire_writer *writer);
-void leat_wire_writer_array(struct leat_wire_writer *writer, size_t count);
-void leat_wire_writer_u64(struct leat_wire_writer *writer, uint64_t value);
-void leat_wire_writer_i64(struct leat_wire_writer *writer, int64_t value);
-void leat_wire_writer_bool(struct leat_wire_writer *writer, bool value);
-void leat_wire_writer_str(struct leat_wire_writer *writer, struct leat_str text, uint64_t max);
-void leat_wire_writer_bin(struct leat_wire_writer *writer, struct leat_bytes bytes, uint64_t max);
-/* The head of a list; false when it failed and the items must not be written. */
-bool leat_wire_writer_list(struct leat_wire_writer *writer, size_t count, uint64_t max);
+#include "wire/writer.h"
 
 /* ---- reading ---- */
 
@@ -54,19 +30,80 @@ struct leat_wire_reader {
     const struct leat_wire_place *place;
 };
 
+/* Say in `why` what the next element should have been; for the calls below. */
+void leat_wire_reader_no_u64(const struct leat_wire_reader *reader, const char *field);
+void leat_wire_reader_no_i64(const struct leat_wire_reader *reader, const char *field);
+void leat_wire_reader_no_bool(const struct leat_wire_reader *reader, const char *field);
+void leat_wire_reader_no_id(const struct leat_wire_reader *reader, const char *field);
+void leat_wire_reader_no_bin(const struct leat_wire_reader *reader, const char *field);
+void leat_wire_reader_too_large(const struct leat_wire_reader *reader, const char *field,
+                                uint64_t size, uint64_t max);
+
 /* Each names `field` in `why` when it fails. */
-enum leat_err leat_wire_reader_u64(struct leat_wire_reader *reader, const char *field,
-                                   uint64_t *ret_value);
-enum leat_err leat_wire_reader_i64(struct leat_wire_reader *reader, const char *field,
-                                   int64_t *ret_value);
-enum leat_err leat_wire_reader_bool(struct leat_wire_reader *reader, const char *field,
-                                    bool *ret_value);
-enum leat_err leat_wire_reader_id(struct leat_wire_reader *reader, const char *field,
-                                  struct leat_id *ret_id);
+static inline enum leat_err leat_wire_reader_u64(struct leat_wire_reader *reader, const char *field,
+                                                 uint64_t *ret_value)
+{
+    if (leat_wire_cursor_u64(&reader->cursor, ret_value) != LEAT_OK) {
+        leat_wire_reader_no_u64(reader, field);
+        return LEAT_ERR_MALFORMED;
+    }
+    return LEAT_OK;
+}
+
+static inline enum leat_err leat_wire_reader_i64(struct leat_wire_reader *reader, const char *field,
+                                                 int64_t *ret_value)
+{
+    if (leat_wire_cursor_i64(&reader->cursor, ret_value) != LEAT_OK) {
+        leat_wire_reader_no_i64(reader, field);
+        return LEAT_ERR_MALFORMED;
+    }
+    return LEAT_OK;
+}
+
+static inline enum leat_err leat_wire_reader_bool(struct leat_wire_reader *reader,
+                                                  const char *field, bool *ret_value)
+{
+    if (leat_wire_cursor_bool(&reader->cursor, ret_value) != LEAT_OK) {
+        leat_wire_reader_no_bool(reader, field);
+        return LEAT_ERR_MALFORMED;
+    }
+    return LEAT_OK;
+}
+
+static inline enum leat_err leat_wire_reader_bin(struct leat_wire_reader *reader, const char *field,
+                                                 uint64_t max, struct leat_bytes *ret_bytes)
+{
+    struct leat_wire_cursor ahead = reader->cursor;
+    struct leat_bytes bytes;
+    if (leat_wire_cursor_bin(&ahead, &bytes) != LEAT_OK) {
+        leat_wire_reader_no_bin(reader, field);
+        return LEAT_ERR_MALFORMED;
+    }
+    if (bytes.size > max) {
+        leat_wire_reader_too_large(reader, field, bytes.size, max);
+        return LEAT_ERR_LIMIT;
+    }
+    reader->cursor = ahead;
+    *ret_bytes = bytes;
+    return LEAT_OK;
+}
+
+static inline enum leat_err leat_wire_reader_id(struct leat_wire_reader *reader, const char *field,
+                                                struct leat_id *ret_id)
+{
+    struct leat_wire_cursor ahead = reader->cursor;
+    struct leat_bytes bytes;
+    if (leat_wire_cursor_bin(&ahead, &bytes) != LEAT_OK || bytes.size != LEAT_ID_BYTES) {
+        leat_wire_reader_no_id(reader, field);
+        return LEAT_ERR_MALFORMED;
+    }
+    reader->cursor = ahead;
+    memcpy(ret_id->bytes, bytes.data, LEAT_ID_BYTES);
+    return LEAT_OK;
+}
+
 enum leat_err leat_wire_reader_str(struct leat_wire_reader *reader, const char *field, uint64_t max,
                                    struct leat_str *ret_text);
-enum leat_err leat_wire_reader_bin(struct leat_wire_reader *reader, const char *field, uint64_t max,
-                                   struct leat_bytes *ret_bytes);
 /* The head of a list and the memory for its items: only after count <= max and count * min_bytes
  * <= bytes left, where min_bytes is the smallest form of one item. *ret_items is NULL for 0. */
 enum leat_err leat_wire_reader_list(struct leat_wire_reader *reader, const char *field,

@@ -1,0 +1,142 @@
+/* Writes msgpack (https://github.com/msgpack/msgpack/blob/master/spec.md) into a buffer, each value
+ * in its shortest form. The bytes are those that msgpack-c would write; the tests compare them.
+ *
+ * Failures stick: after the first, nothing more is written, and finish reports it. So the code that
+ * writes a message needs no branch per field.
+ *
+ * Inline, because a job is written as some thirty small values on its way through a broker.
+ */
+#ifndef LEAT_WIRE_WRITER_H
+#define LEAT_WIRE_WRITER_H
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "core/big_endian.h"
+#include "wire/buffer.h"
+
+struct leat_wire_writer {
+    struct leat_wire_buffer *out;
+    size_t start; /* out's size at the beginning, restored on failure */
+    enum leat_err err;
+};
+
+/* The largest form of a number, or of the head of anything else. */
+#define LEAT_WIRE_HEAD_BYTES_MAX 9
+
+void leat_wire_writer_init(struct leat_wire_writer *writer, struct leat_wire_buffer *out);
+/* LEAT_OK, or the first error: LEAT_ERR_LIMIT, LEAT_ERR_INVALID (text that is no UTF-8),
+ * LEAT_ERR_MEMORY. */
+LEAT_MUST_USE enum leat_err leat_wire_writer_finish(struct leat_wire_writer *writer);
+
+/* Each takes at most `max` bytes or items; more is LEAT_ERR_LIMIT. */
+void leat_wire_writer_str(struct leat_wire_writer *writer, struct leat_str text, uint64_t max);
+void leat_wire_writer_bin(struct leat_wire_writer *writer, struct leat_bytes bytes, uint64_t max);
+/* The head of a list; false when it failed and the items must not be written. */
+bool leat_wire_writer_list(struct leat_wire_writer *writer, size_t count, uint64_t max);
+
+/* Appends bytes that are msgpack already. */
+void leat_wire_writer_raw(struct leat_wire_writer *writer, const void *data, size_t size);
+
+/* What a number looks like: the head byte and `width` bytes of `value` behind it. */
+static inline size_t leat_wire_form_number(uint8_t *at, uint8_t head, uint64_t value, size_t width)
+{
+    at[0] = head;
+    leat_big_endian_store(at + 1, value << (64 - 8 * width));
+    return 1 + width;
+}
+
+/* `at` has room for LEAT_WIRE_HEAD_BYTES_MAX; returns how many are used. */
+static inline size_t leat_wire_form_u64(uint8_t *at, uint64_t value)
+{
+    if (value < 0x80) {
+        at[0] = (uint8_t)value;
+        return 1;
+    }
+    if (value > UINT32_MAX) {
+        return leat_wire_form_number(at, 0xcf, value, 8);
+    }
+    if (value > UINT16_MAX) {
+        return leat_wire_form_number(at, 0xce, value, 4);
+    }
+    return value > UINT8_MAX ? leat_wire_form_number(at, 0xcd, value, 2)
+                             : leat_wire_form_number(at, 0xcc, value, 1);
+}
+
+static inline size_t leat_wire_form_i64(uint8_t *at, int64_t value)
+{
+    if (value >= 0) {
+        return leat_wire_form_u64(at, (uint64_t)value);
+    }
+    if (value >= -32) {
+        at[0] = (uint8_t)value;
+        return 1;
+    }
+    if (value < INT32_MIN) {
+        return leat_wire_form_number(at, 0xd3, (uint64_t)value, 8);
+    }
+    if (value < INT16_MIN) {
+        return leat_wire_form_number(at, 0xd2, (uint64_t)value, 4);
+    }
+    return value < INT8_MIN ? leat_wire_form_number(at, 0xd1, (uint64_t)value, 2)
+                            : leat_wire_form_number(at, 0xd0, (uint64_t)value, 1);
+}
+
+/* Where the next value goes; NULL when there is no room at hand for the largest form. */
+static inline uint8_t *leat_wire_writer_room(const struct leat_wire_writer *writer)
+{
+    const struct leat_wire_buffer *out = writer->out;
+    bool has_room = out->capacity - out->size >= LEAT_WIRE_HEAD_BYTES_MAX;
+    return has_room && writer->err == LEAT_OK ? out->data + out->size : NULL;
+}
+
+static inline void leat_wire_writer_u64(struct leat_wire_writer *writer, uint64_t value)
+{
+    uint8_t *at = leat_wire_writer_room(writer);
+    if (at != NULL) {
+        writer->out->size += leat_wire_form_u64(at, value);
+    } else {
+        uint8_t form[LEAT_WIRE_HEAD_BYTES_MAX];
+        leat_wire_writer_raw(writer, form, leat_wire_form_u64(form, value));
+    }
+}
+
+static inline void leat_wire_writer_i64(struct leat_wire_writer *writer, int64_t value)
+{
+    uint8_t *at = leat_wire_writer_room(writer);
+    if (at != NULL) {
+        writer->out->size += leat_wire_form_i64(at, value);
+    } else {
+        uint8_t form[LEAT_WIRE_HEAD_BYTES_MAX];
+        leat_wire_writer_raw(writer, form, leat_wire_form_i64(form, value));
+    }
+}
+
+static inline void leat_wire_writer_bool(struct leat_wire_writer *writer, bool value)
+{
+    const uint8_t form = value ? 0xc3 : 0xc2;
+    uint8_t *at = leat_wire_writer_room(writer);
+    if (at != NULL) {
+        *at = form;
+        writer->out->size++;
+    } else {
+        leat_wire_writer_raw(writer, &form, 1);
+    }
+}
+
+static inline void leat_wire_writer_array(struct leat_wire_writer *writer, size_t count)
+{
+    uint8_t form[LEAT_WIRE_HEAD_BYTES_MAX] = {(uint8_t)(0x90 | count)};
+    size_t size = count < 16           ? 1
+                  : count > UINT16_MAX ? leat_wire_form_number(form, 0xdd, count, 4)
+                                       : leat_wire_form_number(form, 0xdc, count, 2);
+    uint8_t *at = leat_wire_writer_room(writer);
+    if (at != NULL && size == 1) {
+        *at = form[0];
+        writer->out->size++;
+    } else {
+        leat_wire_writer_raw(writer, form, size);
+    }
+}
+
+#endif
