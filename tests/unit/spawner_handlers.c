@@ -121,7 +121,7 @@ static int whoami(const struct leat_handler_job *job, struct leat_handler_result
     return leat_handler_output(result, text, (size_t)size);
 }
 
-/* Writes over what the spawner reads. */
+/* Writes over what the spawner reads, and waits for what comes of it. */
 static int scribble(const struct leat_handler_job *job, struct leat_handler_result *result)
 {
     (void)job;
@@ -131,7 +131,9 @@ static int scribble(const struct leat_handler_job *job, struct leat_handler_resu
             continue;
         }
     }
-    return 0;
+    for (;;) {
+        pause();
+    }
 }
 
 static const struct leat_handler handlers[] = {

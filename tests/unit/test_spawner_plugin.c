@@ -239,6 +239,73 @@ static void what_stands_behind_a_slow_attempt_runs_in_another_slot(void **state)
     rig_fini(&rig);
 }
 
+static void large_and_small_answers_come_in_the_order_of_their_attempts(void **state)
+{
+    (void)state;
+    static char payload[100 << 10];
+    memset(payload, 'y', sizeof payload - 1);
+    struct rig rig;
+    rig_init(&rig);
+    rig.config.result_bytes_max = sizeof payload;
+    start(&rig, 1);
+    for (unsigned i = 1; i <= 200; i++) { /* so that many are sent ahead */
+        send_run(&rig, i, "echo", i % 7 == 0 ? payload : "x");
+    }
+    for (unsigned i = 1; i <= 200; i++) {
+        const struct leat_msg_ran *ran = rig_ran(&rig);
+        assert_id(ran, i);
+        assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
+        assert_int_equal(ran->output.size, i % 7 == 0 ? sizeof payload - 1 : 1);
+    }
+    rig_fini(&rig);
+}
+
+/* More than the ring holds, and nobody reads. */
+static void answers_wait_for_a_spawner_that_waits_for_the_worker(void **state)
+{
+    (void)state;
+    static char payload[32 << 10];
+    memset(payload, 'y', sizeof payload - 1);
+    struct rig rig;
+    init(&rig, 2);
+    for (unsigned i = 1; i <= 200; i++) {
+        send_run(&rig, i, "echo", payload);
+    }
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 1; i <= 200; i++) {
+            assert_int_equal(rig_ran(&rig)->output.size, sizeof payload - 1);
+            send_run(&rig, i, "echo", payload);
+        }
+    }
+    for (unsigned i = 1; i <= 200; i++) {
+        assert_int_equal(rig_ran(&rig)->output.size, sizeof payload - 1);
+    }
+    rig_fini(&rig);
+}
+
+static void a_quick_answer_does_not_wait_for_a_slow_attempt_behind_it(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    for (unsigned i = 1; i <= 40; i++) { /* so that many are sent ahead */
+        send_run(&rig, i, "echo", "x");
+    }
+    for (unsigned i = 1; i <= 40; i++) {
+        (void)rig_ran(&rig);
+    }
+    for (unsigned i = 1; i <= 5; i++) {
+        send_run(&rig, i, "echo", "x");
+    }
+    send_run(&rig, 100, "nap", "60000");
+    for (unsigned i = 1; i <= 5; i++) {
+        assert_id(rig_ran(&rig), i);
+    }
+    rig_kill(&rig, 100);
+    assert_int_equal(rig_ran(&rig)->failure, LEAT_FAILURE_KILLED);
+    rig_fini(&rig);
+}
+
 static void kill_and_recall_take_back_what_was_sent_ahead(void **state)
 {
     (void)state;
@@ -442,6 +509,9 @@ int main(void)
         cmocka_unit_test(success_after_the_timeout_is_a_timeout),
         cmocka_unit_test(the_timeout_of_an_attempt_starts_when_it_is_begun),
         cmocka_unit_test(what_stands_behind_a_slow_attempt_runs_in_another_slot),
+        cmocka_unit_test(large_and_small_answers_come_in_the_order_of_their_attempts),
+        cmocka_unit_test(answers_wait_for_a_spawner_that_waits_for_the_worker),
+        cmocka_unit_test(a_quick_answer_does_not_wait_for_a_slow_attempt_behind_it),
         cmocka_unit_test(kill_and_recall_take_back_what_was_sent_ahead),
         cmocka_unit_test(a_child_is_replaced_after_its_number_of_attempts),
         cmocka_unit_test(a_child_that_writes_nonsense_is_replaced),

@@ -2,18 +2,11 @@
 
 #include "worker/spawner/loop.h"
 
-void leat_spawner_forward(struct leat_spawner_loop *loop, struct leat_bytes ran)
-{
-    /* The queue has room for far more than is read from slots before it is looked at again
-     * (OUT_BYTES_MAX in loop.c). An answer that is lost would be a job that never ends; so without
-     * memory the spawner ends, and the worker with it: the jobs run elsewhere. */
-    if (leat_frames_send(&loop->worker, (struct leat_bytes){0}, ran) != LEAT_OK) {
-        loop->stopping = true;
-    }
-}
-
 void leat_spawner_send(struct leat_spawner_loop *loop, const struct leat_msg *msg)
 {
+    /* The queue has room for far more than is read from slots before it is looked at again
+     * (LEAT_SPAWNER_OUT_BYTES_MAX). An answer that is lost would be a job that never ends; so
+     * without memory the spawner ends, and the worker with it: the jobs run elsewhere. */
     if (leat_frames_send_msg(&loop->worker, msg) != LEAT_OK) {
         loop->stopping = true;
     }

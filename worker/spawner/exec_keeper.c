@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include "core/arena.h"
-#include "wire/codec.h"
 #include "worker/spawner/exec.h"
 #include "worker/spawner/inside.h"
 #include "worker/spawner/report.h"
+#include "worker/spawner/slot_bytes.h"
 #include "worker/spawner/tree.h"
 
 #define CHUNK_BYTES (64u << 10)
@@ -30,6 +30,7 @@ struct keeper {
     struct leat_arena arena;
     struct leat_exec_environment environment;
     struct leat_wire_buffer output;
+    struct leat_wire_buffer answer;
     struct leat_tail tail;
     int signals_fd;
     int null_fd;
@@ -337,36 +338,28 @@ static void flush(struct keeper *keeper)
 
 static void take(struct keeper *keeper, struct leat_bytes frame)
 {
-    struct leat_slot_head head;
-    struct leat_msg msg;
+    struct leat_slot_order order;
     leat_arena_clear(&keeper->arena);
-    if (frame.size < sizeof head) {
+    if (leat_slot_order_read(frame, &order) != LEAT_OK) {
         quit();
-    }
-    memcpy(&head, frame.data, sizeof head);
-    frame = leat_bytes_of(frame.data + sizeof head, frame.size - sizeof head);
-    if (leat_wire_decode(frame, &keeper->arena, &msg, NULL) != LEAT_OK ||
-        msg.type != LEAT_MSG_RUN) {
-        quit(); /* the spawner has read it before */
     }
     const int64_t begun_us = leat_spawner_now_us();
     char reason[LEAT_REPORT_REASON_BYTES] = "";
     char text[LEAT_REPORT_BYTES];
-    struct leat_msg answer = {.type = LEAT_MSG_RAN};
-    struct leat_msg_ran *ran = &answer.ran;
-    ran->id = msg.run.id;
-    ran->delivery = msg.run.delivery;
-    ran->queued_us = (uint64_t)(begun_us - head.received_us);
-    keeper->run = &msg.run;
-    keeper->seq = head.seq;
-    run_attempt(keeper, ran, reason);
+    struct leat_msg_ran ran = {.queued_us = (uint64_t)(begun_us - order.received_us)};
+    keeper->run = &order.run;
+    keeper->seq = order.seq;
+    run_attempt(keeper, &ran, reason);
     keeper->run = NULL;
-    if (ran->failure != LEAT_FAILURE_NONE) {
-        ran->error = leat_report_text(text, reason, leat_tail_view(&keeper->tail));
+    if (ran.failure != LEAT_FAILURE_NONE) {
+        ran.error = leat_report_text(text, reason, leat_tail_view(&keeper->tail));
     }
-    ran->output = leat_wire_buffer_view(&keeper->output);
-    ran->truncated = keeper->truncated;
-    if (leat_frames_send_msg(&keeper->frames, &answer) != LEAT_OK) {
+    ran.output = leat_wire_buffer_view(&keeper->output);
+    ran.truncated = keeper->truncated;
+    leat_wire_buffer_clear(&keeper->answer);
+    if (leat_slot_answer_append(&keeper->answer, order.seq, &ran) != LEAT_OK ||
+        leat_frames_send(&keeper->frames, leat_wire_buffer_view(&keeper->answer),
+                         (struct leat_bytes){NULL, 0}) != LEAT_OK) {
         quit(); /* the spawner reports it, and starts another keeper */
     }
     flush(keeper);

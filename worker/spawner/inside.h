@@ -4,10 +4,12 @@
  *                       └── keeper of a plug-in slot ── plug-in child ── whatever it starts
  *
  * Between spawner and each slot there are two sockets:
- *   jobs     stream of frames. To the slot: struct leat_slot_head and the bytes of a RUN; back: a
- * RAN. Its far end is the keeper of an exec slot, or the plug-in child itself. control  struct
- * leat_control packets, to the keeper and back. When its far end closes, the keeper kills
- * everything below it and ends; so it is what holds a slot's life.
+ *   jobs     stream of frames: orders to the slot, answers back (slot_bytes.h). Its far end is the
+ *            keeper of an exec slot, or the plug-in child itself. A plug-in child puts its answers
+ *            into the ring of their shared memory instead; over the socket it sends those that do
+ *            not fit there, and empty frames that say that there is something in the ring.
+ *   control  struct leat_control packets, to the keeper and back. When its far end closes, the
+ *            keeper kills everything below it and ends; so it is what holds a slot's life.
  */
 #ifndef LEAT_WORKER_SPAWNER_INSIDE_H
 #define LEAT_WORKER_SPAWNER_INSIDE_H
@@ -20,13 +22,8 @@
 #include "core/instant.h"
 #include "core/messages.h"
 #include "worker/spawner/frames.h"
+#include "worker/spawner/ring.h"
 #include "worker/spawner/spawner.h"
-
-/* Stands before each RUN on its way to a slot. */
-struct leat_slot_head {
-    uint64_t seq;        /* 1, 2, 3... within one slot process */
-    int64_t received_us; /* monotonic time at which the spawner got the RUN */
-};
 
 enum leat_control_kind {
     LEAT_CONTROL_TERM = 1,   /* to keepers: SIGTERM now, SIGKILL after the grace */
@@ -40,23 +37,28 @@ struct leat_control {
     uint64_t seq;   /* TERM, KILL to an exec slot: only if it runs this attempt */
 };
 
-/* Shared memory of spawner and plug-in child. `begun` is the last attempt that was begun, or taken
- * back by the spawner: whoever moves it decides. The child begins attempt n by moving it from n - 1
- * to n; the spawner takes back everything behind the running one by moving it from there to the
- * last that it sent. So both always know the same about what was begun, also after one of them
- * died. */
+/* `begun` is the last attempt that was begun, or taken back by the spawner: whoever moves it
+ * decides. The child begins attempt n by moving it from n - 1 to n; the spawner takes back
+ * everything behind the running one by moving it from there to the last that it sent. So both
+ * always know the same about what was begun, also after one of them died. */
 struct leat_gate {
     _Atomic uint64_t begun;
     _Atomic int64_t
         started_us; /* monotonic; when the attempt `begun` was begun; stored before it */
 };
 
+/* Shared memory of spawner and plug-in child. */
+struct leat_slot_shared {
+    struct leat_gate gate;
+    struct leat_ring ring; /* the child's answers */
+};
+
 struct leat_slot_setup {
     const struct leat_spawner_config *config; /* with all defaults filled in */
     int jobs_fd;
     int control_fd;
-    struct leat_gate *gate; /* plug-in only */
-    uint64_t files_max;     /* RLIMIT_NOFILE as the worker had it */
+    struct leat_slot_shared *shared; /* plug-in only */
+    uint64_t files_max;              /* RLIMIT_NOFILE as the worker had it */
 };
 
 /* The main functions of the slot processes; called after fork. */

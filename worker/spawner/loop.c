@@ -11,19 +11,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "wire/codec.h"
 #include "worker/spawner/tree.h"
 
 #define EVENTS 64
-/* A plug-in attempt that runs longer than this is slow (plan.h). */
-#define SLOW_US (5 * LEAT_US_PER_MS)
+/* A child may keep quick answers to itself for a short time (plugin_child.c); when one that is slow
+ * came behind them, they are found by looking into the ring as often as this. */
+#define LOOK_US (1 * LEAT_US_PER_MS)
 /* A plug-in child that begins nothing for this time hangs while it loads. */
 #define LOAD_US       (10 * LEAT_US_PER_S)
 #define CRASHES_FREE  3
 #define CLOSED_US_MIN (100 * LEAT_US_PER_MS)
 #define CLOSED_US_MAX (1 * LEAT_US_PER_S)
-/* With so much on its way to the worker, slots are not read. */
-#define OUT_BYTES_MAX (8u << 20)
 /* Slots have this long to end when the spawner ends. */
 #define FAREWELL_US (700 * LEAT_US_PER_MS)
 
@@ -57,8 +55,7 @@ static bool is_used_up(const struct leat_spawner_loop *loop, const struct leat_s
     return most != 0 && process->keeper != 0 && process->sent >= most;
 }
 
-/* To be called after anything that has a part in it. */
-static void open_or_close(struct leat_spawner_loop *loop, size_t slot)
+void leat_spawner_open_or_close(struct leat_spawner_loop *loop, size_t slot)
 {
     const struct leat_spawner_slot *it = &loop->slots[slot];
     loop->plan.slots[slot].closed = it->closed_until_us != 0 || it->exec.ending ||
@@ -79,7 +76,7 @@ static void close_slot_for_a_while(struct leat_spawner_loop *loop, size_t slot)
     unsigned times = it->crashes - CRASHES_FREE;
     int64_t wait_us = times > 10 ? CLOSED_US_MAX : CLOSED_US_MIN << times;
     it->closed_until_us = loop->now_us + (wait_us > CLOSED_US_MAX ? CLOSED_US_MAX : wait_us);
-    open_or_close(loop, slot);
+    leat_spawner_open_or_close(loop, slot);
 }
 
 static void give_to_slot(struct leat_spawner_loop *loop, size_t slot, struct leat_attempt *attempt)
@@ -92,7 +89,7 @@ static void give_to_slot(struct leat_spawner_loop *loop, size_t slot, struct lea
     if (err == LEAT_OK) {
         err = leat_slot_send(process, attempt);
     }
-    open_or_close(loop, slot);
+    leat_spawner_open_or_close(loop, slot);
     if (err != LEAT_OK) {
         struct leat_msg_ran ran = {.failure = LEAT_FAILURE_SPAWN, .code = errno};
         leat_spawner_answer(loop, slot, attempt, &ran, "cannot start a slot process", 0);
@@ -109,68 +106,14 @@ static void dispatch(struct leat_spawner_loop *loop)
     }
 }
 
-/* ---- answers come in ---- */
-
-static void break_slot(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process)
+void leat_spawner_break_slot(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process)
 {
     process->ending = true;
-    open_or_close(loop, slot);
+    leat_spawner_open_or_close(loop, slot);
     leat_slot_control(process, LEAT_CONTROL_KILL, process->sent);
     if (process->kind == LEAT_SPAWNER_EXEC && !process->gone) {
         kill(process->keeper, SIGKILL); /* what it leaves comes to us and is killed there */
     }
-}
-
-static void take_answer(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process,
-                        struct leat_bytes frame)
-{
-    struct leat_msg msg;
-    struct leat_attempt *head = leat_plan_head(&loop->plan, slot);
-    if (process->broken) {
-        return;
-    }
-    leat_arena_clear(&loop->arena);
-    if (leat_wire_decode(frame, &loop->arena, &msg, NULL) != LEAT_OK || msg.type != LEAT_MSG_RAN ||
-        head == NULL || head->kind != process->kind || !leat_id_equal(&msg.ran.id, &head->id) ||
-        msg.ran.delivery != head->delivery) {
-        process->broken = true; /* a handler has written to memory or files that are not its own */
-        break_slot(loop, slot, process);
-        return;
-    }
-    if (process->ending && head->cause != LEAT_FAILURE_NONE) {
-        return; /* too late: it ends as what it was ended for */
-    }
-    const bool is_quick = msg.ran.run_us < (uint64_t)SLOW_US;
-    leat_spawner_forward(loop, frame);
-    leat_plan_drop(&loop->plan, slot, head);
-    process->answered++;
-    loop->slots[slot].crashes = 0;
-    if (process->kind == LEAT_SPAWNER_PLUGIN) {
-        if (is_quick) {
-            leat_plan_note_quick(&loop->plan, slot);
-        }
-        head = leat_plan_head(&loop->plan, slot);
-        if (head != NULL && head->cause == LEAT_FAILURE_KILLED && !process->ending) {
-            head->cause = LEAT_FAILURE_NONE;
-            (void)leat_spawner_end_head(loop, slot, LEAT_FAILURE_KILLED);
-        }
-    }
-}
-
-/* One read, and all frames that it brought. */
-static enum leat_err read_slot(struct leat_spawner_loop *loop, size_t slot,
-                               struct leat_slot *process)
-{
-    enum leat_err err = leat_frames_fill(&process->frames);
-    struct leat_bytes frame;
-    enum leat_err next = LEAT_OK;
-    while ((next = leat_frames_next(&process->frames, &frame)) == LEAT_OK) {
-        take_answer(loop, slot, process, frame);
-    }
-    if (err == LEAT_OK && next == LEAT_ERR_LIMIT) {
-        err = LEAT_ERR_LIMIT;
-    }
-    return err;
 }
 
 static void handle_slot(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process)
@@ -178,13 +121,13 @@ static void handle_slot(struct leat_spawner_loop *loop, size_t slot, struct leat
     if (process->keeper == 0) {
         return;
     }
-    enum leat_err err = read_slot(loop, slot, process);
-    if (err != LEAT_OK && err != LEAT_ERR_NOT_FOUND) {
-        /* Nobody is at the other end any more. If that is not because all of it has ended, it has
-         * to; the rest happens when its keeper has ended. */
+    enum leat_err err = leat_spawner_read_slot(loop, slot, process);
+    if ((err != LEAT_OK && err != LEAT_ERR_NOT_FOUND) || process->broken) {
+        /* Nobody is at the other end any more, or nobody is listened to. If that is not because all
+         * of it has ended, it has to; the rest happens when its keeper has ended. */
         epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, process->jobs_fd, NULL);
         process->watched = UINT32_MAX;
-        break_slot(loop, slot, process);
+        leat_spawner_break_slot(loop, slot, process);
     }
 }
 
@@ -193,8 +136,9 @@ static void handle_slot(struct leat_spawner_loop *loop, size_t slot, struct leat
 static void settle_crash(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process,
                          struct leat_attempt *head)
 {
-    const int64_t started_us =
-        process->gate == NULL ? process->started_us : atomic_load(&process->gate->started_us);
+    const int64_t started_us = process->shared == NULL
+                                   ? process->started_us
+                                   : atomic_load(&process->shared->gate.started_us);
     struct leat_msg_ran ran = {0};
     char reason[LEAT_REPORT_REASON_BYTES] = "";
     if (process->kind == LEAT_SPAWNER_EXEC || !process->ended) {
@@ -229,7 +173,7 @@ static void settle(struct leat_spawner_loop *loop, size_t slot, struct leat_slot
     const bool begun = leat_slot_has_begun(process, head);
     if (head->cause != LEAT_FAILURE_NONE) {
         leat_spawner_answer_cause(loop, slot, head, head->cause,
-                                  begun ? atomic_load(&process->gate->started_us) : 0);
+                                  begun ? atomic_load(&process->shared->gate.started_us) : 0);
     } else if (begun) {
         settle_crash(loop, slot, process, head);
         close_slot_for_a_while(loop, slot);
@@ -248,7 +192,7 @@ static void bury(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *
 {
     const bool is_orderly = process->ending;
     process->gone = true;
-    while (read_slot(loop, slot, process) == LEAT_OK) {
+    while (leat_spawner_read_slot(loop, slot, process) == LEAT_OK) {
     }
     leat_slot_read_status(process);
     settle(loop, slot, process);
@@ -256,7 +200,7 @@ static void bury(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *
     if (!is_orderly) {
         leat_plan_note_slow(&loop->plan, slot);
     }
-    open_or_close(loop, slot);
+    leat_spawner_open_or_close(loop, slot);
 }
 
 static bool is_keeper(pid_t pid, void *context)
@@ -320,11 +264,15 @@ static int64_t check_slot_time(struct leat_spawner_loop *loop, size_t slot)
             deadline_us = it->closed_until_us;
         } else {
             it->closed_until_us = 0;
-            open_or_close(loop, slot);
+            leat_spawner_open_or_close(loop, slot);
         }
     }
-    struct leat_attempt *head = leat_plan_head(&loop->plan, slot);
     struct leat_slot *process = &it->plugin;
+    if (process->keeper != 0 &&
+        leat_frames_queued_bytes(&loop->worker) < LEAT_SPAWNER_OUT_BYTES_MAX) {
+        leat_spawner_take_answers(loop, slot, process);
+    }
+    struct leat_attempt *head = leat_plan_head(&loop->plan, slot);
     if (head == NULL && is_used_up(loop, process) && !process->ending) {
         process->ending = true;
         shutdown(process->jobs_fd, SHUT_WR); /* the child has nothing to do and sees the end */
@@ -338,25 +286,25 @@ static int64_t check_slot_time(struct leat_spawner_loop *loop, size_t slot)
     const bool is_ahead = loop->plan.slots[slot].flight.count > 1;
     if (!leat_slot_has_begun(process, head)) {
         if (process->answered == 0 && loop->now_us >= process->started_us + LOAD_US) {
-            break_slot(loop, slot, process);
+            leat_spawner_break_slot(loop, slot, process);
             return deadline_us;
         }
         /* It may be begun right now, and nobody tells us; so no later than it could be due then. */
-        const int64_t soonest_us = is_ahead ? SLOW_US : leat_min_us(limit_us + 1, LOAD_US);
+        const int64_t soonest_us = is_ahead ? LOOK_US : leat_min_us(limit_us + 1, LOAD_US);
         return leat_min_us(deadline_us, loop->now_us + soonest_us);
     }
-    const int64_t begun_us = atomic_load(&process->gate->started_us);
+    const int64_t begun_us = atomic_load(&process->shared->gate.started_us);
     const int64_t due_us = begun_us + limit_us;
     if (loop->now_us >= due_us) {
         const bool ended = leat_spawner_end_head(loop, slot, LEAT_FAILURE_TIMEOUT);
         return ended ? deadline_us : loop->now_us + LEAT_US_PER_MS;
     }
     if (is_ahead) {
-        if (loop->now_us >= begun_us + SLOW_US) {
+        if (loop->now_us >= begun_us + LEAT_SPAWNER_SLOW_US) {
             leat_plan_note_slow(&loop->plan, slot);
             leat_spawner_take_back(loop, slot);
         } else {
-            deadline_us = leat_min_us(deadline_us, begun_us + SLOW_US);
+            deadline_us = leat_min_us(deadline_us, loop->now_us + LOOK_US);
         }
     }
     return leat_min_us(deadline_us, due_us);
@@ -395,7 +343,7 @@ static void flush(struct leat_spawner_loop *loop)
     if (leat_frames_flush(&loop->worker) != LEAT_OK) {
         loop->stopping = true;
     }
-    const bool is_read = leat_frames_queued_bytes(&loop->worker) < OUT_BYTES_MAX;
+    const bool is_read = leat_frames_queued_bytes(&loop->worker) < LEAT_SPAWNER_OUT_BYTES_MAX;
     for (size_t i = 0; i < loop->plan.slots_count; i++) {
         flush_slot(loop, i, &loop->slots[i].exec, is_read);
         flush_slot(loop, i, &loop->slots[i].plugin, is_read);
@@ -440,7 +388,7 @@ static void handle(struct leat_spawner_loop *loop, const struct epoll_event *eve
     } else if (tag == TAG_SIGNALS) {
         reap(loop);
     } else if ((event->events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 &&
-               leat_frames_queued_bytes(&loop->worker) < OUT_BYTES_MAX) {
+               leat_frames_queued_bytes(&loop->worker) < LEAT_SPAWNER_OUT_BYTES_MAX) {
         const size_t slot = (size_t)(tag - TAG_SLOT) / 2;
         handle_slot(loop, slot, tag % 2 == 1 ? &loop->slots[slot].plugin : &loop->slots[slot].exec);
     }
@@ -493,6 +441,7 @@ static bool prepare(struct leat_spawner_loop *loop, int worker_fd)
     }
     leat_frames_init(&loop->worker, worker_fd, 0);
     leat_arena_init(&loop->arena, LEAT_MESSAGE_BYTES_MAX);
+    leat_wire_buffer_init(&loop->piece, LEAT_RING_BYTES);
     uint32_t watched = 0;
     watch(loop, loop->signals_fd, TAG_SIGNALS, EPOLLIN, &watched);
     watch(loop, worker_fd, TAG_WORKER, EPOLLIN | EPOLLRDHUP, &loop->worker_watched);

@@ -1,5 +1,6 @@
 /* The state of the spawner process, shared by loop.c (waiting, time, starting and ending of slot
- * processes), orders.c (what the worker says) and answers.c (what it is told). */
+ * processes), slot_answers.c (what those say), orders.c (what the worker says) and answers.c (what
+ * it is told). */
 #ifndef LEAT_WORKER_SPAWNER_LOOP_H
 #define LEAT_WORKER_SPAWNER_LOOP_H
 
@@ -26,6 +27,7 @@ struct leat_spawner_loop {
     struct leat_plan plan;
     struct leat_spawner_slot *slots;
     struct leat_arena arena;
+    struct leat_wire_buffer piece; /* the answer that is being read */
     int64_t now_us;
     bool stopping;
 };
@@ -37,10 +39,16 @@ static inline struct leat_slot *leat_spawner_process(struct leat_spawner_loop *l
     return kind == LEAT_SPAWNER_PLUGIN ? &it->plugin : &it->exec;
 }
 
+/* ---- loop.c ---- */
+
+/* Whether the slot takes attempts; to be called after anything that has a part in it. */
+void leat_spawner_open_or_close(struct leat_spawner_loop *loop, size_t slot);
+/* Kills the process, which is of no use any more. */
+void leat_spawner_break_slot(struct leat_spawner_loop *loop, size_t slot,
+                             struct leat_slot *process);
+
 /* ---- answers.c ---- */
 
-/* A RAN as a slot process wrote it. */
-void leat_spawner_forward(struct leat_spawner_loop *loop, struct leat_bytes ran);
 /* Answers for an attempt that has no process to do it, and forgets it. `slot`: where it is in the
  * plan. started_us: 0 when it was never begun. */
 void leat_spawner_answer(struct leat_spawner_loop *loop, size_t slot, struct leat_attempt *attempt,
@@ -50,6 +58,21 @@ void leat_spawner_answer_cause(struct leat_spawner_loop *loop, size_t slot,
                                struct leat_attempt *attempt, enum leat_failure cause,
                                int64_t started_us);
 void leat_spawner_send(struct leat_spawner_loop *loop, const struct leat_msg *msg);
+
+/* ---- slot_answers.c ---- */
+
+/* With so much on its way to the worker, slots are not read. */
+#define LEAT_SPAWNER_OUT_BYTES_MAX (8u << 20)
+
+/* A plug-in attempt that runs longer than this is slow (plan.h). */
+#define LEAT_SPAWNER_SLOW_US (5 * LEAT_US_PER_MS)
+
+/* Reads the slot's socket once, and takes all answers that are there. As leat_frames_fill. */
+enum leat_err leat_spawner_read_slot(struct leat_spawner_loop *loop, size_t slot,
+                                     struct leat_slot *process);
+/* Takes the answers that are there without a look at the socket. */
+void leat_spawner_take_answers(struct leat_spawner_loop *loop, size_t slot,
+                               struct leat_slot *process);
 
 /* ---- orders.c ---- */
 

@@ -2,6 +2,7 @@
 
 #include "wire/codec.h"
 #include "worker/spawner/loop.h"
+#include "worker/spawner/slot_bytes.h"
 
 static void answer_unheld(struct leat_spawner_loop *loop, const struct leat_msg_run *run,
                           enum leat_failure failure, const char *reason)
@@ -15,8 +16,7 @@ static void answer_unheld(struct leat_spawner_loop *loop, const struct leat_msg_
     leat_spawner_send(loop, &answer);
 }
 
-static void take_run(struct leat_spawner_loop *loop, const struct leat_msg_run *run,
-                     struct leat_bytes frame)
+static void take_run(struct leat_spawner_loop *loop, const struct leat_msg_run *run)
 {
     const struct leat_spawner_handler *handler = leat_spawner_find(loop->config, run->type);
     if (handler == NULL) {
@@ -24,9 +24,16 @@ static void take_run(struct leat_spawner_loop *loop, const struct leat_msg_run *
         snprintf(reason, sizeof reason, "no handler for type %.*s on this worker",
                  LEAT_STR_ARGS(run->type));
         answer_unheld(loop, run, LEAT_FAILURE_NO_HANDLER, reason);
-    } else if (leat_plan_add(&loop->plan, run, frame, handler->kind, loop->now_us) == NULL) {
-        answer_unheld(loop, run, LEAT_FAILURE_SPAWN, "out of memory");
+        return;
     }
+    struct leat_attempt *attempt =
+        leat_plan_add(&loop->plan, run, leat_slot_order_size(run), handler->kind, loop->now_us);
+    if (attempt == NULL) {
+        answer_unheld(loop, run, LEAT_FAILURE_SPAWN, "out of memory");
+        return;
+    }
+    leat_slot_order_write(run, (size_t)(handler - loop->config->handlers), loop->now_us,
+                          attempt->order);
 }
 
 void leat_spawner_take_back(struct leat_spawner_loop *loop, size_t slot)
@@ -153,7 +160,7 @@ void leat_spawner_obey(struct leat_spawner_loop *loop, struct leat_bytes frame)
     if (leat_wire_decode(frame, &loop->arena, &msg, NULL) != LEAT_OK) {
         loop->stopping = true; /* both ends are ours: there is no use in going on */
     } else if (msg.type == LEAT_MSG_RUN) {
-        take_run(loop, &msg.run, frame);
+        take_run(loop, &msg.run);
     } else if (msg.type == LEAT_MSG_KILL) {
         take_kill(loop, &msg.kill);
     } else if (msg.type == LEAT_MSG_RECALL) {

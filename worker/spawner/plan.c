@@ -1,7 +1,6 @@
 #include "worker/spawner/plan.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* More than this is not sent ahead to one child, whatever its depth. */
 #define AHEAD_BYTES (256u << 10)
@@ -29,10 +28,9 @@ void leat_plan_fini(struct leat_plan *plan)
 }
 
 struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_msg_run *run,
-                                   struct leat_bytes frame, enum leat_spawner_kind kind,
-                                   int64_t now_us)
+                                   size_t order_bytes, enum leat_spawner_kind kind, int64_t now_us)
 {
-    struct leat_attempt *attempt = malloc(sizeof *attempt + frame.size);
+    struct leat_attempt *attempt = malloc(sizeof *attempt + order_bytes);
     if (attempt == NULL) {
         return NULL;
     }
@@ -42,12 +40,9 @@ struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_msg
         .kind = kind,
         .timeout_ms = run->timeout_ms,
         .received_us = now_us,
-        .frame_bytes = frame.size,
+        .order_bytes = order_bytes,
     };
-    if (frame.size > 0) {
-        memcpy(attempt->frame, frame.data, frame.size);
-    }
-    plan->held_bytes += frame.size;
+    plan->held_bytes += order_bytes;
     leat_list_push_back(&plan->waiting, &attempt->node);
     return attempt;
 }
@@ -55,7 +50,7 @@ struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_msg
 static bool may_follow(const struct leat_plan_slot *slot, const struct leat_attempt *attempt)
 {
     return !slot->closed && slot->flight.count < slot->depth &&
-           slot->bytes + attempt->frame_bytes <= AHEAD_BYTES &&
+           slot->bytes + attempt->order_bytes <= AHEAD_BYTES &&
            leat_attempt_of(leat_list_first(&slot->flight))->kind == LEAT_SPAWNER_PLUGIN;
 }
 
@@ -94,7 +89,7 @@ struct leat_attempt *leat_plan_next(struct leat_plan *plan, size_t *ret_slot)
     }
     leat_list_remove(&plan->waiting, first);
     leat_list_push_back(&slot->flight, first);
-    slot->bytes += attempt->frame_bytes;
+    slot->bytes += attempt->order_bytes;
     *ret_slot = (size_t)(slot - plan->slots);
     return attempt;
 }
@@ -123,7 +118,7 @@ void leat_plan_give_back(struct leat_plan *plan, size_t slot, size_t keep)
         struct leat_list_node *last = leat_list_last(&from->flight);
         struct leat_attempt *attempt = leat_attempt_of(last);
         leat_list_remove(&from->flight, last);
-        from->bytes -= attempt->frame_bytes;
+        from->bytes -= attempt->order_bytes;
         attempt->seq = 0;
         leat_list_push_front(&plan->waiting, last);
     }
@@ -135,8 +130,8 @@ void leat_plan_drop(struct leat_plan *plan, size_t slot, struct leat_attempt *at
         leat_list_remove(&plan->waiting, &attempt->node);
     } else {
         leat_list_remove(&plan->slots[slot].flight, &attempt->node);
-        plan->slots[slot].bytes -= attempt->frame_bytes;
+        plan->slots[slot].bytes -= attempt->order_bytes;
     }
-    plan->held_bytes -= attempt->frame_bytes;
+    plan->held_bytes -= attempt->order_bytes;
     free(attempt);
 }

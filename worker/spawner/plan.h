@@ -27,13 +27,13 @@ struct leat_attempt {
     int64_t received_us;
     uint64_t seq;            /* in its slot process; 0: in none */
     enum leat_failure cause; /* TIMEOUT or KILLED: it is being ended for this */
-    size_t frame_bytes;
-    uint8_t frame[]; /* the RUN as it came */
+    size_t order_bytes;
+    uint8_t order[]; /* what the slot process gets (slot_bytes.h) */
 };
 
 struct leat_plan_slot {
     struct leat_list flight; /* given to the slot, in order; the first is the one that runs */
-    size_t bytes;            /* of the frames in flight */
+    size_t bytes;            /* of the orders in flight */
     size_t depth;            /* attempts of plug-ins that may be in flight, 1 to depth_max */
     bool closed;             /* takes nothing for now */
     bool warm;               /* has a plug-in child, so is the better one for plug-ins */
@@ -44,7 +44,7 @@ struct leat_plan {
     size_t slots_count;
     size_t depth_max;
     struct leat_list waiting;
-    size_t held_bytes; /* frames of all attempts */
+    size_t held_bytes; /* orders of all attempts */
 };
 
 /* Caller's storage. LEAT_ERR_MEMORY. */
@@ -52,10 +52,10 @@ LEAT_MUST_USE enum leat_err leat_plan_init(struct leat_plan *plan, size_t slots,
 /* Attempts that are still in it are the caller's to free, before. */
 void leat_plan_fini(struct leat_plan *plan);
 
-/* Copies the RUN and its frame and puts it at the end of the waiting ones. NULL: out of memory. */
+/* Puts an attempt for the RUN at the end of the waiting ones; the caller fills its order in. NULL:
+ * out of memory. */
 struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_msg_run *run,
-                                   struct leat_bytes frame, enum leat_spawner_kind kind,
-                                   int64_t now_us);
+                                   size_t order_bytes, enum leat_spawner_kind kind, int64_t now_us);
 
 /* Moves the first waiting attempt to a slot that can take it. NULL: none can. */
 struct leat_attempt *leat_plan_next(struct leat_plan *plan, size_t *ret_slot);

@@ -9,15 +9,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/arena.h"
-#include "wire/codec.h"
 #include "worker/spawner/inside.h"
 #include "worker/spawner/plugin.h"
 #include "worker/spawner/report.h"
+#include "worker/spawner/slot_bytes.h"
 
 #define FAIL_TEXT_BYTES 1024
-/* A payload buffer that has grown beyond this is given back. */
+/* A buffer that has grown beyond this is given back. */
 #define KEPT_BYTES (1u << 20)
+/* Answers in the ring that the spawner was not told of: at most so many, and none that is older
+ * than this when another one comes. A word costs more than a quick attempt; a slow one does not
+ * notice. */
+#define UNTOLD_MAX 32
+#define UNTOLD_US  200
 
 struct result {
     struct leat_handler_result calls; /* first, so that the handler's pointer is ours */
@@ -33,8 +37,14 @@ struct result {
 struct child {
     const struct leat_slot_setup *setup;
     struct leat_frames frames;
-    struct leat_arena arena;
+    struct leat_ring_writer ring;
+    struct leat_wire_buffer answer;
+    unsigned untold;  /* answers in the ring since the last word to the spawner */
+    int64_t told_us;  /* when that was */
+    int64_t ended_us; /* when the last attempt ended, if nothing else was done since; 0: something
+                         was */
     const struct leat_handlers *plugins[LEAT_HANDLERS_MAX];
+    leat_handler_fn *handlers[LEAT_HANDLERS_MAX]; /* as in the config; NULL: not in the plug-ins */
     struct leat_wire_buffer payload;
     struct result result;
 };
@@ -75,59 +85,32 @@ static noreturn void quit(void)
     _exit(0);
 }
 
-static leat_handler_fn *find_handler(const struct child *child, struct leat_str type)
-{
-    for (size_t i = 0; i < child->setup->config->plugins_count; i++) {
-        const struct leat_handlers *plugin = child->plugins[i];
-        for (uint32_t k = 0; k < plugin->count; k++) {
-            if (leat_str_equal(leat_str_of(plugin->handlers[k].type), type)) {
-                return plugin->handlers[k].run;
-            }
-        }
-    }
-    return NULL;
-}
-
-static const char *terminated(struct child *child, struct leat_str text)
-{
-    char *copy = leat_arena_take(&child->arena, text.size + 1);
-    if (copy == NULL) {
-        quit();
-    }
-    if (text.size > 0) {
-        memcpy(copy, text.data, text.size);
-    }
-    return copy;
-}
-
-/* The job as the handler sees it. */
+/* The job as the handler sees it. The texts of an order are terminated. */
 static void present(struct child *child, const struct leat_msg_run *run, int64_t started_us,
-                    char id[LEAT_ID_TEXT_BYTES], struct leat_handler_job *ret_job)
+                    char id[LEAT_ID_TEXT_BYTES],
+                    struct leat_handler_header headers[LEAT_HEADERS_MAX],
+                    struct leat_handler_job *ret_job)
 {
-    const size_t count = run->headers.count;
-    struct leat_handler_header *headers =
-        leat_arena_take(&child->arena, (count + 1) * sizeof *headers);
     leat_wire_buffer_clear(&child->payload);
-    if (headers == NULL ||
-        leat_wire_buffer_append(&child->payload, run->payload.data, run->payload.size) != LEAT_OK ||
+    if (leat_wire_buffer_append(&child->payload, run->payload.data, run->payload.size) != LEAT_OK ||
         leat_wire_buffer_append(&child->payload, "", 1) != LEAT_OK) {
         quit();
     }
-    for (size_t i = 0; i < count; i++) {
-        headers[i].name = terminated(child, run->headers.items[i].name);
-        headers[i].value = terminated(child, run->headers.items[i].value);
+    for (size_t i = 0; i < run->headers.count; i++) {
+        headers[i].name = run->headers.items[i].name.data;
+        headers[i].value = run->headers.items[i].value.data;
     }
     *ret_job = (struct leat_handler_job){
         .id = leat_id_format(&run->id, id),
-        .queue = terminated(child, run->queue),
-        .type = terminated(child, run->type),
+        .queue = run->queue.data,
+        .type = run->type.data,
         .attempt = run->attempt,
         .timeout_ms = run->timeout_ms,
         .deadline_ms = started_us / LEAT_US_PER_MS + (int64_t)run->timeout_ms,
         .payload = child->payload.data,
         .payload_bytes = run->payload.size,
         .headers = headers,
-        .headers_count = count,
+        .headers_count = run->headers.count,
     };
 }
 
@@ -187,33 +170,76 @@ static void flush(struct child *child)
     }
 }
 
-static void run_attempt(struct child *child, const struct leat_slot_head *head,
-                        const struct leat_msg_run *run, int64_t started_us)
+/* Tells the spawner that there is something in the ring. */
+static void tell(struct child *child)
 {
-    char id[LEAT_ID_TEXT_BYTES];
-    char text[LEAT_REPORT_BYTES];
-    struct leat_msg answer = {.type = LEAT_MSG_RAN};
-    struct leat_msg_ran *ran = &answer.ran;
-    ran->id = run->id;
-    ran->delivery = run->delivery;
-    leat_handler_fn *handler = find_handler(child, run->type);
-    if (handler == NULL) {
-        ran->failure = LEAT_FAILURE_NO_HANDLER;
-        ran->error = leat_report_text(text, "the plug-in has no such handler any more",
-                                      (struct leat_str){0});
-    } else {
-        struct leat_handler_job job;
-        reset_result(child);
-        present(child, run, started_us, id, &job);
-        int returned = handler(&job, &child->result.calls);
-        judge(child, returned, ran, text);
+    if (child->untold == 0) {
+        return;
     }
-    ran->queued_us = (uint64_t)(started_us - head->received_us);
-    ran->run_us = (uint64_t)(leat_spawner_now_us() - started_us);
-    if (leat_frames_send_msg(&child->frames, &answer) != LEAT_OK) {
+    if (leat_frames_send(&child->frames, (struct leat_bytes){NULL, 0},
+                         (struct leat_bytes){NULL, 0}) != LEAT_OK) {
         _exit(1);
     }
     flush(child);
+    child->untold = 0;
+    child->ended_us = 0;
+}
+
+/* Into the ring, where it is safe whatever happens to this process; or over the socket, if it is
+ * too large or the spawner takes nothing now. */
+static void answer(struct child *child, uint64_t seq, const struct leat_msg_ran *ran,
+                   int64_t now_us)
+{
+    struct leat_wire_buffer *bytes = &child->answer;
+    leat_wire_buffer_clear(bytes);
+    if (leat_slot_answer_append(bytes, seq, ran) != LEAT_OK) {
+        _exit(1);
+    }
+    if (leat_ring_put(&child->ring, leat_wire_buffer_view(bytes))) {
+        child->untold++;
+        if (child->untold >= UNTOLD_MAX || now_us - child->told_us >= UNTOLD_US) {
+            child->told_us = now_us;
+            tell(child);
+        }
+        return;
+    }
+    if (!leat_ring_put_elsewhere(&child->ring) ||
+        leat_frames_send(&child->frames, leat_wire_buffer_view(bytes),
+                         (struct leat_bytes){NULL, 0}) != LEAT_OK) {
+        _exit(1);
+    }
+    flush(child);
+    child->untold = 0;
+    child->ended_us = 0;
+    if (bytes->capacity > KEPT_BYTES) {
+        leat_wire_buffer_fini(bytes);
+    }
+}
+
+static void run_attempt(struct child *child, const struct leat_slot_order *order,
+                        int64_t started_us)
+{
+    char id[LEAT_ID_TEXT_BYTES];
+    char text[LEAT_REPORT_BYTES];
+    struct leat_msg_ran ran = {.queued_us = started_us > order->received_us
+                                                ? (uint64_t)(started_us - order->received_us)
+                                                : 0};
+    leat_handler_fn *handler = child->handlers[order->handler];
+    if (handler == NULL) {
+        ran.failure = LEAT_FAILURE_NO_HANDLER;
+        ran.error = leat_report_text(text, "the plug-in has no such handler any more",
+                                     (struct leat_str){0});
+    } else {
+        struct leat_handler_job job;
+        struct leat_handler_header headers[LEAT_HEADERS_MAX];
+        reset_result(child);
+        present(child, &order->run, started_us, id, headers, &job);
+        int returned = handler(&job, &child->result.calls);
+        judge(child, returned, &ran, text);
+    }
+    child->ended_us = leat_spawner_now_us();
+    ran.run_us = (uint64_t)(child->ended_us - started_us);
+    answer(child, order->seq, &ran, child->ended_us);
     if (child->payload.capacity > KEPT_BYTES) {
         leat_wire_buffer_fini(&child->payload);
     }
@@ -221,28 +247,35 @@ static void run_attempt(struct child *child, const struct leat_slot_head *head,
 
 static void take(struct child *child, struct leat_bytes frame)
 {
-    struct leat_slot_head head;
-    if (frame.size < sizeof head) {
+    struct leat_slot_order order;
+    if (leat_slot_order_read(frame, &order) != LEAT_OK ||
+        order.handler >= child->setup->config->handlers_count) {
         quit();
     }
-    memcpy(&head, frame.data, sizeof head);
-    struct leat_gate *gate = child->setup->gate;
-    const int64_t started_us = leat_spawner_now_us();
-    uint64_t before = head.seq - 1;
+    struct leat_gate *gate = &child->setup->shared->gate;
+    const int64_t started_us = child->ended_us != 0 ? child->ended_us : leat_spawner_now_us();
+    uint64_t before = order.seq - 1;
     if (atomic_load(&gate->begun) != before) {
         return; /* the spawner has taken it back */
     }
     atomic_store(&gate->started_us, started_us);
-    if (!atomic_compare_exchange_strong(&gate->begun, &before, head.seq)) {
+    if (!atomic_compare_exchange_strong(&gate->begun, &before, order.seq)) {
         return;
     }
-    struct leat_msg msg;
-    leat_arena_clear(&child->arena);
-    frame = leat_bytes_of(frame.data + sizeof head, frame.size - sizeof head);
-    if (leat_wire_decode(frame, &child->arena, &msg, NULL) != LEAT_OK || msg.type != LEAT_MSG_RUN) {
-        _exit(1); /* the spawner has read it before */
+    run_attempt(child, &order, started_us);
+}
+
+static leat_handler_fn *find_handler(const struct child *child, struct leat_str type)
+{
+    for (size_t i = 0; i < child->setup->config->plugins_count; i++) {
+        const struct leat_handlers *plugin = child->plugins[i];
+        for (uint32_t k = 0; k < plugin->count; k++) {
+            if (leat_str_equal(leat_str_of(plugin->handlers[k].type), type)) {
+                return plugin->handlers[k].run;
+            }
+        }
     }
-    run_attempt(child, &head, &msg.run, started_us);
+    return NULL;
 }
 
 static void load_all(struct child *child)
@@ -255,6 +288,10 @@ static void load_all(struct child *child)
             _exit(1);
         }
     }
+    for (size_t i = 0; i < child->setup->config->handlers_count; i++) {
+        child->handlers[i] =
+            find_handler(child, leat_str_of(child->setup->config->handlers[i].type));
+    }
 }
 
 noreturn void leat_plugin_child(const struct leat_slot_setup *setup)
@@ -262,7 +299,8 @@ noreturn void leat_plugin_child(const struct leat_slot_setup *setup)
     static struct child child;
     child.setup = setup;
     leat_frames_init(&child.frames, setup->jobs_fd, 0);
-    leat_arena_init(&child.arena, LEAT_MESSAGE_BYTES_MAX);
+    child.ring.ring = &setup->shared->ring;
+    leat_wire_buffer_init(&child.answer, LEAT_MESSAGE_BYTES_MAX);
     leat_wire_buffer_init(&child.payload, (size_t)LEAT_PAYLOAD_BYTES_CEILING + 1);
     leat_wire_buffer_init(&child.result.output, setup->config->result_bytes_max);
     setsid();
@@ -283,11 +321,15 @@ noreturn void leat_plugin_child(const struct leat_slot_setup *setup)
             take(&child, frame);
             continue;
         }
-        struct pollfd wait = {.fd = setup->jobs_fd, .events = POLLIN};
-        if (err == LEAT_ERR_NOT_FOUND && poll(&wait, 1, -1) > 0) {
+        if (err == LEAT_ERR_NOT_FOUND) {
+            child.ended_us = 0;
             err = leat_frames_fill(&child.frames);
         }
-        if (err != LEAT_OK && err != LEAT_ERR_NOT_FOUND) {
+        if (err == LEAT_ERR_NOT_FOUND) {
+            tell(&child);
+            struct pollfd wait = {.fd = setup->jobs_fd, .events = POLLIN};
+            poll(&wait, 1, -1);
+        } else if (err != LEAT_OK) {
             quit();
         }
     }

@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "worker/spawner/slot_bytes.h"
+
 static void close_pair(const int fds[2])
 {
     if (fds[0] >= 0) {
@@ -13,12 +15,13 @@ static void close_pair(const int fds[2])
     }
 }
 
-static enum leat_err fail_start(const int jobs[2], const int control[2], struct leat_gate *gate)
+static enum leat_err fail_start(const int jobs[2], const int control[2],
+                                struct leat_slot_shared *shared)
 {
     close_pair(jobs);
     close_pair(control);
-    if (gate != NULL) {
-        munmap(gate, sizeof *gate);
+    if (shared != NULL) {
+        munmap(shared, sizeof *shared);
     }
     return LEAT_ERR_IO;
 }
@@ -28,29 +31,29 @@ enum leat_err leat_slot_start(struct leat_slot *slot, enum leat_spawner_kind kin
 {
     int jobs[2] = {-1, -1};
     int control[2] = {-1, -1};
-    struct leat_gate *gate = NULL;
+    struct leat_slot_shared *shared = NULL;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, jobs) != 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0) {
-        return fail_start(jobs, control, gate);
+        return fail_start(jobs, control, shared);
     }
     if (kind == LEAT_SPAWNER_PLUGIN) {
-        void *shared =
-            mmap(NULL, sizeof *gate, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (shared == MAP_FAILED) {
-            return fail_start(jobs, control, gate);
+        void *memory =
+            mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) {
+            return fail_start(jobs, control, shared);
         }
-        gate = shared;
+        shared = memory;
     }
     pid_t pid = fork();
     if (pid == 0) {
-        const struct leat_slot_setup setup = {config, jobs[1], control[1], gate, files_max};
+        const struct leat_slot_setup setup = {config, jobs[1], control[1], shared, files_max};
         if (kind == LEAT_SPAWNER_PLUGIN) {
             leat_plugin_keeper(&setup);
         }
         leat_exec_keeper(&setup);
     }
     if (pid < 0) {
-        return fail_start(jobs, control, gate);
+        return fail_start(jobs, control, shared);
     }
     close(jobs[1]);
     close(control[1]);
@@ -59,7 +62,8 @@ enum leat_err leat_slot_start(struct leat_slot *slot, enum leat_spawner_kind kin
         .keeper = pid,
         .jobs_fd = jobs[0],
         .control_fd = control[0],
-        .gate = gate,
+        .shared = shared,
+        .ring = {.ring = shared == NULL ? NULL : &shared->ring},
         .started_us = leat_spawner_now_us(),
     };
     leat_frames_init(&slot->frames, slot->jobs_fd, 0);
@@ -74,21 +78,52 @@ void leat_slot_close(struct leat_slot *slot)
     leat_frames_fini(&slot->frames);
     close(slot->jobs_fd);
     close(slot->control_fd);
-    if (slot->gate != NULL) {
-        munmap(slot->gate, sizeof *slot->gate);
+    if (slot->shared != NULL) {
+        munmap(slot->shared, sizeof *slot->shared);
     }
     *slot = (struct leat_slot){0};
 }
 
 enum leat_err leat_slot_send(struct leat_slot *slot, struct leat_attempt *attempt)
 {
-    const struct leat_slot_head head = {slot->sent + 1, attempt->received_us};
-    enum leat_err err = leat_frames_send(&slot->frames, leat_bytes_of(&head, sizeof head),
-                                         leat_bytes_of(attempt->frame, attempt->frame_bytes));
+    leat_slot_order_number(attempt->order, slot->sent + 1);
+    enum leat_err err =
+        leat_frames_send(&slot->frames, leat_bytes_of(attempt->order, attempt->order_bytes),
+                         (struct leat_bytes){NULL, 0});
     if (err == LEAT_OK) {
         attempt->seq = ++slot->sent;
     }
     return err;
+}
+
+enum leat_err leat_slot_next_answer(struct leat_slot *slot, struct leat_wire_buffer *piece,
+                                    struct leat_bytes *ret_answer)
+{
+    const bool has_ring = slot->shared != NULL;
+    if (has_ring && !slot->elsewhere) {
+        enum leat_err err = leat_ring_take(&slot->ring, piece, &slot->elsewhere);
+        if (err == LEAT_OK && !slot->elsewhere) {
+            *ret_answer = leat_wire_buffer_view(piece);
+            return LEAT_OK;
+        }
+        if (err != LEAT_OK && err != LEAT_ERR_NOT_FOUND) {
+            return err;
+        }
+    }
+    struct leat_bytes frame;
+    enum leat_err err;
+    do {
+        err = leat_frames_next(&slot->frames, &frame);
+    } while (err == LEAT_OK && has_ring && frame.size == 0);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    if (has_ring && !slot->elsewhere) {
+        return LEAT_ERR_MALFORMED;
+    }
+    slot->elsewhere = false;
+    *ret_answer = frame;
+    return LEAT_OK;
 }
 
 void leat_slot_control(struct leat_slot *slot, enum leat_control_kind kind, uint64_t seq)
@@ -115,17 +150,17 @@ void leat_slot_read_status(struct leat_slot *slot)
 
 bool leat_slot_has_begun(const struct leat_slot *slot, const struct leat_attempt *attempt)
 {
-    return slot->gate == NULL || atomic_load(&slot->gate->begun) >= attempt->seq;
+    return slot->shared == NULL || atomic_load(&slot->shared->gate.begun) >= attempt->seq;
 }
 
 uint64_t leat_slot_take_back(struct leat_slot *slot)
 {
-    if (slot->gate == NULL) {
+    if (slot->shared == NULL) {
         return slot->sent;
     }
-    uint64_t begun = atomic_load(&slot->gate->begun);
+    uint64_t begun = atomic_load(&slot->shared->gate.begun);
     while (begun < slot->sent &&
-           !atomic_compare_exchange_weak(&slot->gate->begun, &begun, slot->sent)) {
+           !atomic_compare_exchange_weak(&slot->shared->gate.begun, &begun, slot->sent)) {
     }
     return begun;
 }

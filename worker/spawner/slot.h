@@ -10,13 +10,15 @@
 
 struct leat_slot {
     enum leat_spawner_kind kind;
-    pid_t keeper;              /* 0: there is no process */
-    int jobs_fd;               /* owned */
-    int control_fd;            /* owned */
-    struct leat_frames frames; /* over jobs_fd */
-    struct leat_gate *gate;    /* owned mapping; plug-in only */
-    uint64_t sent;             /* seq of the last attempt that was sent */
-    uint64_t answered;         /* attempts that were answered */
+    pid_t keeper;                    /* 0: there is no process */
+    int jobs_fd;                     /* owned */
+    int control_fd;                  /* owned */
+    struct leat_frames frames;       /* over jobs_fd */
+    struct leat_slot_shared *shared; /* owned mapping; plug-in only */
+    struct leat_ring_taker ring;     /* of `shared` */
+    bool elsewhere;                  /* the next answer comes over jobs_fd, not by the ring */
+    uint64_t sent;                   /* seq of the last attempt that was sent */
+    uint64_t answered;               /* attempts that were answered */
     int64_t started_us;
     bool ending; /* was told to end; is sent nothing more */
     bool broken; /* answered with nonsense; is not listened to any more */
@@ -35,6 +37,13 @@ void leat_slot_close(struct leat_slot *slot);
 
 /* Queues the attempt and numbers it. */
 LEAT_MUST_USE enum leat_err leat_slot_send(struct leat_slot *slot, struct leat_attempt *attempt);
+
+/* The next answer that has come, borrowed until the next call and the next fill of `frames`;
+ * `piece` is where it is kept. LEAT_ERR_NOT_FOUND  none has LEAT_ERR_MALFORMED, LEAT_ERR_LIMIT,
+ * LEAT_ERR_MEMORY  the slot is of no use any more */
+LEAT_MUST_USE enum leat_err leat_slot_next_answer(struct leat_slot *slot,
+                                                  struct leat_wire_buffer *piece,
+                                                  struct leat_bytes *ret_answer);
 
 /* TERM or KILL; to an exec slot for the attempt `seq` only. */
 void leat_slot_control(struct leat_slot *slot, enum leat_control_kind kind, uint64_t seq);
