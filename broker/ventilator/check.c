@@ -7,6 +7,8 @@
 struct row {
     struct leat_id id;
     struct leat_ventilator_place place;
+    bool damaged;
+    struct leat_ventilator_job job; /* unless it is damaged */
 };
 
 struct check {
@@ -48,7 +50,11 @@ static bool visit_job(const struct leat_id *id, const struct leat_ventilator_pla
         check->rows =
             leat_ventilator_must(realloc(check->rows, check->capacity * sizeof *check->rows));
     }
-    check->rows[check->count++] = (struct row){*id, *place};
+    struct row *row = &check->rows[check->count++];
+    *row = (struct row){.id = *id, .place = *place, .damaged = job == NULL};
+    if (job != NULL) {
+        row->job = *job;
+    }
     check->damaged = check->damaged || job == NULL;
     check->bytes += job == NULL ? 0 : job->body_bytes;
     check->expiring += job != NULL && job->expires_at_ms != 0 ? 1 : 0;
@@ -85,6 +91,17 @@ static enum leat_err read_rows(struct check *check, enum leat_ventilator_where w
 
 /* ---- lanes ---- */
 
+/* What the window keeps of a row, if anything, is what the store has. */
+static bool is_row_of(const struct leat_window_row *kept, const struct row *row)
+{
+    return kept == NULL || row->damaged ||
+           (kept->job.attempt == row->job.attempt && kept->job.lost == row->job.lost &&
+            kept->job.delivery == row->job.delivery && kept->job.ready_us == row->job.ready_us &&
+            kept->job.accepted_us == row->job.accepted_us &&
+            kept->job.expires_at_ms == row->job.expires_at_ms &&
+            kept->job.body_bytes == row->job.body_bytes);
+}
+
 static enum leat_err check_ready(struct check *check, struct leat_why *why)
 {
     const struct leat_ventilator *v = check->v;
@@ -103,6 +120,9 @@ static enum leat_err check_ready(struct check *check, struct leat_why *why)
             HOLDS(in_window == (row->place.seq < lane->cursor),
                   "lane %u: ready job %llu is %s the window, cursor is %llu", lane->number,
                   ull(row->place.seq), in_window ? "in" : "not in", ull(lane->cursor));
+            HOLDS(!in_window || is_row_of(lane->window.jobs[lane->window.first + at].row, row),
+                  "lane %u: the window has another row of job %llu than the store", lane->number,
+                  ull(row->place.seq));
             ready[lane->number]++;
             known[lane->number] += in_window ? 1 : 0;
         }

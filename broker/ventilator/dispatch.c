@@ -119,6 +119,27 @@ static void wait_for_room(struct turn *turn)
     turn->v->push_again_us = turn->v->now.mono_us + LEAT_US_PER_MS;
 }
 
+/* The row of a lane's first job, from memory when it is there. The body is copied into `out`. */
+static enum leat_err read_first(struct turn *turn, const struct leat_window_job *first,
+                                const struct leat_ventilator_place *place,
+                                struct leat_ventilator_job *ret_job, struct leat_bytes *ret_body)
+{
+    struct leat_arena *arena = &turn->out->arena;
+    const struct leat_window_row *row = first->row;
+    if (row == NULL) {
+        return leat_ventilator_store_read(turn->v->store, &first->id, place, ret_job, arena,
+                                          ret_body);
+    }
+    struct leat_bytes body =
+        leat_arena_copy(arena, leat_bytes_of(row->body, (size_t)row->job.body_bytes));
+    if (body.data == NULL && row->job.body_bytes > 0) {
+        return LEAT_ERR_MEMORY;
+    }
+    *ret_job = row->job;
+    *ret_body = body;
+    return LEAT_OK;
+}
+
 /* Gives the lane's first job to the session, or ends it when it must not run. */
 static void take(struct turn *turn, struct leat_session *session, struct leat_lane *lane)
 {
@@ -128,10 +149,8 @@ static void take(struct turn *turn, struct leat_session *session, struct leat_la
         .where = LEAT_VENTILATOR_READY, .lane = lane->number, .seq = first.seq};
     struct leat_ventilator_job job = {0};
     struct leat_bytes body = {0};
-    enum leat_err err = name_lane(turn, lane)
-                            ? leat_ventilator_store_read(v->store, &first.id, &place, &job,
-                                                         &turn->out->arena, &body)
-                            : LEAT_ERR_MEMORY;
+    enum leat_err err =
+        name_lane(turn, lane) ? read_first(turn, &first, &place, &job, &body) : LEAT_ERR_MEMORY;
     if (leat_ventilator_broke(v, err) || err == LEAT_ERR_MEMORY) {
         wait_for_room(turn);
         return;

@@ -147,6 +147,7 @@ struct leat_ventilator {
     uint64_t pin;                /* counts SUBMITs; see struct leat_lane */
     struct leat_lane *last_lane; /* that was looked up; jobs of a batch are often alike */
     size_t windows_jobs;         /* in all windows */
+    size_t rows_bytes;           /* of rows in all windows */
     uint64_t next_seq;
 
     /* fleet */
@@ -220,6 +221,10 @@ void leat_lanes_free(struct leat_ventilator *v);
 /* The job is in READY and unleased from now on, or no longer. Totals follow. */
 void leat_lane_enter(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq,
                      const struct leat_id *id);
+/* The same for a job that is in SUBMIT's hands: what the store has of it may be kept in memory. */
+void leat_lane_enter_row(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq,
+                         const struct leat_id *id, const struct leat_ventilator_job *job,
+                         struct leat_bytes body);
 void leat_lane_leave(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq);
 /* The first ready job, read ahead from the store if need be; NULL: none (or broken, or more). */
 const struct leat_window_job *leat_lane_head(struct leat_ventilator *v, struct leat_lane *lane);

@@ -9,6 +9,8 @@
 /* Jobs in all windows together; past this a lane reads ahead just a little. */
 #define WINDOWS_JOBS_MAX  ((size_t)1 << 18)
 #define WINDOW_JOBS_LEAST 64
+/* Rows in all windows together; past this they are read from the store when their turn comes. */
+#define ROWS_BYTES_MAX ((size_t)32 << 20)
 /* Leased jobs that one look ahead may step over. */
 #define SKIPS_PER_LOOK 8192
 
@@ -279,37 +281,65 @@ static size_t window_max(const struct leat_ventilator *v)
     return v->windows_jobs < WINDOWS_JOBS_MAX ? LEAT_WINDOW_JOBS : WINDOW_JOBS_LEAST;
 }
 
-static void insert(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq,
-                   const struct leat_id *id)
+/* NULL: there is no room for it. */
+static struct leat_window_row *make_row(const struct leat_ventilator *v,
+                                        const struct leat_ventilator_job *job,
+                                        struct leat_bytes body)
 {
-    leat_window_insert(&lane->window, seq, id);
+    if (body.size > LEAT_VENTILATOR_INLINE_BYTES || v->rows_bytes >= ROWS_BYTES_MAX) {
+        return NULL;
+    }
+    struct leat_window_row *row = leat_ventilator_must(malloc(sizeof *row + body.size));
+    row->job = *job;
+    if (body.size > 0) {
+        memcpy(row->body, body.data, body.size);
+    }
+    return row;
+}
+
+static void insert(struct leat_ventilator *v, struct leat_lane *lane,
+                   const struct leat_window_job *job)
+{
+    leat_window_insert(&lane->window, job);
     v->windows_jobs++;
+    v->rows_bytes += leat_window_row_bytes(job->row);
 }
 
 static void remove_from_window(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq)
 {
-    bool removed = leat_window_remove(&lane->window, seq);
-    LEAT_ASSERT(removed);
+    const struct leat_window_job *job = leat_window_find(&lane->window, seq);
+    LEAT_ASSERT(job != NULL);
     v->windows_jobs--;
+    v->rows_bytes -= leat_window_row_bytes(job->row);
+    (void)leat_window_remove(&lane->window, seq);
 }
 
-void leat_lane_enter(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq,
-                     const struct leat_id *id)
+void leat_lane_enter_row(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq,
+                         const struct leat_id *id, const struct leat_ventilator_job *job,
+                         struct leat_bytes body)
 {
+    struct leat_window_job entering = {seq, *id, NULL};
     bool all_known = lane->ready == lane->window.count;
     lane->ready++;
     lane->queue->ready++;
     v->counts.ready++;
     if (seq < lane->cursor) {
-        insert(v, lane, seq, id);
+        insert(v, lane, &entering);
         if (lane->window.count > LEAT_WINDOW_JOBS) {
             lane->cursor = leat_window_last(&lane->window)->seq;
             remove_from_window(v, lane, lane->cursor);
         }
     } else if (all_known && lane->window.count < window_max(v)) {
-        insert(v, lane, seq, id);
+        entering.row = job == NULL ? NULL : make_row(v, job, body);
+        insert(v, lane, &entering);
         lane->cursor = seq + 1;
     }
+}
+
+void leat_lane_enter(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq,
+                     const struct leat_id *id)
+{
+    leat_lane_enter_row(v, lane, seq, id, NULL, (struct leat_bytes){0});
 }
 
 void leat_lane_leave(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq)
@@ -331,7 +361,8 @@ struct look {
     bool stopped;
 };
 
-static bool visit_ready(const struct leat_id *id, uint64_t seq, void *context)
+static bool visit_ready(const struct leat_id *id, uint64_t seq,
+                        const struct leat_ventilator_store_row *row, void *context)
 {
     struct look *look = context;
     struct leat_lane *lane = look->lane;
@@ -342,7 +373,13 @@ static bool visit_ready(const struct leat_id *id, uint64_t seq, void *context)
     if (leat_lease_find(look->v, id) != NULL) {
         look->skips++;
     } else {
-        insert(look->v, lane, seq, id);
+        struct leat_window_job entering = {seq, *id, NULL};
+        struct leat_ventilator_job job;
+        struct leat_bytes body;
+        if (leat_ventilator_store_read_row(row, &job, &body) == LEAT_OK) {
+            entering.row = make_row(look->v, &job, body);
+        }
+        insert(look->v, lane, &entering);
     }
     lane->cursor = seq + 1;
     return true;

@@ -141,8 +141,16 @@ void leat_ventilator_store_settle(struct leat_ventilator_store *store, const str
                                   uint64_t body_bytes);
 
 /* Visits the jobs of one lane in READY with seq >= from in order, until `visit` returns false.
- * `visit` must not call the store. */
-typedef bool leat_ventilator_store_ready_fn(const struct leat_id *id, uint64_t seq, void *context);
+ * `visit` must not call the store, but may read the row at hand. */
+struct leat_ventilator_store_row;
+typedef bool leat_ventilator_store_ready_fn(const struct leat_id *id, uint64_t seq,
+                                            const struct leat_ventilator_store_row *row,
+                                            void *context);
+/* The row of the job that is being visited; the body borrows for the visit. LEAT_ERR_CORRUPT: the
+ * record is damaged; LEAT_ERR_LIMIT: the body is large and lies apart. */
+LEAT_MUST_USE enum leat_err
+leat_ventilator_store_read_row(const struct leat_ventilator_store_row *row,
+                               struct leat_ventilator_job *ret_job, struct leat_bytes *ret_body);
 LEAT_MUST_USE enum leat_err leat_ventilator_store_each_ready(struct leat_ventilator_store *store,
                                                              uint32_t lane, uint64_t from,
                                                              leat_ventilator_store_ready_fn *visit,

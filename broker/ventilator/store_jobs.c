@@ -282,29 +282,57 @@ void leat_ventilator_store_settle(struct leat_ventilator_store *store, const str
 /* ---- reading many ---- */
 
 struct ready_scan {
+    struct leat_ventilator_store *store;
     uint32_t lane;
     leat_ventilator_store_ready_fn *visit;
     void *context;
 };
 
-/* Only the key is looked at: what a damaged record says is of no interest here. */
+struct leat_ventilator_store_row {
+    struct leat_ventilator_store *store;
+    struct leat_bytes key, value;
+};
+
+enum leat_err leat_ventilator_store_read_row(const struct leat_ventilator_store_row *row,
+                                             struct leat_ventilator_job *ret_job,
+                                             struct leat_bytes *ret_body)
+{
+    struct leat_item_held_job held;
+    leat_arena_clear(&row->store->scratch);
+    if (leat_wire_unseal_item_held_job(row->value,
+                                       leat_ventilator_at(LEAT_VENTILATOR_TABLE_READY, row->key),
+                                       &row->store->scratch, &held, NULL) != LEAT_OK) {
+        return LEAT_ERR_CORRUPT;
+    }
+    if (is_large(held.body_bytes)) {
+        return LEAT_ERR_LIMIT;
+    }
+    if (held.body.size != held.body_bytes) {
+        return LEAT_ERR_CORRUPT;
+    }
+    job_of(&held, ret_job);
+    *ret_body = held.body;
+    return LEAT_OK;
+}
+
+/* Only the key is looked at here: whoever wants the row reads it. */
 static bool visit_ready(struct leat_bytes key, struct leat_bytes value, void *context)
 {
     struct ready_scan *scan = context;
     struct leat_id id;
     struct leat_ventilator_place place;
-    (void)value;
     if (leat_ventilator_key_read_job(LEAT_VENTILATOR_READY, key, &id, &place) != LEAT_OK) {
         return true;
     }
-    return place.lane == scan->lane && scan->visit(&id, place.seq, scan->context);
+    const struct leat_ventilator_store_row row = {scan->store, key, value};
+    return place.lane == scan->lane && scan->visit(&id, place.seq, &row, scan->context);
 }
 
 enum leat_err leat_ventilator_store_each_ready(struct leat_ventilator_store *store, uint32_t lane,
                                                uint64_t from, leat_ventilator_store_ready_fn *visit,
                                                void *context)
 {
-    struct ready_scan scan = {lane, visit, context};
+    struct ready_scan scan = {store, lane, visit, context};
     struct leat_ventilator_key key = leat_ventilator_key_ready_from(lane, from);
     return leat_store_scan(store->store, LEAT_VENTILATOR_TABLE_READY,
                            leat_ventilator_key_view(&key), visit_ready, &scan);

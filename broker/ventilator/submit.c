@@ -145,7 +145,7 @@ static bool add_job(struct leat_ventilator *v, const struct leat_item_submission
         v->counts.scheduled++;
         leat_ventilator_watch_due(v, &place);
     } else {
-        leat_lane_enter(v, lane, place.seq, &item->id);
+        leat_lane_enter_row(v, lane, place.seq, &item->id, &job, item->body);
     }
     return true;
 }

@@ -9,6 +9,9 @@
 
 void leat_window_fini(struct leat_window *window)
 {
+    for (size_t i = 0; i < window->count; i++) {
+        free(window->jobs[window->first + i].row);
+    }
     free(window->jobs);
     *window = (struct leat_window){0};
 }
@@ -55,8 +58,9 @@ static void make_room(struct leat_window *window)
     grow(window);
 }
 
-void leat_window_insert(struct leat_window *window, uint64_t seq, const struct leat_id *id)
+void leat_window_insert(struct leat_window *window, const struct leat_window_job *entering)
 {
+    const uint64_t seq = entering->seq;
     size_t place = window->count;
     if (place > 0 && leat_window_last(window)->seq >= seq) {
         place = find(window, seq);
@@ -72,18 +76,31 @@ void leat_window_insert(struct leat_window *window, uint64_t seq, const struct l
     }
     window->count++;
     struct leat_window_job *job = &window->jobs[window->first + place];
-    *job = (struct leat_window_job){seq, *id};
+    *job = *entering;
     LEAT_ASSERT(place + 1 == window->count || job[1].seq > seq);
     LEAT_ASSERT(place == 0 || job[-1].seq < seq);
 }
 
+const struct leat_window_job *leat_window_find(const struct leat_window *window, uint64_t seq)
+{
+    const struct leat_window_job *first = leat_window_first(window);
+    if (first != NULL && first->seq == seq) {
+        return first; /* nearly always */
+    }
+    size_t place = find(window, seq);
+    bool is_there = place < window->count && first[place].seq == seq;
+    return is_there ? first + place : NULL;
+}
+
 bool leat_window_remove(struct leat_window *window, uint64_t seq)
 {
-    size_t place = find(window, seq);
-    if (place == window->count || window->jobs[window->first + place].seq != seq) {
+    const struct leat_window_job *job = leat_window_find(window, seq);
+    if (job == NULL) {
         return false;
     }
     struct leat_window_job *from = window->jobs + window->first;
+    size_t place = (size_t)(job - from);
+    free(job->row);
     if (place < window->count - place) {
         memmove(from + 1, from, place * sizeof *from);
         window->first++;

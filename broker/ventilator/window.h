@@ -2,15 +2,26 @@
  *
  * A plain sorted array with room at both ends: jobs leave at the front and enter at the back,
  * nearly always; what enters in between (a redelivery, a retry) moves the shorter side. Caller's
- * storage. */
+ * storage.
+ *
+ * A row in the window is what the store has under that job's key: while a job is ready and not
+ * leased nobody changes its row. */
 #ifndef LEAT_VENTILATOR_WINDOW_H
 #define LEAT_VENTILATOR_WINDOW_H
 
+#include "broker/ventilator/store.h"
 #include "core/id.h"
+
+/* What a job's row in the store says, so that it need not be read again when the job is pushed. */
+struct leat_window_row {
+    struct leat_ventilator_job job;
+    uint8_t body[]; /* job.body_bytes */
+};
 
 struct leat_window_job {
     uint64_t seq;
     struct leat_id id;
+    struct leat_window_row *row; /* owned; NULL: to be read from the store */
 };
 
 /* Jobs jobs[first] to jobs[first + count - 1], seq strictly increasing. All zero is a valid start.
@@ -21,10 +32,20 @@ struct leat_window {
 };
 
 void leat_window_fini(struct leat_window *window);
-/* `seq` must not be in the window. Out of memory ends the process. */
-void leat_window_insert(struct leat_window *window, uint64_t seq, const struct leat_id *id);
-/* False: it is not in the window. */
+/* `job->seq` must not be in the window; the row is the window's now. Out of memory ends the
+ * process.
+ */
+void leat_window_insert(struct leat_window *window, const struct leat_window_job *job);
+/* Frees the row. False: it is not in the window. */
 bool leat_window_remove(struct leat_window *window, uint64_t seq);
+
+/* The job that is in the window with this seq, or NULL. */
+const struct leat_window_job *leat_window_find(const struct leat_window *window, uint64_t seq);
+
+static inline size_t leat_window_row_bytes(const struct leat_window_row *row)
+{
+    return row == NULL ? 0 : sizeof *row + (size_t)row->job.body_bytes;
+}
 
 static inline const struct leat_window_job *leat_window_first(const struct leat_window *window)
 {
