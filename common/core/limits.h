@@ -56,7 +56,7 @@
 #define LEAT_SESSION_LIMITS_MAX  64    /* types with a rate in one CREDIT */
 #define LEAT_SESSION_LEASES_MAX  65536 /* jobs that one worker may hold */
 #define LEAT_LEASES_MAX          (1 << 20)
-#define LEAT_WINDOW_JOBS         2048 /* ready jobs of a lane that are known in memory */
+#define LEAT_WINDOW_JOBS         8192 /* ready jobs of a lane that are known in memory */
 #define LEAT_PRODUCERS_MAX       100000
 #define LEAT_DELIVERIES_DEFAULT  5
 #define LEAT_LOST_AFTER_MS       5000
