@@ -24,6 +24,7 @@ struct leat_producer {
     struct leat_msg answers;             /* type ANSWERS when `has_answers` */
     bool has_answers;
     uint64_t query_ref; /* of the last QUERY */
+    int64_t turned_us;  /* monotonic: when the sockets were looked at last */
     uint64_t rejected_reported;
     struct leat_arena outcome; /* what the caller was given last */
     struct leat_why error;

@@ -129,6 +129,7 @@ static long poll_ms(struct leat_producer *producer, int64_t wait_us)
 {
     struct leat_now now;
     leat_clock_now(&now);
+    producer->turned_us = now.mono_us;
     int64_t deadline_us = leat_submitter_deadline_us(producer->submitter);
     int64_t until_us = leat_min_us(deadline_us, leat_add_us(now.mono_us, wait_us));
     if (until_us == LEAT_NEVER_US) {
@@ -160,8 +161,8 @@ void leat_producer_turn(struct leat_producer *producer, int64_t wait_us, int fd)
     if (fd >= 0) {
         items[count++] = (zmq_pollitem_t){NULL, fd, ZMQ_POLLIN, 0};
     }
-    (void)zmq_poll(items, count,
-                   writing != 0 && wait_us == LEAT_NEVER_US ? 1000 : poll_ms(producer, wait_us));
+    long wait_ms = poll_ms(producer, wait_us);
+    (void)zmq_poll(items, count, writing != 0 && wait_us == LEAT_NEVER_US ? 1000 : wait_ms);
     take_from_ventilator(producer);
     if (producer->sink != NULL) {
         take_from_sink(producer);

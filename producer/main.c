@@ -174,7 +174,8 @@ static bool submit_held(struct run *run, struct leat_now now)
         job.expires_at_ms = now_ms + run->settings.expires_in_ms;
     }
     char id[LEAT_PRODUCER_ID_TEXT_BYTES];
-    int result = leat_producer_submit(run->producer, &job, 0, id);
+    bool wants_id = run->ids != NULL || run->follow != NULL;
+    int result = leat_producer_submit(run->producer, &job, 0, wants_id ? id : NULL);
     if (result == LEAT_PRODUCER_BUSY) {
         return false;
     }

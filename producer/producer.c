@@ -201,6 +201,10 @@ static enum leat_err make_submission(struct leat_producer *producer,
     return LEAT_OK;
 }
 
+/* Who submits in a row need not have the sockets looked at for each job; who does it now and then
+ * has it done each time. */
+#define TURN_US LEAT_US_PER_MS
+
 int leat_producer_submit(struct leat_producer *producer, const struct leat_producer_job *job,
                          int64_t wait_ms, char ret_id[LEAT_PRODUCER_ID_TEXT_BYTES])
 {
@@ -220,7 +224,10 @@ int leat_producer_submit(struct leat_producer *producer, const struct leat_produ
             if (ret_id != NULL) {
                 leat_id_format(&id, ret_id);
             }
-            leat_producer_turn(producer, 0, -1);
+            if (leat_submitter_has_to_send(producer->submitter) ||
+                now.mono_us - producer->turned_us >= TURN_US) {
+                leat_producer_turn(producer, 0, -1);
+            }
             return LEAT_PRODUCER_OK;
         }
         if (err != LEAT_ERR_BUSY || now.mono_us >= end_us) {

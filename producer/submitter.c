@@ -205,10 +205,20 @@ static bool queue_fills_a_batch(const struct leat_submitter *s)
     return s->queue.count >= s->config.batch_jobs || s->queue.bytes >= LEAT_BATCH_BYTES_TARGET;
 }
 
+static bool may_form_a_batch(const struct leat_submitter *s)
+{
+    return s->in_flight_count < IN_FLIGHT_MAX && s->queue.count > 0 &&
+           (s->in_flight_count == 0 || queue_fills_a_batch(s));
+}
+
+bool leat_submitter_has_to_send(const struct leat_submitter *s)
+{
+    return !s->is_held && (s->unsent > 0 || may_form_a_batch(s));
+}
+
 static void form_batches(struct leat_submitter *s)
 {
-    while (s->in_flight_count < IN_FLIGHT_MAX && s->queue.count > 0 &&
-           (s->in_flight_count == 0 || queue_fills_a_batch(s))) {
+    while (may_form_a_batch(s)) {
         struct batch *batch = &s->in_flight[s->in_flight_count++];
         *batch = (struct batch){.number = s->next_number++};
         do {

@@ -53,6 +53,8 @@ int64_t leat_submitter_deadline_us(const struct leat_submitter *submitter);
 
 /* Jobs held: offered and not yet acknowledged or rejected. */
 size_t leat_submitter_pending(const struct leat_submitter *submitter);
+/* Whether a step would send something now, without anything having happened. */
+bool leat_submitter_has_to_send(const struct leat_submitter *submitter);
 
 struct leat_submitter_counts {
     uint64_t accepted; /* jobs acknowledged as on disk */
