@@ -146,8 +146,8 @@ static void keep_output(struct leat_worker_job *job, struct leat_bytes output)
     }
 }
 
-void leat_worker_ran(struct leat_worker *w, const struct leat_msg_ran *ran, struct leat_now now,
-                     struct leat_out *out)
+void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
+                     struct leat_now now, struct leat_out *out)
 {
     struct leat_worker_job *job = leat_worker_job_find(&w->table, &ran->id, ran->delivery);
     if (job == NULL || job->place != LEAT_WORKER_STARTED) {
@@ -223,19 +223,45 @@ static struct leat_worker_job *next_to_start(struct leat_worker *w, int64_t now_
     return first;
 }
 
-static void say_run(const struct leat_worker_job *job, struct leat_out *out)
+static struct leat_item_attempt attempt_of(const struct leat_worker_job *job)
 {
-    struct leat_msg_run *run =
-        &leat_out_send(out, LEAT_LINK_SPAWNER, (struct leat_peer){0}, LEAT_MSG_RUN)->run;
-    run->id = job->id;
-    run->delivery = job->delivery;
-    run->attempt = job->attempt;
-    run->queue = leat_worker_job_queue(job);
-    run->type = leat_worker_job_type(job);
-    run->timeout_ms = job->body.timeout_ms;
-    run->payload = job->body.payload;
-    run->headers.items = job->body.headers.items;
-    run->headers.count = job->body.headers.count;
+    struct leat_item_attempt attempt = {
+        .id = job->id,
+        .delivery = job->delivery,
+        .attempt = job->attempt,
+        .queue = leat_worker_job_queue(job),
+        .type = leat_worker_job_type(job),
+        .timeout_ms = job->body.timeout_ms,
+        .payload = job->body.payload,
+    };
+    attempt.headers.items = job->body.headers.items;
+    attempt.headers.count = job->body.headers.count;
+    return attempt;
+}
+
+/* RUN for the last `count` of the started jobs, in as few messages as their bytes allow. */
+static void say_runs(const struct leat_worker *w, size_t count, struct leat_out *out)
+{
+    struct leat_item_attempt *items =
+        leat_worker_must(leat_arena_take(&out->arena, count * sizeof(*items)));
+    const struct leat_list_node *node = &w->started.ring;
+    for (size_t i = count; i > 0; i--) {
+        node = node->prev;
+    }
+    struct leat_msg_run *run = NULL;
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++, node = node->next) {
+        const struct leat_worker_job *job = LEAT_CONTAINER_OF(node, struct leat_worker_job, link);
+        if (run == NULL || run->attempts.count == LEAT_BATCH_ITEMS_MAX ||
+            bytes + job->bytes_size > LEAT_BATCH_BYTES_TARGET) {
+            run = &leat_out_send(out, LEAT_LINK_SPAWNER, (struct leat_peer){0}, LEAT_MSG_RUN)->run;
+            run->attempts.items = &items[i];
+            bytes = 0;
+        }
+        items[i] = attempt_of(job);
+        run->attempts.count++;
+        bytes += job->bytes_size;
+    }
 }
 
 static void expire(struct leat_worker *w, struct leat_worker_job *job, struct leat_now now,
@@ -259,6 +285,7 @@ static void expire(struct leat_worker *w, struct leat_worker_job *job, struct le
 void leat_worker_start_jobs(struct leat_worker *w, struct leat_now now, struct leat_out *out)
 {
     struct leat_worker_job *job;
+    size_t count = 0;
     while (!w->outbox.full && (job = next_to_start(w, now.mono_us)) != NULL) {
         struct leat_worker_lane *lane = &w->lanes[job->lane];
         leat_worker_unqueue(w, job);
@@ -275,7 +302,10 @@ void leat_worker_start_jobs(struct leat_worker *w, struct leat_now now, struct l
         w->started_by_kind[lane->kind]++;
         w->started_bytes += job->bytes_size;
         w->totals.attempts_started++;
-        say_run(job, out);
+        count++;
+    }
+    if (count > 0) {
+        say_runs(w, count, out);
     }
 }
 

@@ -142,8 +142,8 @@ void leat_worker_receive(struct leat_worker *w, const struct leat_event *event,
  */
 void leat_worker_finish(struct leat_worker *w, struct leat_worker_job *job,
                         struct leat_worker_outcome outcome, char *error, size_t error_size);
-void leat_worker_ran(struct leat_worker *w, const struct leat_msg_ran *ran, struct leat_now now,
-                     struct leat_out *out);
+void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
+                     struct leat_now now, struct leat_out *out);
 /* The job, in no list, cannot be tried here: as a failed attempt, or for good. */
 void leat_worker_attempt_failed(struct leat_worker *w, struct leat_worker_job *job,
                                 struct leat_worker_outcome outcome, bool permanent,

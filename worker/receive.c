@@ -154,7 +154,9 @@ void leat_worker_receive(struct leat_worker *w, const struct leat_event *event,
     } else if (event->link == LEAT_LINK_SINK) {
         from_sink(w, msg, event->now.mono_us, out);
     } else if (event->link == LEAT_LINK_SPAWNER && msg->type == LEAT_MSG_RAN) {
-        leat_worker_ran(w, &msg->ran, event->now, out);
+        for (size_t i = 0; i < msg->ran.outcomes.count; i++) {
+            leat_worker_ran(w, &msg->ran.outcomes.items[i], event->now, out);
+        }
     } else if (event->link == LEAT_LINK_SPAWNER && msg->type == LEAT_MSG_RECALLED) {
         receive_recalled(w, &msg->recalled);
     }

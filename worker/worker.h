@@ -7,7 +7,7 @@
  *                         DRAIN, GOODBYE, ERROR in
  *   LEAT_LINK_SINK        RESULTS out; STORED, BUSY, ERROR in
  *   LEAT_LINK_SPAWNER     RUN, KILL, RECALL out; RAN, RECALLED in. A lossless, ordered link: each
- *                         RUN is answered by exactly one RAN, or is named in one RECALLED.
+ *                         attempt of a RUN is named in exactly one RAN or RECALLED.
  *
  * Life of a lease inside the worker (worker/job.h):
  *

@@ -281,7 +281,10 @@ static void at_worker(struct sim_checks *checks, const struct sim_sight *sight)
 {
     const struct leat_msg *msg = sight->msg;
     if (sight->kind == SIM_SENDS && msg->type == LEAT_MSG_RUN) {
-        check_runs_once(checks, sight->node, &msg->run.id, msg->run.delivery);
+        for (size_t i = 0; i < msg->run.attempts.count; i++) {
+            const struct leat_item_attempt *attempt = &msg->run.attempts.items[i];
+            check_runs_once(checks, sight->node, &attempt->id, attempt->delivery);
+        }
     } else if (sight->kind == SIM_TOOK && msg->type == LEAT_MSG_WELCOME) {
         check_all_run_once(checks, sight->node);
     }

@@ -66,14 +66,18 @@ static void answer(struct sim_node *node, size_t index, enum leat_failure failur
     worker->count--;
     memmove(&worker->attempts[index], &worker->attempts[index + 1],
             (worker->count - index) * sizeof(attempt));
+    struct leat_item_outcome outcome = {
+        .id = attempt.id,
+        .delivery = attempt.delivery,
+        .failure = failure,
+        .permanent = permanent,
+        .code = failure == LEAT_FAILURE_EXIT ? 1 : 0,
+        .error = leat_str_of(failure == LEAT_FAILURE_NONE ? "" : "it failed"),
+        .run_us = leat_rng_next(&node->world->rng) % 1000000, /* tells results apart */
+    };
     struct leat_msg ran = {.type = LEAT_MSG_RAN};
-    ran.ran.id = attempt.id;
-    ran.ran.delivery = attempt.delivery;
-    ran.ran.failure = failure;
-    ran.ran.permanent = permanent;
-    ran.ran.code = failure == LEAT_FAILURE_EXIT ? 1 : 0;
-    ran.ran.error = leat_str_of(failure == LEAT_FAILURE_NONE ? "" : "it failed");
-    ran.ran.run_us = leat_rng_next(&node->world->rng) % 1000000; /* tells results apart */
+    ran.ran.outcomes.items = &outcome;
+    ran.ran.outcomes.count = 1;
     start_waiting(node);
     sim_deliver_local(node, LEAT_LINK_SPAWNER, &ran);
 }
@@ -147,7 +151,7 @@ static void start_waiting(struct sim_node *node)
 }
 
 /* What must hold whenever an attempt is begun. */
-static void judge_run(struct sim_node *node, const struct leat_msg_run *msg)
+static void judge_run(struct sim_node *node, const struct leat_item_attempt *msg)
 {
     struct worker *worker = node->context;
     struct sim_ledger *ledger = worker->ledger;
@@ -171,7 +175,7 @@ static void judge_run(struct sim_node *node, const struct leat_msg_run *msg)
     }
 }
 
-static void run(struct sim_node *node, const struct leat_msg_run *msg)
+static void run(struct sim_node *node, const struct leat_item_attempt *msg)
 {
     struct worker *worker = node->context;
     assert(worker->count < ATTEMPTS_MAX);
@@ -221,7 +225,9 @@ static void worker_local(struct sim_node *node, enum leat_link link, const struc
     struct sim_world *world = node->world;
     assert(link == LEAT_LINK_SPAWNER);
     if (msg->type == LEAT_MSG_RUN) {
-        run(node, &msg->run);
+        for (size_t i = 0; i < msg->run.attempts.count; i++) {
+            run(node, &msg->run.attempts.items[i]);
+        }
     } else if (msg->type == LEAT_MSG_RECALL) {
         sim_at(world, world->now_us + 10, node, recalled_later, 0);
     } else if (msg->type == LEAT_MSG_KILL) {

@@ -67,17 +67,18 @@ struct leat_id rig_id(unsigned number)
     return id;
 }
 
-struct leat_msg rig_run(unsigned number, const char *type, const char *payload, uint64_t timeout_ms)
+struct leat_item_attempt rig_run(unsigned number, const char *type, const char *payload,
+                                 uint64_t timeout_ms)
 {
-    struct leat_msg msg = {.type = LEAT_MSG_RUN};
-    msg.run.id = rig_id(number);
-    msg.run.delivery = 1;
-    msg.run.attempt = 1;
-    msg.run.queue = leat_str_of("default");
-    msg.run.type = leat_str_of(type);
-    msg.run.timeout_ms = timeout_ms;
-    msg.run.payload = leat_bytes_of(payload, strlen(payload));
-    return msg;
+    return (struct leat_item_attempt){
+        .id = rig_id(number),
+        .delivery = 1,
+        .attempt = 1,
+        .queue = leat_str_of("default"),
+        .type = leat_str_of(type),
+        .timeout_ms = timeout_ms,
+        .payload = leat_bytes_of(payload, strlen(payload)),
+    };
 }
 
 static void wait_for(struct rig *rig, short events)
@@ -100,6 +101,15 @@ void rig_send(struct rig *rig, const struct leat_msg *msg)
     }
 }
 
+void rig_give(struct rig *rig, const struct leat_item_attempt *attempt)
+{
+    struct leat_item_attempt copy = *attempt;
+    struct leat_msg msg = {.type = LEAT_MSG_RUN};
+    msg.run.attempts.items = &copy;
+    msg.run.attempts.count = 1;
+    rig_send(rig, &msg);
+}
+
 void rig_kill(struct rig *rig, unsigned number)
 {
     struct leat_msg msg = {.type = LEAT_MSG_KILL};
@@ -117,6 +127,8 @@ void rig_recall(struct rig *rig)
 const struct leat_msg *rig_receive(struct rig *rig)
 {
     struct leat_bytes frame;
+    assert_true(rig->msg.type != LEAT_MSG_RAN || rig->taken == rig->msg.ran.outcomes.count);
+    rig->taken = 0;
     for (;;) {
         enum leat_err err = leat_frames_next(&rig->frames, &frame);
         if (err == LEAT_OK) {
@@ -137,19 +149,21 @@ const struct leat_msg *rig_receive(struct rig *rig)
     return &rig->msg;
 }
 
-const struct leat_msg_ran *rig_ran(struct rig *rig)
+const struct leat_item_outcome *rig_ran(struct rig *rig)
 {
-    const struct leat_msg *msg = rig_receive(rig);
-    assert_int_equal(msg->type, LEAT_MSG_RAN);
-    return &msg->ran;
+    if (rig->msg.type != LEAT_MSG_RAN || rig->taken == rig->msg.ran.outcomes.count) {
+        assert_int_equal(rig_receive(rig)->type, LEAT_MSG_RAN);
+        assert_true(rig->msg.ran.outcomes.count > 0);
+    }
+    return &rig->msg.ran.outcomes.items[rig->taken++];
 }
 
-const struct leat_msg_ran *rig_once(struct rig *rig, const char *type, const char *payload,
-                                    uint64_t timeout_ms)
+const struct leat_item_outcome *rig_once(struct rig *rig, const char *type, const char *payload,
+                                         uint64_t timeout_ms)
 {
-    const struct leat_msg msg = rig_run(1, type, payload, timeout_ms);
-    rig_send(rig, &msg);
-    const struct leat_msg_ran *ran = rig_ran(rig);
+    const struct leat_item_attempt run = rig_run(1, type, payload, timeout_ms);
+    rig_give(rig, &run);
+    const struct leat_item_outcome *ran = rig_ran(rig);
     const struct leat_id id = rig_id(1);
     assert_true(leat_id_equal(&ran->id, &id));
     assert_int_equal(ran->delivery, 1);
@@ -274,7 +288,7 @@ void rig_assert_contains(struct leat_str text, const char *expected)
     }
 }
 
-void rig_assert_output(const struct leat_msg_ran *ran, const char *expected)
+void rig_assert_output(const struct leat_item_outcome *ran, const char *expected)
 {
     rig_assert_text((struct leat_str){(const char *)ran->output.data, ran->output.size}, expected);
 }

@@ -19,6 +19,7 @@ struct rig {
     struct leat_frames frames;
     struct leat_arena arena;
     struct leat_msg msg; /* the last that came; valid until the next */
+    size_t taken;        /* of its outcomes, if it is a RAN */
     char mark[64];       /* in the environment of all handlers, as MARK, and of nothing else; also a
                             number of seconds to sleep */
 };
@@ -32,18 +33,20 @@ void rig_start(struct rig *rig);
 void rig_fini(struct rig *rig);
 
 struct leat_id rig_id(unsigned number);
-struct leat_msg rig_run(unsigned number, const char *type, const char *payload,
-                        uint64_t timeout_ms);
+struct leat_item_attempt rig_run(unsigned number, const char *type, const char *payload,
+                                 uint64_t timeout_ms);
 void rig_send(struct rig *rig, const struct leat_msg *msg);
+/* A RUN of one attempt. */
+void rig_give(struct rig *rig, const struct leat_item_attempt *attempt);
 void rig_kill(struct rig *rig, unsigned number);
 void rig_recall(struct rig *rig);
-/* The next message, which must come within 10 s. */
+/* The next message, which must come within 10 s; what the one before held must have been taken. */
 const struct leat_msg *rig_receive(struct rig *rig);
-/* The same, which must be a RAN. */
-const struct leat_msg_ran *rig_ran(struct rig *rig);
+/* The next outcome; the next message, if one is needed, must be a RAN. */
+const struct leat_item_outcome *rig_ran(struct rig *rig);
 /* Sends RUN number 1 and gives its RAN. */
-const struct leat_msg_ran *rig_once(struct rig *rig, const char *type, const char *payload,
-                                    uint64_t timeout_ms);
+const struct leat_item_outcome *rig_once(struct rig *rig, const char *type, const char *payload,
+                                         uint64_t timeout_ms);
 
 /* Processes that were started with `text` somewhere in their command line or environment. */
 size_t rig_count_processes(const char *text);
@@ -58,6 +61,6 @@ size_t rig_count_files(pid_t pid);
 
 void rig_assert_text(struct leat_str text, const char *expected);
 void rig_assert_contains(struct leat_str text, const char *expected);
-void rig_assert_output(const struct leat_msg_ran *ran, const char *expected);
+void rig_assert_output(const struct leat_item_outcome *ran, const char *expected);
 
 #endif

@@ -18,7 +18,7 @@ static void a_command_gets_the_payload_and_its_output_comes_back(void **state)
     rig_init(&rig);
     rig_add_exec(&rig, "cat=cat");
     rig_start(&rig);
-    const struct leat_msg_ran *ran = rig_once(&rig, "cat", "some input\n", TIMEOUT);
+    const struct leat_item_outcome *ran = rig_once(&rig, "cat", "some input\n", TIMEOUT);
     assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
     assert_false(ran->permanent);
     assert_int_equal(ran->code, 0);
@@ -43,9 +43,9 @@ static void a_payload_larger_than_any_pipe_arrives_whole(void **state)
     char *payload = malloc(size);
     assert_non_null(payload);
     memset(payload, 'x', size);
-    struct leat_msg msg = rig_run(1, "count", "", TIMEOUT);
-    msg.run.payload = leat_bytes_of(payload, size);
-    rig_send(&rig, &msg);
+    struct leat_item_attempt run = rig_run(1, "count", "", TIMEOUT);
+    run.payload = leat_bytes_of(payload, size);
+    rig_give(&rig, &run);
     rig_assert_output(rig_ran(&rig), "5242880\n");
     free(payload);
     rig_fini(&rig);
@@ -61,9 +61,9 @@ static void a_command_that_does_not_read_its_input_succeeds(void **state)
     const size_t size = 1u << 20;
     char *payload = calloc(1, size);
     assert_non_null(payload);
-    struct leat_msg msg = rig_run(1, "true", "", TIMEOUT);
-    msg.run.payload = leat_bytes_of(payload, size);
-    rig_send(&rig, &msg);
+    struct leat_item_attempt run = rig_run(1, "true", "", TIMEOUT);
+    run.payload = leat_bytes_of(payload, size);
+    rig_give(&rig, &run);
     assert_int_equal(rig_ran(&rig)->failure, LEAT_FAILURE_NONE);
     free(payload);
     rig_fini(&rig);
@@ -87,7 +87,7 @@ static void exit_statuses_are_classed_by_the_table(void **state)
         char expected[64];
         snprintf(payload, sizeof payload, "%d\n", cases[i].status);
         snprintf(expected, sizeof expected, "exit status %d", cases[i].status);
-        const struct leat_msg_ran *ran = rig_once(&rig, "exit", payload, TIMEOUT);
+        const struct leat_item_outcome *ran = rig_once(&rig, "exit", payload, TIMEOUT);
         assert_int_equal(ran->failure, LEAT_FAILURE_EXIT);
         assert_int_equal(ran->code, cases[i].status);
         assert_int_equal(ran->permanent, cases[i].permanent);
@@ -123,7 +123,7 @@ static void the_tail_of_standard_error_is_in_the_error(void **state)
                   "long=seq 1 100000 >&2; printf 'bad \\377 byte, then the end\\n' >&2; exit 4");
     rig_start(&rig);
     rig_assert_text(rig_once(&rig, "short", "", TIMEOUT)->error, "exit status 4: no such thing");
-    const struct leat_msg_ran *ran = rig_once(&rig, "long", "", TIMEOUT);
+    const struct leat_item_outcome *ran = rig_once(&rig, "long", "", TIMEOUT);
     rig_assert_contains(ran->error, "exit status 4: ");
     rig_assert_contains(ran->error, "100000\nbad ? byte, then the end");
     assert_true(ran->error.size <= strlen("exit status 4: ") + 40);
@@ -144,11 +144,11 @@ static void attempt_and_headers_are_in_the_environment(void **state)
         {leat_str_of("trace-id"), leat_str_of("abc = 1")},
         {leat_str_of("a.b"), leat_str_of("")},
     };
-    struct leat_msg msg = rig_run(1, "env", "", TIMEOUT);
-    msg.run.attempt = 7;
-    msg.run.headers.items = headers;
-    msg.run.headers.count = 2;
-    rig_send(&rig, &msg);
+    struct leat_item_attempt run = rig_run(1, "env", "", TIMEOUT);
+    run.attempt = 7;
+    run.headers.items = headers;
+    run.headers.count = 2;
+    rig_give(&rig, &run);
     const struct leat_id id = rig_id(1);
     char id_text[LEAT_ID_TEXT_BYTES];
     char expected[512];
@@ -171,7 +171,7 @@ static void output_is_cut_at_the_limit_and_flagged(void **state)
     rig.config.result_bytes_max = 10;
     rig_add_exec(&rig, "cat=cat");
     rig_start(&rig);
-    const struct leat_msg_ran *ran = rig_once(&rig, "cat", "0123456789", TIMEOUT);
+    const struct leat_item_outcome *ran = rig_once(&rig, "cat", "0123456789", TIMEOUT);
     rig_assert_output(ran, "0123456789");
     assert_false(ran->truncated);
     ran = rig_once(&rig, "cat", "0123456789a", TIMEOUT);
@@ -188,7 +188,7 @@ static void a_flood_on_both_outputs_does_not_block_the_command(void **state)
     rig_init(&rig);
     rig_add_shell(&rig, "flood=head -c 50000000 /dev/zero; head -c 50000000 /dev/zero >&2; exit 3");
     rig_start(&rig);
-    const struct leat_msg_ran *ran = rig_once(&rig, "flood", "", TIMEOUT);
+    const struct leat_item_outcome *ran = rig_once(&rig, "flood", "", TIMEOUT);
     assert_int_equal(ran->failure, LEAT_FAILURE_EXIT);
     assert_int_equal(ran->output.size, LEAT_RESULT_BYTES_DEFAULT);
     assert_true(ran->truncated);
@@ -202,7 +202,7 @@ static void a_signal_is_named(void **state)
     rig_init(&rig);
     rig_add_shell(&rig, "signal=read name; kill -$name $$");
     rig_start(&rig);
-    const struct leat_msg_ran *ran = rig_once(&rig, "signal", "SEGV\n", TIMEOUT);
+    const struct leat_item_outcome *ran = rig_once(&rig, "signal", "SEGV\n", TIMEOUT);
     assert_int_equal(ran->failure, LEAT_FAILURE_SIGNAL);
     assert_int_equal(ran->code, SIGSEGV);
     assert_false(ran->permanent);
@@ -234,7 +234,7 @@ static void a_type_without_handler_is_refused_by_name(void **state)
     rig_init(&rig);
     rig_add_exec(&rig, "cat=cat");
     rig_start(&rig);
-    const struct leat_msg_ran *ran = rig_once(&rig, "dog", "", TIMEOUT);
+    const struct leat_item_outcome *ran = rig_once(&rig, "dog", "", TIMEOUT);
     assert_int_equal(ran->failure, LEAT_FAILURE_NO_HANDLER);
     assert_false(ran->permanent);
     rig_assert_text(ran->error, "no handler for type dog on this worker");
@@ -259,7 +259,7 @@ static void a_command_that_vanished_is_a_permanent_spawn_failure(void **state)
     rig_assert_output(rig_once(&rig, "script", "", TIMEOUT), "here\n");
     unlink(path);
     for (int i = 0; i < 3; i++) {
-        const struct leat_msg_ran *ran = rig_once(&rig, "script", "some payload", TIMEOUT);
+        const struct leat_item_outcome *ran = rig_once(&rig, "script", "some payload", TIMEOUT);
         assert_int_equal(ran->failure, LEAT_FAILURE_SPAWN);
         assert_true(ran->permanent);
         rig_assert_contains(ran->error, "No such file or directory");
@@ -276,12 +276,12 @@ static void slots_run_at_the_same_time_and_no_more_than_there_are(void **state)
     rig_add_shell(&rig, "wait=exec sleep $MARK");
     rig_start(&rig);
     for (unsigned i = 1; i <= 5; i++) {
-        struct leat_msg msg = rig_run(i, "wait", "", TIMEOUT);
-        rig_send(&rig, &msg);
+        struct leat_item_attempt run = rig_run(i, "wait", "", TIMEOUT);
+        rig_give(&rig, &run);
     }
     assert_true(rig_wait_processes(rig.mark, 3));
     rig_kill(&rig, 2);
-    const struct leat_msg_ran *ran = rig_ran(&rig);
+    const struct leat_item_outcome *ran = rig_ran(&rig);
     struct leat_id id = rig_id(2);
     assert_true(leat_id_equal(&ran->id, &id));
     assert_true(rig_wait_processes(rig.mark, 3));

@@ -137,7 +137,9 @@ static void a_message_that_cannot_be_encoded_leaves_the_queue_as_it_was(void **s
     struct leat_msg msg = {.type = LEAT_MSG_RAN};
     assert_int_equal(leat_frames_send_msg(&ends.left, &msg), LEAT_OK);
     const size_t before = leat_frames_queued_bytes(&ends.left);
-    msg.ran.error = leat_str_of("not UTF-8: \xff");
+    struct leat_item_outcome outcome = {.error = leat_str_of("not UTF-8: \xff")};
+    msg.ran.outcomes.items = &outcome;
+    msg.ran.outcomes.count = 1;
     assert_int_equal(leat_frames_send_msg(&ends.left, &msg), LEAT_ERR_INVALID);
     assert_int_equal(leat_frames_queued_bytes(&ends.left), before);
     close_ends(&ends);

@@ -39,7 +39,7 @@ static void a_timeout_is_named_and_ends_the_command_with_sigterm(void **state)
     rig_add_shell(&rig, "hang=trap 'echo going down >&2; exit 0' TERM; sleep $MARK & wait");
     rig_start(&rig);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const struct leat_msg_ran *ran = rig_once(&rig, "hang", "", cases[i].timeout_ms);
+        const struct leat_item_outcome *ran = rig_once(&rig, "hang", "", cases[i].timeout_ms);
         assert_int_equal(ran->failure, LEAT_FAILURE_TIMEOUT);
         assert_false(ran->permanent);
         rig_assert_text(ran->error, cases[i].error);
@@ -72,9 +72,9 @@ static void what_ignores_sigterm_and_forks_and_makes_sessions_is_gone_after_the_
     rig_add_shell(&rig, "litter=trap '' TERM; " LITTER "while :; do sleep $MARK; done");
     rig_add_shell(&rig, "other=exec sleep $MARK.5");
     rig_start(&rig);
-    struct leat_msg msg = rig_run(2, "other", "", 60000);
-    rig_send(&rig, &msg);
-    const struct leat_msg_ran *ran = rig_once(&rig, "litter", "", 400);
+    struct leat_item_attempt run = rig_run(2, "other", "", 60000);
+    rig_give(&rig, &run);
+    const struct leat_item_outcome *ran = rig_once(&rig, "litter", "", 400);
     assert_int_equal(ran->failure, LEAT_FAILURE_TIMEOUT);
     assert_true(ran->run_us >= 600000); /* the whole grace, as nothing ended before */
     /* Only the other slot's command is left, at once. */
@@ -93,7 +93,7 @@ static void what_a_command_leaves_behind_is_killed_when_it_succeeds(void **state
     rig_add_shell(&rig, "litter=" LITTER "sleep 0.1; echo done");
     rig_start(&rig);
     for (int i = 0; i < 5; i++) {
-        const struct leat_msg_ran *ran = rig_once(&rig, "litter", "", TIMEOUT);
+        const struct leat_item_outcome *ran = rig_once(&rig, "litter", "", TIMEOUT);
         assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
         rig_assert_output(ran, "done\n");
         assert_int_equal(rig_count_processes(rig.mark), 0);
@@ -109,12 +109,12 @@ static void kill_ends_the_attempt_that_it_names(void **state)
     rig_init(&rig);
     rig_add_shell(&rig, "hang=" LITTER "sleep $MARK");
     rig_start(&rig);
-    struct leat_msg msg = rig_run(1, "hang", "", 60000);
-    rig_send(&rig, &msg);
-    msg = rig_run(2, "hang", "", 60000);
-    rig_send(&rig, &msg);
+    struct leat_item_attempt run = rig_run(1, "hang", "", 60000);
+    rig_give(&rig, &run);
+    run = rig_run(2, "hang", "", 60000);
+    rig_give(&rig, &run);
     rig_kill(&rig, 2); /* has not begun */
-    const struct leat_msg_ran *ran = rig_ran(&rig);
+    const struct leat_item_outcome *ran = rig_ran(&rig);
     struct leat_id id = rig_id(2);
     assert_true(leat_id_equal(&ran->id, &id));
     assert_int_equal(ran->failure, LEAT_FAILURE_KILLED);
@@ -137,8 +137,8 @@ static void kill_right_behind_its_run_is_not_lost(void **state)
     rig_add_shell(&rig, "hang=exec sleep $MARK");
     rig_start(&rig);
     for (unsigned i = 1; i <= 50; i++) {
-        struct leat_msg msg = rig_run(i, "hang", "", 60000);
-        rig_send(&rig, &msg);
+        struct leat_item_attempt run = rig_run(i, "hang", "", 60000);
+        rig_give(&rig, &run);
         rig_kill(&rig, i);
         assert_int_equal(rig_ran(&rig)->failure, LEAT_FAILURE_KILLED);
     }
@@ -154,13 +154,13 @@ static void kill_of_all_answers_for_each(void **state)
     rig_add_shell(&rig, "hang=exec sleep $MARK");
     rig_start(&rig);
     for (unsigned i = 1; i <= 6; i++) {
-        struct leat_msg msg = rig_run(i, "hang", "", 60000);
-        rig_send(&rig, &msg);
+        struct leat_item_attempt run = rig_run(i, "hang", "", 60000);
+        rig_give(&rig, &run);
     }
     rig_kill(&rig, 0);
     unsigned seen = 0;
     for (unsigned i = 1; i <= 6; i++) {
-        const struct leat_msg_ran *ran = rig_ran(&rig);
+        const struct leat_item_outcome *ran = rig_ran(&rig);
         assert_int_equal(ran->failure, LEAT_FAILURE_KILLED);
         seen |= 1u << ran->id.bytes[12];
     }
@@ -176,8 +176,8 @@ static void recall_gives_back_what_has_not_begun(void **state)
     rig_add_shell(&rig, "hang=exec sleep $MARK");
     rig_start(&rig);
     for (unsigned i = 1; i <= 4; i++) {
-        struct leat_msg msg = rig_run(i, "hang", "", 60000);
-        rig_send(&rig, &msg);
+        struct leat_item_attempt run = rig_run(i, "hang", "", 60000);
+        rig_give(&rig, &run);
     }
     assert_true(rig_wait_processes(rig.mark, 1));
     rig_recall(&rig);
@@ -203,8 +203,8 @@ static void litter_in_all_slots(struct rig *rig)
     rig_add_shell(rig, "litter=trap '' TERM; " LITTER "sleep $MARK; sleep $MARK");
     rig_start(rig);
     for (unsigned i = 1; i <= 3; i++) {
-        struct leat_msg msg = rig_run(i, "litter", "", 60000);
-        rig_send(rig, &msg);
+        struct leat_item_attempt run = rig_run(i, "litter", "", 60000);
+        rig_give(rig, &run);
     }
     /* Per slot: six sleeps, and shells that wait for them. */
     for (int i = 0; rig_count_processes(rig->mark) < 3 * 9; i++) {
@@ -267,7 +267,7 @@ static void a_killed_keeper_costs_one_attempt_and_leaves_nothing(void **state)
     rig_add_shell(&rig, "hang=" LITTER "sleep 0.1; kill -9 $PPID; sleep $MARK");
     rig_add_exec(&rig, "cat=cat");
     rig_start(&rig);
-    const struct leat_msg_ran *ran = rig_once(&rig, "hang", "", 60000);
+    const struct leat_item_outcome *ran = rig_once(&rig, "hang", "", 60000);
     assert_int_equal(ran->failure, LEAT_FAILURE_SPAWN);
     assert_true(rig_wait_processes(rig.mark, 0));
     rig_assert_output(rig_once(&rig, "cat", "on it goes", TIMEOUT), "on it goes");

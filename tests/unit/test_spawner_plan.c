@@ -17,7 +17,7 @@
 
 static void add(struct leat_plan *plan, uint64_t number, enum leat_spawner_kind kind)
 {
-    const struct leat_msg_run run = {.delivery = number, .timeout_ms = 1};
+    const struct leat_item_attempt run = {.delivery = number, .timeout_ms = 1};
     assert_non_null(leat_plan_add(plan, &run, 5, kind, 0));
 }
 
@@ -142,7 +142,7 @@ static void large_orders_are_not_sent_ahead(void **state)
     leat_plan_note_quick(&plan, 0);
     leat_plan_note_quick(&plan, 0);
     for (uint64_t i = 1; i <= 3; i++) {
-        const struct leat_msg_run run = {.delivery = i};
+        const struct leat_item_attempt run = {.delivery = i};
         assert_non_null(leat_plan_add(&plan, &run, 200 << 10, PLUGIN, 0));
     }
     assert_string_equal(give_out(&plan, text), "1:0");

@@ -29,7 +29,7 @@ static void init(struct rig *rig, size_t slots)
     start(rig, slots);
 }
 
-static void assert_id(const struct leat_msg_ran *ran, unsigned number)
+static void assert_id(const struct leat_item_outcome *ran, unsigned number)
 {
     const struct leat_id id = rig_id(number);
     assert_true(leat_id_equal(&ran->id, &id));
@@ -37,8 +37,8 @@ static void assert_id(const struct leat_msg_ran *ran, unsigned number)
 
 static void send_run(struct rig *rig, unsigned number, const char *type, const char *payload)
 {
-    struct leat_msg msg = rig_run(number, type, payload, TIMEOUT);
-    rig_send(rig, &msg);
+    struct leat_item_attempt run = rig_run(number, type, payload, TIMEOUT);
+    rig_give(rig, &run);
 }
 
 static void a_handler_gets_the_job_and_its_output_comes_back(void **state)
@@ -49,11 +49,11 @@ static void a_handler_gets_the_job_and_its_output_comes_back(void **state)
     rig_assert_output(rig_once(&rig, "echo", "hello", TIMEOUT), "hello");
     assert_int_equal(rig_once(&rig, "echo", "", TIMEOUT)->output.size, 0);
     struct leat_item_header headers[] = {{leat_str_of("color"), leat_str_of("blue")}};
-    struct leat_msg msg = rig_run(1, "describe", "the end", 5000);
-    msg.run.attempt = 3;
-    msg.run.headers.items = headers;
-    msg.run.headers.count = 1;
-    rig_send(&rig, &msg);
+    struct leat_item_attempt run = rig_run(1, "describe", "the end", 5000);
+    run.attempt = 3;
+    run.headers.items = headers;
+    run.headers.count = 1;
+    rig_give(&rig, &run);
     const struct leat_id id = rig_id(1);
     char id_text[LEAT_ID_TEXT_BYTES];
     char expected[256];
@@ -79,7 +79,7 @@ static void errors_are_told_apart(void **state)
     struct rig rig;
     init(&rig, 1);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const struct leat_msg_ran *ran = rig_once(&rig, "fail", cases[i].payload, TIMEOUT);
+        const struct leat_item_outcome *ran = rig_once(&rig, "fail", cases[i].payload, TIMEOUT);
         assert_int_equal(ran->failure, LEAT_FAILURE_HANDLER);
         assert_int_equal(ran->code, cases[i].code);
         assert_int_equal(ran->permanent, cases[i].permanent);
@@ -95,7 +95,7 @@ static void too_large_a_result_is_a_failure_of_its_own(void **state)
     rig_init(&rig);
     rig.config.result_bytes_max = 109;
     start(&rig, 1);
-    const struct leat_msg_ran *ran = rig_once(&rig, "large", "", TIMEOUT);
+    const struct leat_item_outcome *ran = rig_once(&rig, "large", "", TIMEOUT);
     assert_int_equal(ran->failure, LEAT_FAILURE_TOO_LARGE);
     assert_true(ran->permanent);
     rig_assert_text(ran->error, "result is larger than the limit of 109 bytes");
@@ -127,7 +127,7 @@ static void a_crash_costs_the_attempt_that_ran_and_no_other(void **state)
         send_run(&rig, i, i % 20 == 10 ? "crash" : "echo", "x");
     }
     for (unsigned i = 1; i <= 60; i++) {
-        const struct leat_msg_ran *ran = rig_ran(&rig);
+        const struct leat_item_outcome *ran = rig_ran(&rig);
         assert_id(ran, i);
         if (i % 20 == 10) {
             assert_int_equal(ran->failure, LEAT_FAILURE_SIGNAL);
@@ -145,7 +145,7 @@ static void leaving_the_process_is_an_error_of_the_handler(void **state)
     (void)state;
     struct rig rig;
     init(&rig, 1);
-    const struct leat_msg_ran *ran = rig_once(&rig, "leave", "", TIMEOUT);
+    const struct leat_item_outcome *ran = rig_once(&rig, "leave", "", TIMEOUT);
     assert_int_equal(ran->failure, LEAT_FAILURE_HANDLER);
     rig_assert_text(ran->error, "the handler called exit()");
     rig_assert_output(rig_once(&rig, "echo", "next", TIMEOUT), "next");
@@ -159,12 +159,12 @@ static void a_hanging_handler_is_gone_with_all_it_started_and_the_rest_goes_on(v
     init(&rig, 1);
     send_run(&rig, 1, "echo", "x");
     assert_id(rig_ran(&rig), 1);
-    struct leat_msg msg = rig_run(2, "hang", "", 100);
-    rig_send(&rig, &msg);
+    struct leat_item_attempt run = rig_run(2, "hang", "", 100);
+    rig_give(&rig, &run);
     for (unsigned i = 3; i <= 10; i++) {
         send_run(&rig, i, "echo", "x");
     }
-    const struct leat_msg_ran *ran = rig_ran(&rig);
+    const struct leat_item_outcome *ran = rig_ran(&rig);
     assert_id(ran, 2);
     assert_int_equal(ran->failure, LEAT_FAILURE_TIMEOUT);
     rig_assert_text(ran->error, "timeout after 100 ms");
@@ -184,7 +184,7 @@ static void success_after_the_timeout_is_a_timeout(void **state)
     (void)state;
     struct rig rig;
     init(&rig, 1);
-    const struct leat_msg_ran *ran = rig_once(&rig, "late", "", 50);
+    const struct leat_item_outcome *ran = rig_once(&rig, "late", "", 50);
     assert_int_equal(ran->failure, LEAT_FAILURE_TIMEOUT);
     assert_int_equal(ran->output.size, 0);
     rig_assert_output(rig_once(&rig, "echo", "next", TIMEOUT), "next");
@@ -197,11 +197,11 @@ static void the_timeout_of_an_attempt_starts_when_it_is_begun(void **state)
     struct rig rig;
     init(&rig, 1);
     for (unsigned i = 1; i <= 10; i++) {
-        struct leat_msg msg = rig_run(i, "nap", "60", 400);
-        rig_send(&rig, &msg);
+        struct leat_item_attempt run = rig_run(i, "nap", "60", 400);
+        rig_give(&rig, &run);
     }
     for (unsigned i = 1; i <= 10; i++) {
-        const struct leat_msg_ran *ran = rig_ran(&rig);
+        const struct leat_item_outcome *ran = rig_ran(&rig);
         assert_id(ran, i);
         assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
         /* Makes the spawner look at the clock while the next one runs. */
@@ -224,8 +224,8 @@ static void what_stands_behind_a_slow_attempt_runs_in_another_slot(void **state)
     for (unsigned i = 1; i <= 40; i++) {
         (void)rig_ran(&rig);
     }
-    struct leat_msg msg = rig_run(100, "nap", "60000", 60000);
-    rig_send(&rig, &msg);
+    struct leat_item_attempt run = rig_run(100, "nap", "60000", 60000);
+    rig_give(&rig, &run);
     for (unsigned i = 1; i <= 40; i++) {
         send_run(&rig, i, "nap", "1");
     }
@@ -252,7 +252,7 @@ static void large_and_small_answers_come_in_the_order_of_their_attempts(void **s
         send_run(&rig, i, "echo", i % 7 == 0 ? payload : "x");
     }
     for (unsigned i = 1; i <= 200; i++) {
-        const struct leat_msg_ran *ran = rig_ran(&rig);
+        const struct leat_item_outcome *ran = rig_ran(&rig);
         assert_id(ran, i);
         assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
         assert_int_equal(ran->output.size, i % 7 == 0 ? sizeof payload - 1 : 1);
@@ -320,7 +320,7 @@ static void kill_and_recall_take_back_what_was_sent_ahead(void **state)
         send_run(&rig, i, "echo", "x");
     }
     rig_kill(&rig, 53);
-    const struct leat_msg_ran *ran = rig_ran(&rig);
+    const struct leat_item_outcome *ran = rig_ran(&rig);
     assert_id(ran, 53);
     assert_int_equal(ran->failure, LEAT_FAILURE_KILLED);
     rig_recall(&rig);
@@ -354,7 +354,7 @@ static void a_child_is_replaced_after_its_number_of_attempts(void **state)
         send_run(&rig, i, "whoami", "");
     }
     for (unsigned i = 1; i <= 100; i++) {
-        const struct leat_msg_ran *ran = rig_ran(&rig);
+        const struct leat_item_outcome *ran = rig_ran(&rig);
         assert_id(ran, i);
         char now[32];
         snprintf(now, sizeof now, "%.*s", (int)ran->output.size, (const char *)ran->output.data);
@@ -370,7 +370,7 @@ static void a_child_that_writes_nonsense_is_replaced(void **state)
     (void)state;
     struct rig rig;
     init(&rig, 1);
-    const struct leat_msg_ran *ran = rig_once(&rig, "scribble", "", TIMEOUT);
+    const struct leat_item_outcome *ran = rig_once(&rig, "scribble", "", TIMEOUT);
     assert_int_equal(ran->failure, LEAT_FAILURE_HANDLER);
     rig_assert_text(ran->error, "the plug-in child's answer cannot be read");
     rig_assert_output(rig_once(&rig, "echo", "next", TIMEOUT), "next");
@@ -395,7 +395,7 @@ static void a_child_that_always_dies_while_loading_fails_its_attempts(void **sta
         send_run(&rig, i, "echo", "x");
     }
     for (unsigned i = 1; i <= 2; i++) {
-        const struct leat_msg_ran *ran = rig_ran(&rig);
+        const struct leat_item_outcome *ran = rig_ran(&rig);
         assert_id(ran, i);
         assert_int_equal(ran->failure, LEAT_FAILURE_SPAWN);
         assert_false(ran->permanent);
@@ -418,7 +418,7 @@ static void commands_and_plug_ins_share_the_slots(void **state)
     }
     unsigned sum = 0;
     for (unsigned i = 1; i <= 200; i++) {
-        const struct leat_msg_ran *ran = rig_ran(&rig);
+        const struct leat_item_outcome *ran = rig_ran(&rig);
         assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
         rig_assert_output(ran, "both");
         sum += ran->id.bytes[12];
@@ -432,10 +432,10 @@ static void everything_is_gone_when_the_spawner_is_killed(void **state)
     (void)state;
     struct rig rig;
     init(&rig, 2);
-    struct leat_msg msg = rig_run(1, "hang", "", 60000);
-    rig_send(&rig, &msg);
-    msg = rig_run(2, "hang", "", 60000);
-    rig_send(&rig, &msg);
+    struct leat_item_attempt run = rig_run(1, "hang", "", 60000);
+    rig_give(&rig, &run);
+    run = rig_run(2, "hang", "", 60000);
+    rig_give(&rig, &run);
     assert_true(rig_wait_processes(rig.mark, 2)); /* the daemons: sleep MARK */
     kill(rig.spawner.pid, SIGKILL);
     assert_true(rig_wait_processes(rig.mark, 0));
@@ -483,13 +483,13 @@ static void the_example_plug_in_does_what_it_says(void **state)
     rig_assert_output(rig_once(&rig, "echo", "same", TIMEOUT), "same");
     rig_assert_output(rig_once(&rig, "upper", "loud", TIMEOUT), "LOUD");
     rig_assert_output(rig_once(&rig, "words", " three small words ", TIMEOUT), "3\n");
-    const struct leat_msg_ran *ran = rig_once(&rig, "words", "  ", TIMEOUT);
+    const struct leat_item_outcome *ran = rig_once(&rig, "words", "  ", TIMEOUT);
     assert_true(ran->permanent);
     rig_assert_text(ran->error, "no words in 2 bytes");
     for (unsigned attempt = 1; attempt <= 3; attempt++) {
-        struct leat_msg msg = rig_run(1, "flaky", "", TIMEOUT);
-        msg.run.attempt = attempt;
-        rig_send(&rig, &msg);
+        struct leat_item_attempt run = rig_run(1, "flaky", "", TIMEOUT);
+        run.attempt = attempt;
+        rig_give(&rig, &run);
         assert_int_equal(rig_ran(&rig)->failure,
                          attempt < 3 ? LEAT_FAILURE_HANDLER : LEAT_FAILURE_NONE);
     }

@@ -197,7 +197,7 @@ static void an_order_is_read_as_it_was_written(void **state)
     struct leat_item_header headers[] = {{leat_str_of("color"), leat_str_of("blue")},
                                          {leat_str_of("n"), leat_str_of("")}};
     for (size_t count = 0; count <= 2; count++) {
-        struct leat_msg_run run = {
+        struct leat_item_attempt run = {
             .id = {{1, 2, 3}},
             .attempt = 3,
             .queue = leat_str_of("default"),
@@ -241,7 +241,7 @@ static void an_order_is_read_as_it_was_written(void **state)
 static void an_answer_is_read_as_it_was_written_or_refused(void **state)
 {
     (void)state;
-    const struct leat_msg_ran ran = {
+    const struct leat_item_outcome ran = {
         .failure = LEAT_FAILURE_HANDLER,
         .permanent = true,
         .code = -5,
@@ -253,7 +253,7 @@ static void an_answer_is_read_as_it_was_written_or_refused(void **state)
     };
     struct leat_wire_buffer bytes = {0};
     assert_int_equal(leat_slot_answer_append(&bytes, 77, &ran), LEAT_OK);
-    struct leat_msg_ran read;
+    struct leat_item_outcome read;
     uint64_t seq = 0;
     assert_int_equal(leat_slot_answer_read(leat_wire_buffer_view(&bytes), &seq, &read), LEAT_OK);
     assert_int_equal(seq, 77);

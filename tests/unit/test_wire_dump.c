@@ -72,8 +72,10 @@ static void a_dump_never_exceeds_its_space_nor_shows_bytes_of_a_bin(void **state
     leat_arena_fini(&arena);
 
     char text[LEAT_WIRE_DUMP_BYTES];
+    struct leat_item_outcome outcome = {.output = leat_bytes_of("TOP-SECRET", 10)};
     struct leat_msg ran = {.type = LEAT_MSG_RAN};
-    ran.ran.output = leat_bytes_of("TOP-SECRET", 10);
+    ran.ran.outcomes.items = &outcome;
+    ran.ran.outcomes.count = 1;
     assert_null(strstr(leat_wire_dump(&ran, text, sizeof(text)), "SECRET"));
     assert_non_null(strstr(text, "output=10B"));
 }

@@ -142,9 +142,12 @@ static void pack(struct parcel *parcel, const struct leat_msg *msg)
 static void to_spawner(const struct leat_msg *msg)
 {
     if (msg->type == LEAT_MSG_RUN) {
-        assert_true(w.running_count < LEASES_MAX);
-        w.running[w.running_count++] =
-            (struct lease){n_of(&msg->run.id), msg->run.delivery, msg->run.attempt, 0};
+        for (size_t i = 0; i < msg->run.attempts.count; i++) {
+            const struct leat_item_attempt *attempt = &msg->run.attempts.items[i];
+            assert_true(w.running_count < LEASES_MAX);
+            w.running[w.running_count++] =
+                (struct lease){n_of(&attempt->id), attempt->delivery, attempt->attempt, 0};
+        }
     } else if (msg->type == LEAT_MSG_RECALL) {
         w.recalled = true;
     } else {

@@ -124,7 +124,7 @@ static void saw_credit(struct rig *rig, const struct leat_msg_credit *credit)
     say(rig, "\n");
 }
 
-static void saw_run(struct rig *rig, const struct leat_msg_run *run)
+static void saw_attempt(struct rig *rig, const struct leat_item_attempt *run)
 {
     assert_true(rig->run_count < RIG_RUNS_MAX);
     struct rig_run *kept = &rig->runs[rig->run_count++];
@@ -180,7 +180,9 @@ static void saw_message(struct rig *rig, const struct leat_action *action)
     } else if (msg->type == LEAT_MSG_CREDIT) {
         saw_credit(rig, &msg->credit);
     } else if (msg->type == LEAT_MSG_RUN) {
-        saw_run(rig, &msg->run);
+        for (size_t i = 0; i < msg->run.attempts.count; i++) {
+            saw_attempt(rig, &msg->run.attempts.items[i]);
+        }
     } else if (msg->type == LEAT_MSG_RESULTS) {
         saw_results(rig, &msg->results);
     } else if (msg->type == LEAT_MSG_RETRY) {
@@ -365,17 +367,19 @@ void rig_error(struct rig *rig, enum leat_err code)
 void rig_ran(struct rig *rig, const struct rig_run *run, enum leat_failure failure, bool permanent,
              const char *error)
 {
+    struct leat_item_outcome outcome = {
+        .id = run->id,
+        .delivery = run->delivery,
+        .failure = failure,
+        .permanent = permanent,
+        .error = leat_str_of(error),
+        .output = leat_bytes_of("ok", failure == LEAT_FAILURE_NONE ? 2 : 0),
+        .queued_us = 5,
+        .run_us = 700,
+    };
     struct leat_msg msg = {.type = LEAT_MSG_RAN};
-    msg.ran.id = run->id;
-    msg.ran.delivery = run->delivery;
-    msg.ran.failure = failure;
-    msg.ran.permanent = permanent;
-    msg.ran.error = leat_str_of(error);
-    if (failure == LEAT_FAILURE_NONE) {
-        msg.ran.output = leat_bytes_of("ok", 2);
-    }
-    msg.ran.queued_us = 5;
-    msg.ran.run_us = 700;
+    msg.ran.outcomes.items = &outcome;
+    msg.ran.outcomes.count = 1;
     rig_message(rig, LEAT_LINK_SPAWNER, &msg);
 }
 

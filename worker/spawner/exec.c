@@ -62,7 +62,7 @@ static char *header_variable(const struct leat_item_header *header, struct leat_
 }
 
 char **leat_exec_variables(const struct leat_exec_environment *environment,
-                           const struct leat_msg_run *run, struct leat_arena *arena)
+                           const struct leat_item_attempt *run, struct leat_arena *arena)
 {
     const size_t count = environment->count + OWN_VARIABLES + run->headers.count;
     char **variables = leat_arena_take(arena, (count + 1) * sizeof *variables);
@@ -194,7 +194,7 @@ int leat_exec_start(const struct leat_slot_setup *setup, const struct leat_spawn
 }
 
 void leat_exec_report(const struct leat_spawner_handler *handler, int error,
-                      struct leat_msg_ran *ran, char reason[LEAT_REPORT_REASON_BYTES])
+                      struct leat_item_outcome *ran, char reason[LEAT_REPORT_REASON_BYTES])
 {
     char text[128];
     ran->failure = LEAT_FAILURE_SPAWN;

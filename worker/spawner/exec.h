@@ -20,7 +20,7 @@ LEAT_MUST_USE enum leat_err leat_exec_environment_init(struct leat_exec_environm
  * case, '_' for '-' and
  * '.'). NULL: out of memory. */
 char **leat_exec_variables(const struct leat_exec_environment *environment,
-                           const struct leat_msg_run *run, struct leat_arena *arena);
+                           const struct leat_item_attempt *run, struct leat_arena *arena);
 
 /* Pipes to and from a command; [0] is the end that is read. in[1] is -1 when it gets no input. */
 struct leat_exec_files {
@@ -42,6 +42,6 @@ int leat_exec_start(const struct leat_slot_setup *setup, const struct leat_spawn
 
 /* SPAWN with the reason. A missing or forbidden file is permanent, lack of memory is not. */
 void leat_exec_report(const struct leat_spawner_handler *handler, int error,
-                      struct leat_msg_ran *ran, char reason[LEAT_REPORT_REASON_BYTES]);
+                      struct leat_item_outcome *ran, char reason[LEAT_REPORT_REASON_BYTES]);
 
 #endif

@@ -36,7 +36,7 @@ struct keeper {
     int null_fd;
 
     /* of the attempt that runs */
-    const struct leat_msg_run *run;
+    const struct leat_item_attempt *run;
     uint64_t seq;
     uint64_t doomed_seq; /* to be killed; may overtake its RUN, which comes by another socket */
     pid_t pid;
@@ -237,7 +237,7 @@ static void turn(struct keeper *keeper)
 
 /* Starts the command; on failure fills `ran`. */
 static bool start(struct keeper *keeper, const struct leat_spawner_handler *handler,
-                  struct leat_msg_ran *ran, char reason[LEAT_REPORT_REASON_BYTES])
+                  struct leat_item_outcome *ran, char reason[LEAT_REPORT_REASON_BYTES])
 {
     struct leat_exec_files files;
     const bool with_input = keeper->run->payload.size > 0;
@@ -259,7 +259,7 @@ static bool start(struct keeper *keeper, const struct leat_spawner_handler *hand
     return true;
 }
 
-static void report(struct keeper *keeper, struct leat_msg_ran *ran,
+static void report(struct keeper *keeper, struct leat_item_outcome *ran,
                    char reason[LEAT_REPORT_REASON_BYTES])
 {
     if (keeper->cause == LEAT_FAILURE_NONE) {
@@ -275,7 +275,7 @@ static void report(struct keeper *keeper, struct leat_msg_ran *ran,
 }
 
 /* Runs the attempt from start to end, with nothing left of it. */
-static void run_attempt(struct keeper *keeper, struct leat_msg_ran *ran,
+static void run_attempt(struct keeper *keeper, struct leat_item_outcome *ran,
                         char reason[LEAT_REPORT_REASON_BYTES])
 {
     const struct leat_spawner_handler *handler =
@@ -346,7 +346,7 @@ static void take(struct keeper *keeper, struct leat_bytes frame)
     const int64_t begun_us = leat_spawner_now_us();
     char reason[LEAT_REPORT_REASON_BYTES] = "";
     char text[LEAT_REPORT_BYTES];
-    struct leat_msg_ran ran = {.queued_us = (uint64_t)(begun_us - order.received_us)};
+    struct leat_item_outcome ran = {.queued_us = (uint64_t)(begun_us - order.received_us)};
     keeper->run = &order.run;
     keeper->seq = order.seq;
     run_attempt(keeper, &ran, reason);

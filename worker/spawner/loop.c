@@ -91,7 +91,7 @@ static void give_to_slot(struct leat_spawner_loop *loop, size_t slot, struct lea
     }
     leat_spawner_open_or_close(loop, slot);
     if (err != LEAT_OK) {
-        struct leat_msg_ran ran = {.failure = LEAT_FAILURE_SPAWN, .code = errno};
+        struct leat_item_outcome ran = {.failure = LEAT_FAILURE_SPAWN, .code = errno};
         leat_spawner_answer(loop, slot, attempt, &ran, "cannot start a slot process", 0);
         close_slot_for_a_while(loop, slot);
     }
@@ -139,7 +139,7 @@ static void settle_crash(struct leat_spawner_loop *loop, size_t slot, struct lea
     const int64_t started_us = process->shared == NULL
                                    ? process->started_us
                                    : atomic_load(&process->shared->gate.started_us);
-    struct leat_msg_ran ran = {0};
+    struct leat_item_outcome ran = {0};
     char reason[LEAT_REPORT_REASON_BYTES] = "";
     if (process->kind == LEAT_SPAWNER_EXEC || !process->ended) {
         ran.failure = LEAT_FAILURE_SPAWN;
@@ -180,7 +180,7 @@ static void settle(struct leat_spawner_loop *loop, size_t slot, struct leat_slot
     } else {
         close_slot_for_a_while(loop, slot);
         if (loop->slots[slot].crashes >= CRASHES_FREE) {
-            struct leat_msg_ran ran = {.failure = LEAT_FAILURE_SPAWN};
+            struct leat_item_outcome ran = {.failure = LEAT_FAILURE_SPAWN};
             leat_spawner_answer(loop, slot, head, &ran,
                                 "the plug-in child ends before it runs anything", 0);
         }
@@ -340,6 +340,7 @@ static void flush_slot(struct leat_spawner_loop *loop, size_t slot, struct leat_
 
 static void flush(struct leat_spawner_loop *loop)
 {
+    leat_spawner_send_outcomes(loop);
     if (leat_frames_flush(&loop->worker) != LEAT_OK) {
         loop->stopping = true;
     }
@@ -434,7 +435,9 @@ static bool prepare(struct leat_spawner_loop *loop, int worker_fd)
     loop->signals_fd = leat_slot_signals(SIGTERM);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->slots = calloc(loop->config->slots, sizeof *loop->slots);
+    loop->outcomes = calloc(LEAT_SPAWNER_OUTCOMES_MAX, sizeof *loop->outcomes);
     if (loop->signals_fd < 0 || loop->epoll_fd < 0 || loop->slots == NULL ||
+        loop->outcomes == NULL ||
         leat_plan_init(&loop->plan, loop->config->slots, loop->config->pipeline_jobs) != LEAT_OK ||
         prctl(PR_SET_CHILD_SUBREAPER, 1) != 0 || prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) {
         return false;
@@ -442,6 +445,7 @@ static bool prepare(struct leat_spawner_loop *loop, int worker_fd)
     leat_frames_init(&loop->worker, worker_fd, 0);
     leat_arena_init(&loop->arena, LEAT_MESSAGE_BYTES_MAX);
     leat_wire_buffer_init(&loop->piece, LEAT_RING_BYTES);
+    leat_arena_init(&loop->outcomes_arena, LEAT_MESSAGE_BYTES_MAX);
     uint32_t watched = 0;
     watch(loop, loop->signals_fd, TAG_SIGNALS, EPOLLIN, &watched);
     watch(loop, worker_fd, TAG_WORKER, EPOLLIN | EPOLLRDHUP, &loop->worker_watched);

@@ -27,7 +27,10 @@ struct leat_spawner_loop {
     struct leat_plan plan;
     struct leat_spawner_slot *slots;
     struct leat_arena arena;
-    struct leat_wire_buffer piece; /* the answer that is being read */
+    struct leat_wire_buffer piece;      /* the answer that is being read */
+    struct leat_item_outcome *outcomes; /* owned; not yet sent to the worker */
+    size_t outcomes_count;
+    struct leat_arena outcomes_arena; /* their texts and outputs */
     int64_t now_us;
     bool stopping;
 };
@@ -52,17 +55,25 @@ void leat_spawner_break_slot(struct leat_spawner_loop *loop, size_t slot,
 /* Answers for an attempt that has no process to do it, and forgets it. `slot`: where it is in the
  * plan. started_us: 0 when it was never begun. */
 void leat_spawner_answer(struct leat_spawner_loop *loop, size_t slot, struct leat_attempt *attempt,
-                         struct leat_msg_ran *ran, const char *reason, int64_t started_us);
+                         struct leat_item_outcome *ran, const char *reason, int64_t started_us);
 /* The same for TIMEOUT and KILLED. */
 void leat_spawner_answer_cause(struct leat_spawner_loop *loop, size_t slot,
                                struct leat_attempt *attempt, enum leat_failure cause,
                                int64_t started_us);
+/* Keeps a copy of the outcome, which leaves with others in one RAN. */
+void leat_spawner_tell(struct leat_spawner_loop *loop, const struct leat_item_outcome *outcome);
+/* Queues the RAN of what was told since the last one, if anything was. */
+void leat_spawner_send_outcomes(struct leat_spawner_loop *loop);
+/* Queues a message behind all that was told. */
 void leat_spawner_send(struct leat_spawner_loop *loop, const struct leat_msg *msg);
 
 /* ---- slot_answers.c ---- */
 
 /* With so much on its way to the worker, slots are not read. */
 #define LEAT_SPAWNER_OUT_BYTES_MAX (8u << 20)
+/* Outcomes in one RAN, or so many bytes of them. */
+#define LEAT_SPAWNER_OUTCOMES_MAX      1024
+#define LEAT_SPAWNER_OUTCOME_BYTES_MAX ((size_t)LEAT_BATCH_BYTES_TARGET)
 
 /* A plug-in attempt that runs longer than this is slow (plan.h). */
 #define LEAT_SPAWNER_SLOW_US (5 * LEAT_US_PER_MS)

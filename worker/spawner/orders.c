@@ -4,19 +4,20 @@
 #include "worker/spawner/loop.h"
 #include "worker/spawner/slot_bytes.h"
 
-static void answer_unheld(struct leat_spawner_loop *loop, const struct leat_msg_run *run,
+static void answer_unheld(struct leat_spawner_loop *loop, const struct leat_item_attempt *run,
                           enum leat_failure failure, const char *reason)
 {
     char text[LEAT_REPORT_BYTES];
-    struct leat_msg answer = {.type = LEAT_MSG_RAN};
-    answer.ran.id = run->id;
-    answer.ran.delivery = run->delivery;
-    answer.ran.failure = failure;
-    answer.ran.error = leat_report_text(text, reason, (struct leat_str){0});
-    leat_spawner_send(loop, &answer);
+    const struct leat_item_outcome outcome = {
+        .id = run->id,
+        .delivery = run->delivery,
+        .failure = failure,
+        .error = leat_report_text(text, reason, (struct leat_str){0}),
+    };
+    leat_spawner_tell(loop, &outcome);
 }
 
-static void take_run(struct leat_spawner_loop *loop, const struct leat_msg_run *run)
+static void take_run(struct leat_spawner_loop *loop, const struct leat_item_attempt *run)
 {
     const struct leat_spawner_handler *handler = leat_spawner_find(loop->config, run->type);
     if (handler == NULL) {
@@ -160,7 +161,9 @@ void leat_spawner_obey(struct leat_spawner_loop *loop, struct leat_bytes frame)
     if (leat_wire_decode(frame, &loop->arena, &msg, NULL) != LEAT_OK) {
         loop->stopping = true; /* both ends are ours: there is no use in going on */
     } else if (msg.type == LEAT_MSG_RUN) {
-        take_run(loop, &msg.run);
+        for (size_t i = 0; i < msg.run.attempts.count; i++) {
+            take_run(loop, &msg.run.attempts.items[i]);
+        }
     } else if (msg.type == LEAT_MSG_KILL) {
         take_kill(loop, &msg.kill);
     } else if (msg.type == LEAT_MSG_RECALL) {

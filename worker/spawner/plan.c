@@ -27,7 +27,7 @@ void leat_plan_fini(struct leat_plan *plan)
     plan->slots_count = 0;
 }
 
-struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_msg_run *run,
+struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_item_attempt *run,
                                    size_t order_bytes, enum leat_spawner_kind kind, int64_t now_us)
 {
     struct leat_attempt *attempt = malloc(sizeof *attempt + order_bytes);

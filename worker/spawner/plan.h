@@ -54,7 +54,7 @@ void leat_plan_fini(struct leat_plan *plan);
 
 /* Puts an attempt for the RUN at the end of the waiting ones; the caller fills its order in. NULL:
  * out of memory. */
-struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_msg_run *run,
+struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_item_attempt *run,
                                    size_t order_bytes, enum leat_spawner_kind kind, int64_t now_us);
 
 /* Moves the first waiting attempt to a slot that can take it. NULL: none can. */

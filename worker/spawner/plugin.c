@@ -117,7 +117,7 @@ static enum leat_err ask_child(const char *path, struct finding *finding, struct
         return leat_fail(why, LEAT_ERR_INVALID, "plug-in %s takes more than %d s to load", path,
                          CHECK_MS / 1000);
     }
-    struct leat_msg_ran ran = {0};
+    struct leat_item_outcome ran = {0};
     char reason[LEAT_REPORT_REASON_BYTES];
     const uint32_t none[8] = {0};
     leat_report_status(&ran, status, none, reason);

@@ -86,7 +86,7 @@ static noreturn void quit(void)
 }
 
 /* The job as the handler sees it. The texts of an order are terminated. */
-static void present(struct child *child, const struct leat_msg_run *run, int64_t started_us,
+static void present(struct child *child, const struct leat_item_attempt *run, int64_t started_us,
                     char id[LEAT_ID_TEXT_BYTES],
                     struct leat_handler_header headers[LEAT_HEADERS_MAX],
                     struct leat_handler_job *ret_job)
@@ -114,7 +114,7 @@ static void present(struct child *child, const struct leat_msg_run *run, int64_t
     };
 }
 
-static void judge(struct child *child, int returned, struct leat_msg_ran *ran,
+static void judge(struct child *child, int returned, struct leat_item_outcome *ran,
                   char text[LEAT_REPORT_BYTES])
 {
     struct result *result = &child->result;
@@ -187,7 +187,7 @@ static void tell(struct child *child)
 
 /* Into the ring, where it is safe whatever happens to this process; or over the socket, if it is
  * too large or the spawner takes nothing now. */
-static void answer(struct child *child, uint64_t seq, const struct leat_msg_ran *ran,
+static void answer(struct child *child, uint64_t seq, const struct leat_item_outcome *ran,
                    int64_t now_us)
 {
     struct leat_wire_buffer *bytes = &child->answer;
@@ -221,9 +221,9 @@ static void run_attempt(struct child *child, const struct leat_slot_order *order
 {
     char id[LEAT_ID_TEXT_BYTES];
     char text[LEAT_REPORT_BYTES];
-    struct leat_msg_ran ran = {.queued_us = started_us > order->received_us
-                                                ? (uint64_t)(started_us - order->received_us)
-                                                : 0};
+    struct leat_item_outcome ran = {.queued_us = started_us > order->received_us
+                                                     ? (uint64_t)(started_us - order->received_us)
+                                                     : 0};
     leat_handler_fn *handler = child->handlers[order->handler];
     if (handler == NULL) {
         ran.failure = LEAT_FAILURE_NO_HANDLER;

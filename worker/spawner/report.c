@@ -100,7 +100,7 @@ void leat_report_timeout(char reason[LEAT_REPORT_REASON_BYTES], uint64_t timeout
     }
 }
 
-static void report_signal(struct leat_msg_ran *ran, int status,
+static void report_signal(struct leat_item_outcome *ran, int status,
                           char reason[LEAT_REPORT_REASON_BYTES])
 {
     const int number = WTERMSIG(status);
@@ -115,8 +115,8 @@ static void report_signal(struct leat_msg_ran *ran, int status,
     }
 }
 
-void leat_report_status(struct leat_msg_ran *ran, int status, const uint32_t permanent_exits[8],
-                        char reason[LEAT_REPORT_REASON_BYTES])
+void leat_report_status(struct leat_item_outcome *ran, int status,
+                        const uint32_t permanent_exits[8], char reason[LEAT_REPORT_REASON_BYTES])
 {
     ran->failure = LEAT_FAILURE_NONE;
     ran->permanent = false;

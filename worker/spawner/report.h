@@ -39,7 +39,7 @@ void leat_report_timeout(char reason[LEAT_REPORT_REASON_BYTES], uint64_t timeout
 /* Fills failure, permanent and code of `ran` from the wait status of a command or child and writes
  * the reason: "exit status 3", "killed by SIGSEGV". `permanent_exits`: bit set of 256 bits. Status
  * 0: success. */
-void leat_report_status(struct leat_msg_ran *ran, int status, const uint32_t permanent_exits[8],
-                        char reason[LEAT_REPORT_REASON_BYTES]);
+void leat_report_status(struct leat_item_outcome *ran, int status,
+                        const uint32_t permanent_exits[8], char reason[LEAT_REPORT_REASON_BYTES]);
 
 #endif

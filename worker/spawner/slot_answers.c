@@ -30,10 +30,10 @@ static void note_end(struct leat_spawner_loop *loop, size_t slot, struct leat_sl
 static void take_answer(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process,
                         struct leat_bytes bytes)
 {
-    struct leat_msg msg = {.type = LEAT_MSG_RAN};
+    struct leat_item_outcome outcome;
     struct leat_attempt *head = leat_plan_head(&loop->plan, slot);
     uint64_t seq = 0;
-    if (leat_slot_answer_read(bytes, &seq, &msg.ran) != LEAT_OK || head == NULL ||
+    if (leat_slot_answer_read(bytes, &seq, &outcome) != LEAT_OK || head == NULL ||
         head->kind != process->kind || seq != head->seq || !leat_slot_has_begun(process, head)) {
         break_slot(loop, slot, process);
         return;
@@ -41,11 +41,11 @@ static void take_answer(struct leat_spawner_loop *loop, size_t slot, struct leat
     if (process->ending && head->cause != LEAT_FAILURE_NONE) {
         return; /* too late: it ends as what it was ended for */
     }
-    msg.ran.id = head->id;
-    msg.ran.delivery = head->delivery;
-    leat_spawner_send(loop, &msg);
+    outcome.id = head->id;
+    outcome.delivery = head->delivery;
+    leat_spawner_tell(loop, &outcome);
     leat_plan_drop(&loop->plan, slot, head);
-    note_end(loop, slot, process, msg.ran.run_us);
+    note_end(loop, slot, process, outcome.run_us);
 }
 
 void leat_spawner_take_answers(struct leat_spawner_loop *loop, size_t slot,

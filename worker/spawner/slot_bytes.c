@@ -40,7 +40,7 @@ struct answer_head {
 
 /* ---- orders ---- */
 
-size_t leat_slot_order_size(const struct leat_msg_run *run)
+size_t leat_slot_order_size(const struct leat_item_attempt *run)
 {
     size_t size =
         sizeof(struct order_head) + run->queue.size + 1 + run->type.size + 1 + run->payload.size;
@@ -66,7 +66,7 @@ static uint8_t *put_text(uint8_t *to, struct leat_str text)
     return to + 1;
 }
 
-void leat_slot_order_write(const struct leat_msg_run *run, size_t handler, int64_t received_us,
+void leat_slot_order_write(const struct leat_item_attempt *run, size_t handler, int64_t received_us,
                            uint8_t *to)
 {
     const struct order_head head = {
@@ -131,11 +131,11 @@ enum leat_err leat_slot_order_read(struct leat_bytes bytes, struct leat_slot_ord
         return LEAT_ERR_MALFORMED;
     }
     const uint8_t *at = sizes_at + sizes_size;
-    struct leat_msg_run *run = &ret_order->run;
+    struct leat_item_attempt *run = &ret_order->run;
     ret_order->seq = head.seq;
     ret_order->received_us = head.received_us;
     ret_order->handler = head.handler;
-    *run = (struct leat_msg_run){
+    *run = (struct leat_item_attempt){
         .id = head.id, .attempt = head.attempt, .timeout_ms = head.timeout_ms};
     run->queue = get_text(&at, head.queue_size);
     run->type = get_text(&at, head.type_size);
@@ -152,7 +152,7 @@ enum leat_err leat_slot_order_read(struct leat_bytes bytes, struct leat_slot_ord
 /* ---- answers ---- */
 
 enum leat_err leat_slot_answer_append(struct leat_wire_buffer *to, uint64_t seq,
-                                      const struct leat_msg_ran *ran)
+                                      const struct leat_item_outcome *ran)
 {
     const struct answer_head head = {
         .seq = seq,
@@ -177,7 +177,7 @@ enum leat_err leat_slot_answer_append(struct leat_wire_buffer *to, uint64_t seq,
 }
 
 enum leat_err leat_slot_answer_read(struct leat_bytes bytes, uint64_t *ret_seq,
-                                    struct leat_msg_ran *ret_ran)
+                                    struct leat_item_outcome *ret_ran)
 {
     struct answer_head head;
     if (bytes.size < sizeof head) {
@@ -193,7 +193,7 @@ enum leat_err leat_slot_answer_read(struct leat_bytes bytes, uint64_t *ret_seq,
         return LEAT_ERR_MALFORMED;
     }
     *ret_seq = head.seq;
-    *ret_ran = (struct leat_msg_ran){
+    *ret_ran = (struct leat_item_outcome){
         .failure = head.failure,
         .permanent = head.permanent != 0,
         .code = head.code,

@@ -18,14 +18,14 @@ struct leat_slot_order {
     int64_t received_us; /* monotonic time at which the spawner got the RUN */
     size_t handler;      /* index in the config */
     /* Its texts are terminated by a zero byte that does not count; `delivery` stays behind. */
-    struct leat_msg_run run;
+    struct leat_item_attempt run;
     struct leat_item_header headers[LEAT_HEADERS_MAX]; /* of run */
 };
 
 /* Bytes that an order for `run` takes. */
-size_t leat_slot_order_size(const struct leat_msg_run *run);
+size_t leat_slot_order_size(const struct leat_item_attempt *run);
 /* Writes that many bytes; the order has no number yet. */
-void leat_slot_order_write(const struct leat_msg_run *run, size_t handler, int64_t received_us,
+void leat_slot_order_write(const struct leat_item_attempt *run, size_t handler, int64_t received_us,
                            uint8_t *to);
 void leat_slot_order_number(uint8_t *order, uint64_t seq);
 /* *ret_order borrows from `bytes` and points into itself. LEAT_ERR_MALFORMED: not written by the
@@ -36,10 +36,10 @@ LEAT_MUST_USE enum leat_err leat_slot_order_read(struct leat_bytes bytes,
 /* Appends the answer to the attempt `seq`. Not part of it: id and delivery. LEAT_ERR_LIMIT,
  * LEAT_ERR_MEMORY. */
 LEAT_MUST_USE enum leat_err leat_slot_answer_append(struct leat_wire_buffer *to, uint64_t seq,
-                                                    const struct leat_msg_ran *ran);
+                                                    const struct leat_item_outcome *ran);
 /* Reads one; *ret_ran borrows from `bytes`, its id and delivery are zero. LEAT_ERR_MALFORMED: sizes
  * that do not fit, an error that is no UTF-8, or something over its limit. */
 LEAT_MUST_USE enum leat_err leat_slot_answer_read(struct leat_bytes bytes, uint64_t *ret_seq,
-                                                  struct leat_msg_ran *ret_ran);
+                                                  struct leat_item_outcome *ret_ran);
 
 #endif

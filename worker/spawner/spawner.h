@@ -5,9 +5,9 @@
  *   worker -> spawner   RUN, KILL, RECALL
  *   spawner -> worker   RAN, RECALLED
  *
- * Each RUN is answered by exactly one RAN, or is named in exactly one RECALLED. Every RECALL is
- * answered by one RECALLED, also when it names nothing. When either end of the socket closes, every
- * handler and everything it started is killed within a second.
+ * Each attempt that a RUN names has exactly one outcome in a RAN, or is named in exactly one
+ * RECALLED. Every RECALL is answered by one RECALLED, also when it names nothing. When either end
+ * of the socket closes, every handler and everything it started is killed within a second.
  *
  *      struct leat_spawner_config config = LEAT_SPAWNER_CONFIG;
  *      config.slots = 4;
