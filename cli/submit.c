@@ -7,6 +7,7 @@
 #include "io/clock.h"
 #include "io/exit.h"
 #include "leat/producer.h"
+#include "producer/header_options.h"
 
 static const struct leat_option submit_rows[] = {
     {.name = "type", .kind = LEAT_OPTION_STRING, .help = "the handler's name"},
@@ -34,6 +35,16 @@ static const struct leat_option submit_rows[] = {
      .kind = LEAT_OPTION_DURATION,
      .max = 365LL * 86400000,
      .help = "do not start after this time from now"},
+    {.name = "header",
+     .kind = LEAT_OPTION_LIST,
+     .value = "NAME=VALUE",
+     .help = "a free header for handler and result; repeatable"},
+    {.name = "max-payload",
+     .kind = LEAT_OPTION_SIZE,
+     .initial = "1MiB",
+     .min = 1,
+     .max = LEAT_PAYLOAD_BYTES_CEILING,
+     .help = "a larger payload is refused"},
     {.name = "wait",
      .kind = LEAT_OPTION_FLAG,
      .help = "wait for the result and print what the handler returned"},
@@ -99,23 +110,49 @@ static int follow(struct leat_producer *producer, const char *id, int64_t deadli
     return outcome.succeeded ? LEAT_EXIT_OK : LEAT_EXIT_FAILED;
 }
 
+/* Who does not answer at all is given up within 3 s; who does is given time for his disk. */
+#define SILENCE_MS (LEAT_CLI_PATIENCE_MS / 2)
+#define BUSY_MS    10000
+/* What a slow network or disk needs for a large payload. */
+#define BYTES_PER_MS 4096
+
+/* As leat_producer_flush. *ret_answers: whether the ventilator is there, when the time was up. */
+static int flush(const struct leat_options *options, struct leat_producer *producer,
+                 size_t payload_bytes, bool *ret_answers)
+{
+    *ret_answers = true;
+    int result = leat_producer_flush(producer, SILENCE_MS);
+    if (result != LEAT_PRODUCER_TIMEOUT) {
+        return result;
+    }
+    struct leat_cli_answer answer;
+    struct leat_msg ping = {.type = LEAT_MSG_CONTROL};
+    ping.control.ref = 1;
+    ping.control.verb = leat_str_of("ping");
+    *ret_answers = leat_cli_request("ventilator", leat_options_text(options, "ventilator"), &ping,
+                                    SILENCE_MS, true, &answer) == LEAT_OK;
+    return *ret_answers
+               ? leat_producer_flush(producer, BUSY_MS + (int64_t)(payload_bytes / BYTES_PER_MS))
+               : result;
+}
+
 static int submit(const struct leat_options *options, struct leat_producer *producer,
                   const struct leat_producer_job *job)
 {
     char id[LEAT_PRODUCER_ID_TEXT_BYTES];
     bool wait = leat_options_flag(options, "wait");
+    bool answers = true;
     int result = leat_producer_submit(producer, job, 0, id);
     if (result == LEAT_PRODUCER_INVALID) {
         return leat_options_refuse(&submit_program, "%s", leat_producer_error(producer));
     }
     if (result == LEAT_PRODUCER_OK) {
-        result = leat_producer_flush(producer, LEAT_CLI_PATIENCE_MS);
+        result = flush(options, producer, job->payload_bytes, &answers);
     }
     if (result == LEAT_PRODUCER_TIMEOUT) {
-        fprintf(
-            stderr,
-            "leat: the ventilator at %s cannot be reached or is busy: job %s is not acknowledged\n",
-            leat_options_text(options, "ventilator"), id);
+        fprintf(stderr, "leat: the ventilator at %s %s: job %s is not acknowledged\n",
+                leat_options_text(options, "ventilator"), answers ? "is busy" : "cannot be reached",
+                id);
         return LEAT_EXIT_FAILED;
     }
     if (result != LEAT_PRODUCER_OK) {
@@ -144,6 +181,13 @@ static int run_submit(const struct leat_options *options)
     int64_t expires_in_ms = leat_options_number(options, "expires-in");
     job.not_before_ms = delay_ms > 0 ? now_ms + delay_ms : 0;
     job.expires_at_ms = expires_in_ms > 0 ? now_ms + expires_in_ms : 0;
+    struct leat_header_options headers;
+    int status = LEAT_EXIT_FAILED;
+    if (!leat_header_options_read(options, &submit_program, &headers, &status)) {
+        return status;
+    }
+    job.headers = headers.items;
+    job.headers_count = headers.count;
     char *input = NULL;
     if (leat_options_argument_count(options) > 0) {
         job.payload = leat_options_argument(options, 0);
@@ -159,10 +203,9 @@ static int run_submit(const struct leat_options *options)
     struct leat_producer_options to = LEAT_PRODUCER_OPTIONS;
     to.ventilator = leat_options_text(options, "ventilator");
     to.sink = leat_options_text(options, "sink");
-    to.payload_bytes_max = LEAT_PAYLOAD_BYTES_CEILING; /* the ventilator says what it takes */
+    to.payload_bytes_max = (size_t)leat_options_number(options, "max-payload");
     struct leat_producer *producer = NULL;
     char error[LEAT_PRODUCER_ERROR_BYTES];
-    int status = LEAT_EXIT_FAILED;
     if (leat_producer_connect(&to, &producer, error) == LEAT_PRODUCER_OK) {
         status = submit(options, producer, &job);
     } else {

@@ -209,33 +209,6 @@ static bool choose_source(struct leat_producer_settings *settings)
     return found == 1;
 }
 
-static bool read_headers(struct leat_producer_settings *settings, int *ret_status)
-{
-    size_t count = leat_options_list_count(settings->options, "header");
-    if (count > LEAT_HEADERS_MAX) {
-        *ret_status = leat_options_refuse(&leat_producer_program, "%zu headers, at most %d", count,
-                                          LEAT_HEADERS_MAX);
-        return false;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const char *text = leat_options_list_at(settings->options, "header", i);
-        const char *equals = strchr(text, '=');
-        struct leat_why why = {"no '='"};
-        struct leat_str name = {text, equals == NULL ? 0 : (size_t)(equals - text)};
-        if (equals == NULL ||
-            leat_name_check("header name", name, LEAT_HEADER_NAME_BYTES_MAX, &why) != LEAT_OK) {
-            *ret_status = leat_options_refuse(&leat_producer_program,
-                                              "--header %s is not NAME=VALUE: %s", text, why.text);
-            return false;
-        }
-        memcpy(settings->header_names[i], name.data, name.size);
-        settings->headers[i] = (struct leat_producer_header){settings->header_names[i], equals + 1};
-    }
-    settings->template.headers = settings->headers;
-    settings->template.headers_count = count;
-    return true;
-}
-
 static bool read_factor(struct leat_producer_settings *settings, int *ret_status)
 {
     const char *text = leat_options_text(settings->options, "backoff-factor");
@@ -333,8 +306,14 @@ bool leat_producer_settings_read(int argc, char *const argv[], struct leat_produ
                                           ret->results_path != NULL ? "results" : "outputs");
         return false;
     }
-    return read_factor(ret, ret_status) && read_headers(ret, ret_status) &&
-           check_template(ret, ret_status);
+    if (!read_factor(ret, ret_status) ||
+        !leat_header_options_read(ret->options, &leat_producer_program, &ret->headers,
+                                  ret_status)) {
+        return false;
+    }
+    ret->template.headers = ret->headers.items;
+    ret->template.headers_count = ret->headers.count;
+    return check_template(ret, ret_status);
 }
 
 void leat_producer_settings_fini(struct leat_producer_settings *settings)

@@ -8,6 +8,7 @@
 #include "core/limits.h"
 #include "io/options.h"
 #include "leat/producer.h"
+#include "producer/header_options.h"
 
 enum leat_producer_source_kind {
     LEAT_PRODUCER_LINES,
@@ -25,8 +26,7 @@ struct leat_producer_settings {
     int64_t every_ms;
     uint64_t count, burst;
     struct leat_producer_job template;
-    struct leat_producer_header headers[LEAT_HEADERS_MAX];
-    char header_names[LEAT_HEADERS_MAX][LEAT_HEADER_NAME_BYTES_MAX + 1];
+    struct leat_header_options headers;
     int64_t delay_ms, expires_in_ms; /* 0: none */
     size_t payload_bytes_max;
     bool wait;

@@ -39,13 +39,16 @@ static enum leat_err read_file(struct files *files, const char *path, size_t *re
         size += got > 0 ? (size_t)got : 0;
     } while (got > 0 && size <= files->max_bytes);
     int error = errno;
+    struct stat whole;
+    long long all = fstat(fd, &whole) == 0 && whole.st_size > (off_t)size ? (long long)whole.st_size
+                                                                          : (long long)size;
     close(fd);
     if (got < 0) {
         return leat_fail(why, LEAT_ERR_INVALID, "cannot read %s: %s", path, strerror(error));
     }
     if (size > files->max_bytes) {
-        return leat_fail(why, LEAT_ERR_INVALID, "%s is larger than the payload limit of %zu bytes",
-                         path, files->max_bytes);
+        return leat_fail(why, LEAT_ERR_INVALID, "%s: payload is %lld bytes, the limit is %zu", path,
+                         (long long)all, files->max_bytes);
     }
     *ret_size = size;
     return LEAT_OK;

@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+"""A disk that stalls: a library preloaded into the sink holds its flushes back. What must go on meanwhile goes on."""
+import json
+import os
+import statistics
+import time
+import unittest
+
+import zmq
+
+import lab
+
+STALLING = os.path.join(lab.BIN, "..", "lib", "stalling_disk.so")
+
+
+class StalledDisk(unittest.TestCase):
+    def answers(self, laboratory, request, times):
+        """How long each answer took, in seconds; on one connection, as a dashboard would ask."""
+        with laboratory.context.socket(zmq.REQ) as asker:
+            asker.linger = 0
+            asker.connect(laboratory.endpoints["stats"])
+            took = []
+            for _ in range(times):
+                begun = time.monotonic()
+                asker.send(json.dumps(request).encode())
+                self.assertTrue(asker.poll(lab.PATIENCE_S * 1000), f"no answer to {request}")
+                reply = json.loads(asker.recv())
+                self.assertEqual(reply["reply"], request["request"])
+                took.append(time.monotonic() - begun)
+            return took
+
+    def test_the_sink_answers_within_ten_milliseconds_while_its_disk_stalls(self):
+        with lab.Lab() as laboratory:
+            stall = os.path.join(laboratory.dir, "stall")
+            seen = stall + ".seen"
+            sink = laboratory.sink(env={"LD_PRELOAD": STALLING, "STALL_FILE": stall})
+            laboratory.ventilator()
+            laboratory.worker("--exec", "good=cat", "--exec-shell", "bad=exit 65")
+            first = laboratory.run("leat", "submit", "--type", "bad", "--wait").err.split()[0]
+            self.assertFalse(os.path.exists(seen))
+
+            open(stall, "w").close()
+            producer = laboratory.background("producer", "leat-producer", "--lines", "-", "--type", "good", "--wait", "--quiet",
+                                             "--results", "results", stdin="".join(f"{n}\n" for n in range(200)))
+            laboratory.wait_for(lambda: os.path.exists(seen), "a flush of the sink is held back")
+            for request in ({"request": "stats"}, {"request": "job", "id": first}, {"request": "failures"}, {"request": "queues"}):
+                took = self.answers(laboratory, request, 200)
+                # Of many, so that a machine with other work is no failure; a sink that waited for its disk gave none at all.
+                self.assertLess(statistics.median(took), 0.010, request)
+            # The stall lasted all the time, and nothing was called stored meanwhile.
+            with open(seen) as f:
+                self.assertEqual(f.read(), "stalled\n")
+            self.assertTrue(os.path.exists(stall))
+            self.assertEqual(laboratory.stats()["sink"]["successes"], 0)
+            self.assertIsNone(producer.popen.poll())
+            self.assertTrue(sink.alive())
+
+            os.unlink(stall)
+            self.assertEqual(producer.wait(), 0, producer.log_text())
+            self.assertEqual(len(lab.read_results(os.path.join(laboratory.dir, "results"))), 200)
+            self.assertEqual(laboratory.stats()["sink"]["successes"], 200)
+
+
+if __name__ == "__main__":
+    lab.main()
