@@ -97,6 +97,7 @@ struct process {
     struct leat_sink *sink;
     struct leat_runner *runner;
     uint64_t untold_total; /* figures that the actor was too busy to take */
+    size_t topics;         /* that are subscribed to on `events` */
     char endpoints[3][LEAT_ENDPOINT_BYTES_MAX];
 };
 
@@ -137,8 +138,8 @@ static enum leat_err open_sockets(struct process *process, struct leat_why *why)
     if (err != LEAT_OK) {
         return err;
     }
-    err = leat_socket_bind(ZMQ_PUB, leat_options_text(options, "events"), network, &process->events,
-                           process->endpoints[2], why);
+    err = leat_socket_bind(ZMQ_XPUB, leat_options_text(options, "events"), network,
+                           &process->events, process->endpoints[2], why);
     if (err != LEAT_OK) {
         return err;
     }
@@ -195,6 +196,14 @@ static void tell_figures(void *context, short revents)
     }
 }
 
+static void look_for_subscribers(void *context, struct leat_now now)
+{
+    struct process *process = context;
+    (void)now;
+    leat_socket_count_topics(process->events, &process->topics);
+    leat_sink_publish(process->sink, process->topics > 0);
+}
+
 static void step(void *core, const struct leat_event *event, struct leat_out *out)
 {
     leat_sink_step(core, event, out);
@@ -228,6 +237,8 @@ static void new_runner(struct process *process)
     config.link_count = LEAT_COUNT_OF(links);
     config.fds = fds;
     config.fd_count = LEAT_COUNT_OF(fds);
+    config.turn = look_for_subscribers; /* the figures' timer makes ten turns a second at least */
+    config.turn_context = process;
     config.signal_fd = process->signal_fd;
     process->runner = leat_runner_new(&config);
 }
@@ -241,6 +252,7 @@ static enum leat_err recover(struct process *process, struct leat_why *why)
     config.keep_results_ms = leat_options_number(options, "keep-results");
     config.keep_results_max = leat_options_number(options, "keep-results-count");
     config.keep_failures_ms = leat_options_number(options, "keep-failures");
+    config.events = false; /* until somebody subscribes */
     process->typed = leat_sink_store_new(process->store);
     process->sink = leat_sink_new(&config, process->typed);
     new_runner(process);

@@ -37,6 +37,11 @@ void leat_sink_destroy(struct leat_sink **sink)
     *sink = NULL;
 }
 
+void leat_sink_publish(struct leat_sink *sink, bool events)
+{
+    sink->config.events = events;
+}
+
 enum leat_err leat_sink_recover(struct leat_sink *sink, struct leat_now now, struct leat_out *out,
                                 struct leat_why *why)
 {

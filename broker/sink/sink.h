@@ -62,6 +62,9 @@ LEAT_MUST_USE enum leat_err leat_sink_recover(struct leat_sink *sink, struct lea
  * ACTION_EXIT was emitted every event but STOP is ignored. */
 void leat_sink_step(struct leat_sink *sink, const struct leat_event *event, struct leat_out *out);
 
+/* Whether FINISHED is emitted on LEAT_LINK_EVENTS from now on: only while somebody listens. */
+void leat_sink_publish(struct leat_sink *sink, bool events);
+
 /* Monotonic time of the next TICK: retention, trimming, repeating SETTLED. */
 int64_t leat_sink_deadline_us(const struct leat_sink *sink);
 

@@ -21,10 +21,15 @@ static bool status_fits_failure(uint64_t status, uint64_t failure)
     }
 }
 
-static enum leat_err validate(const struct leat_item_result *result, struct leat_why *why)
+static enum leat_err refuse_result(const struct leat_item_result *result, enum leat_err err,
+                                   const char *text, struct leat_why *why)
 {
     char id[LEAT_ID_TEXT_BYTES];
-    leat_id_format(&result->id, id);
+    return leat_fail(why, err, "job %s: %s", leat_id_format(&result->id, id), text);
+}
+
+static enum leat_err validate(const struct leat_item_result *result, struct leat_why *why)
+{
     if (leat_id_is_zero(&result->id)) {
         return leat_fail(why, LEAT_ERR_INVALID, "a result has the zero id");
     }
@@ -33,18 +38,15 @@ static enum leat_err validate(const struct leat_item_result *result, struct leat
     if (err == LEAT_OK) {
         err = leat_name_check_type(result->type, &what);
     }
-    if (err != LEAT_OK) {
-        return leat_fail(why, err, "job %s: %s", id, what.text);
+    if (err == LEAT_OK && !status_fits_failure(result->status, result->failure)) {
+        err = leat_fail(&what, LEAT_ERR_INVALID, "status %llu with failure %llu",
+                        (unsigned long long)result->status, (unsigned long long)result->failure);
     }
-    if (!status_fits_failure(result->status, result->failure)) {
-        return leat_fail(why, LEAT_ERR_INVALID, "job %s: status %llu with failure %llu", id,
-                         (unsigned long long)result->status, (unsigned long long)result->failure);
+    if (err == LEAT_OK && result->error.size > LEAT_ERROR_BYTES_MAX) {
+        err = leat_fail(&what, LEAT_ERR_LIMIT, "error is %zu bytes, limit is %d",
+                        result->error.size, LEAT_ERROR_BYTES_MAX);
     }
-    if (result->error.size > LEAT_ERROR_BYTES_MAX) {
-        return leat_fail(why, LEAT_ERR_LIMIT, "job %s: error is %zu bytes, limit is %d", id,
-                         result->error.size, LEAT_ERROR_BYTES_MAX);
-    }
-    return LEAT_OK;
+    return err == LEAT_OK ? LEAT_OK : refuse_result(result, err, what.text, why);
 }
 
 /* The FINISHED items of one step. Neighbours mostly share queue and type, so do their copies. */

@@ -95,7 +95,7 @@ enum leat_sent leat_socket_send(zsock_t *socket, const struct leat_peer *peer,
         if (send_head(raw, peer->bytes, peer->size) != 0) {
             return sent_for(errno);
         }
-    } else if (type == ZMQ_PUB) {
+    } else if (type == ZMQ_XPUB) {
         return publish(raw, topic, frame);
     }
     return send_frame(raw, frame);
@@ -142,6 +142,25 @@ static enum leat_received recv_head(void *raw, bool is_router, struct leat_peer 
         return LEAT_RECEIVED_MALFORMED;
     }
     return LEAT_RECEIVED;
+}
+
+/* A subscription is one frame: 1 or 0 for come or gone, then the topic. libzmq tells the first and
+ * the last of each topic. */
+void leat_socket_count_topics(zsock_t *socket, size_t *count)
+{
+    void *raw = zsock_resolve(socket);
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    while (recv_frame(raw, &frame)) {
+        const uint8_t *data = zmq_msg_data(&frame);
+        if (zmq_msg_size(&frame) > 0 && data[0] == 1) {
+            ++*count;
+        } else if (zmq_msg_size(&frame) > 0 && data[0] == 0 && *count > 0) {
+            --*count;
+        }
+        drain_message(raw, &frame);
+    }
+    zmq_msg_close(&frame);
 }
 
 enum leat_received leat_socket_recv(zsock_t *socket, struct leat_peer *ret_peer, zmq_msg_t *frame)

@@ -17,7 +17,7 @@ void leat_socket_config_init(struct leat_socket_config *config, int type)
     *config = (struct leat_socket_config){
         .type = type,
         .immediate = type == ZMQ_DEALER,
-        .send_hwm = type == ZMQ_PUB ? 10000 : 1000,
+        .send_hwm = type == ZMQ_XPUB ? 10000 : 1000,
         .receive_hwm = 1000,
         .message_bytes_max = type == ZMQ_REP ? LEAT_REQUEST_BYTES_MAX : LEAT_MESSAGE_BYTES_MAX,
         .linger_ms = 500,
@@ -73,7 +73,7 @@ static void set_options(void *socket, const struct leat_socket_config *config)
         set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
         set_int(socket, ZMQ_ROUTER_HANDOVER, 0);
     }
-    if (config->type == ZMQ_PUB) {
+    if (config->type == ZMQ_XPUB) {
         /* So that a send tells when a subscriber is too slow; leat_socket_send goes on without it.
          */
         set_int(socket, ZMQ_XPUB_NODROP, 1);

@@ -3,7 +3,7 @@
  * any size, or abort (ZMQ_HEARTBEAT_*, which stays unset on purpose).
  *
  * One ZeroMQ message is one frame [message]; on a ROUTER the peer's routing id comes before it, on
- * a PUB the topic. Sends and receives never block. A socket is used by one thread.
+ * an XPUB the topic. Sends and receives never block. A socket is used by one thread.
  */
 #ifndef LEAT_IO_SOCKET_H
 #define LEAT_IO_SOCKET_H
@@ -33,7 +33,7 @@
 #define LEAT_SOCKET_RECONNECT_MS_MAX      4000 /* ... up to this */
 
 struct leat_socket_config {
-    int type;         /* ZMQ_ROUTER, DEALER, REP, REQ, PUB, SUB, PAIR */
+    int type;         /* ZMQ_ROUTER, DEALER, REP, REQ, XPUB, SUB, PAIR */
     const char *bind; /* endpoint; exactly one of bind and connect */
     const char *connect;
     bool allow_network; /* bind to what other hosts can reach, unauthenticated */
@@ -45,7 +45,7 @@ struct leat_socket_config {
     int linger_ms;             /* how long closing may wait for what was sent; at least 0 */
 };
 
-/* Defaults for a type: 1000 messages each way (PUB: 10000), LEAT_MESSAGE_BYTES_MAX (REP:
+/* Defaults for a type: 1000 messages each way (XPUB: 10000), LEAT_MESSAGE_BYTES_MAX (REP:
  * LEAT_REQUEST_BYTES_MAX), linger 500 ms, DEALER immediate, no endpoint. */
 void leat_socket_config_init(struct leat_socket_config *config, int type);
 
@@ -79,7 +79,7 @@ enum leat_sent {
     LEAT_SENT = 1,
     LEAT_SENT_FULL,        /* would block: high-water mark, or nobody connected; nothing was sent */
     LEAT_SENT_UNREACHABLE, /* ROUTER: no such peer (any more); nothing was sent */
-    LEAT_SENT_IN_PART, /* PUB: sent, but a subscriber is too slow: it loses this message and what
+    LEAT_SENT_IN_PART, /* XPUB: sent, but a subscriber is too slow: it loses this message and what
                           follows until it has caught up; said once each time that it falls behind
                         */
 };
@@ -91,10 +91,14 @@ void leat_socket_frame_adopt(zmq_msg_t *ret_frame, uint8_t *data, size_t size);
 /* Always copies; `data` stays the caller's. */
 void leat_socket_frame_copy(zmq_msg_t *ret_frame, struct leat_bytes data);
 
-/* Sends one frame. `peer` for a ROUTER, `topic` for a PUB, else NULL and empty. The frame is
+/* Sends one frame. `peer` for a ROUTER, `topic` for an XPUB, else NULL and empty. The frame is
  * consumed when it was sent; otherwise it stays the caller's, to zmq_msg_close or to send again. */
 LEAT_MUST_USE enum leat_sent leat_socket_send(zsock_t *socket, const struct leat_peer *peer,
                                               struct leat_str topic, zmq_msg_t *frame);
+
+/* XPUB: takes note of subscriptions that came and went since the last call, so that nothing need be
+ * made for nobody. *count is how many topics are subscribed to; 0 at first. */
+void leat_socket_count_topics(zsock_t *socket, size_t *count);
 
 enum leat_received {
     LEAT_RECEIVED = 1,

@@ -102,7 +102,7 @@ static void events_go_out_under_the_queue_as_topic(void **state)
     world_init(&world, false);
     zsock_t *pub = NULL;
     char endpoint[LEAT_ENDPOINT_BYTES_MAX];
-    assert_int_equal(leat_socket_bind(ZMQ_PUB, "inproc://pub", false, &pub, endpoint, NULL),
+    assert_int_equal(leat_socket_bind(ZMQ_XPUB, "inproc://pub", false, &pub, endpoint, NULL),
                      LEAT_OK);
     zsock_t *sub = NULL;
     assert_int_equal(leat_socket_connect(ZMQ_SUB, endpoint, &sub, NULL), LEAT_OK);

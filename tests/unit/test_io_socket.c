@@ -251,13 +251,13 @@ static int64_t get_int64(zsock_t *socket, int option)
 static void every_socket_gets_every_option(void **state)
 {
     (void)state;
-    const int types[] = {ZMQ_ROUTER, ZMQ_DEALER, ZMQ_REP, ZMQ_REQ, ZMQ_PUB, ZMQ_SUB, ZMQ_PAIR};
+    const int types[] = {ZMQ_ROUTER, ZMQ_DEALER, ZMQ_REP, ZMQ_REQ, ZMQ_XPUB, ZMQ_SUB, ZMQ_PAIR};
     for (size_t i = 0; i < LEAT_COUNT_OF(types); i++) {
         char real[LEAT_ENDPOINT_BYTES_MAX];
         zsock_t *socket = open_bound(types[i], "tcp://127.0.0.1:0", real);
         int64_t size = types[i] == ZMQ_REP ? LEAT_REQUEST_BYTES_MAX : LEAT_MESSAGE_BYTES_MAX;
         assert_int_equal(get_int64(socket, ZMQ_MAXMSGSIZE), size);
-        assert_int_equal(get_int(socket, ZMQ_SNDHWM), types[i] == ZMQ_PUB ? 10000 : 1000);
+        assert_int_equal(get_int(socket, ZMQ_SNDHWM), types[i] == ZMQ_XPUB ? 10000 : 1000);
         assert_int_equal(get_int(socket, ZMQ_RCVHWM), 1000);
         assert_int_equal(get_int(socket, ZMQ_LINGER), 500);
         assert_int_equal(get_int(socket, ZMQ_HANDSHAKE_IVL), 5000);
@@ -464,7 +464,7 @@ static void a_subscriber_gets_the_message_behind_its_topic(void **state)
     (void)state;
     char real[LEAT_ENDPOINT_BYTES_MAX];
     char text[64];
-    zsock_t *pub = open_bound(ZMQ_PUB, "inproc://events", real);
+    zsock_t *pub = open_bound(ZMQ_XPUB, "inproc://events", real);
     zsock_t *sub = open_connected(ZMQ_SUB, real);
     zsock_set_subscribe(sub, "mail");
     zmq_msg_t frame;
@@ -479,6 +479,32 @@ static void a_subscriber_gets_the_message_behind_its_topic(void **state)
     assert_string_equal(text, "done");
     assert_int_equal(recv_text(sub, &peer, text), LEAT_RECEIVED_NOTHING);
     zsock_destroy(&sub);
+    zsock_destroy(&pub);
+}
+
+static void subscribed_topics_are_counted_as_they_come_and_go(void **state)
+{
+    (void)state;
+    char real[LEAT_ENDPOINT_BYTES_MAX];
+    size_t count = 0;
+    zsock_t *pub = open_bound(ZMQ_XPUB, "inproc://topics", real);
+    leat_socket_count_topics(pub, &count);
+    assert_int_equal(count, 0);
+    zsock_t *one = open_connected(ZMQ_SUB, real);
+    zsock_t *two = open_connected(ZMQ_SUB, real);
+    zsock_set_subscribe(one, "mail");
+    zsock_set_subscribe(two, "");
+    while (count < 2) {
+        wait_for(pub, ZMQ_POLLIN);
+        leat_socket_count_topics(pub, &count);
+    }
+    zsock_set_unsubscribe(one, "mail");
+    zsock_destroy(&two);
+    while (count > 0) {
+        wait_for(pub, ZMQ_POLLIN);
+        leat_socket_count_topics(pub, &count);
+    }
+    zsock_destroy(&one);
     zsock_destroy(&pub);
 }
 
@@ -503,6 +529,7 @@ int main(void)
         cmocka_unit_test(a_wrong_number_of_frames_is_read_to_its_end_and_reported),
         cmocka_unit_test(a_peer_that_names_itself_too_long_is_malformed),
         cmocka_unit_test(a_subscriber_gets_the_message_behind_its_topic),
+        cmocka_unit_test(subscribed_topics_are_counted_as_they_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

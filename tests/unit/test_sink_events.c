@@ -17,7 +17,7 @@ static void a_subscriber_that_falls_behind_is_counted_and_the_others_lose_nothin
     zsock_t *pub = NULL;
     unsigned lost = 0;
     (void)state;
-    leat_socket_config_init(&config, ZMQ_PUB);
+    leat_socket_config_init(&config, ZMQ_XPUB);
     config.bind = "inproc://events";
     config.send_hwm = 5;
     assert_int_equal(leat_socket_open(&config, &pub, NULL, NULL), LEAT_OK);

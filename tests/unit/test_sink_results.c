@@ -109,6 +109,19 @@ static void metrics_and_subscribers_hear_only_of_first_results(void **state)
     assert_null(rig_sent(rig, LEAT_LINK_METRICS, LEAT_MSG_FINISHED, 0));
 }
 
+static void nothing_is_published_while_nobody_listens(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_item_result items[] = {rig_success(1), rig_success(2)};
+    leat_sink_publish(rig->sink, false);
+    rig_results(rig, 1, &items[0], 1);
+    assert_non_null(rig_sent(rig, LEAT_LINK_METRICS, LEAT_MSG_FINISHED, 0));
+    assert_null(rig_sent(rig, LEAT_LINK_EVENTS, LEAT_MSG_FINISHED, 0));
+    leat_sink_publish(rig->sink, true);
+    rig_results(rig, 2, &items[1], 1);
+    assert_non_null(rig_sent(rig, LEAT_LINK_EVENTS, LEAT_MSG_FINISHED, 0));
+}
+
 static void time_from_accepted_to_stored_is_never_negative(void **state)
 {
     struct rig *rig = *state;
@@ -270,6 +283,7 @@ int main(void)
         TEST(the_first_result_of_a_job_wins),
         TEST(the_first_of_two_results_in_one_batch_wins),
         TEST(metrics_and_subscribers_hear_only_of_first_results),
+        TEST(nothing_is_published_while_nobody_listens),
         TEST(time_from_accepted_to_stored_is_never_negative),
         TEST(results_that_cannot_be_are_refused_and_nothing_of_the_batch_is_kept),
         TEST(expired_and_cancelled_jobs_are_kept_with_the_failures),
