@@ -47,6 +47,39 @@ static void help(FILE *file)
         file);
 }
 
+/* The manual page of leat itself: the commands have pages of their own. */
+static void manual(FILE *file)
+{
+    leat_man_begin("leat", "moves jobs to workers and results to a sink", file);
+    fputs(".SH SYNOPSIS\n\\fBleat\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR...]\n"
+          ".SH DESCRIPTION\nleat is a durable, distributed job queue. This is its command for "
+          "people.\n.SH COMMANDS\nEach has a page of its own, leat\\-\\fICOMMAND\\fR(1).\n",
+          file);
+    for (size_t i = 0; i < LEAT_COUNT_OF(commands); i++) {
+        fprintf(file, ".TP\n\\fB%s\\fR\n", short_name(commands[i]));
+        leat_man_text(commands[i]->program->summary, file);
+        fputc('\n', file);
+    }
+    fputs(".SH PROGRAMS\n\\fBleat\\fR \\fINAME\\fR runs leat\\-\\fINAME\\fR.\n", file);
+    for (size_t i = 0; i < LEAT_COUNT_OF(programs); i++) {
+        fprintf(file, ".TP\n\\fB%s\\fR\n", programs[i][0]);
+        leat_man_text(programs[i][1], file);
+        fputc('\n', file);
+    }
+    leat_man_end(file);
+}
+
+static void table(FILE *file)
+{
+    for (size_t i = 0; i < LEAT_COUNT_OF(commands); i++) {
+        fprintf(file, "%s\tcommand\t-\t%s\n", short_name(commands[i]),
+                commands[i]->program->summary);
+    }
+    for (size_t i = 0; i < LEAT_COUNT_OF(programs); i++) {
+        fprintf(file, "%s\tprogram\t-\t%s\n", programs[i][0], programs[i][1]);
+    }
+}
+
 /* Looks beside this executable first, so that a build tree works without being in the PATH. */
 static int run_program(const char *name, char **argv)
 {
@@ -99,6 +132,14 @@ int main(int argc, char **argv)
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) {
         help(stdout);
+        return LEAT_EXIT_OK;
+    }
+    if (strcmp(name, "--help-man") == 0) {
+        manual(stdout);
+        return LEAT_EXIT_OK;
+    }
+    if (strcmp(name, "--help-table") == 0) {
+        table(stdout);
         return LEAT_EXIT_OK;
     }
     if (strcmp(name, "--version") == 0) {

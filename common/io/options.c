@@ -8,9 +8,21 @@
 #include "io/exit.h"
 #include "io/options_inside.h"
 
-static const struct leat_option help_row = {.name = "help", .kind = LEAT_OPTION_FLAG, .env = ""};
-static const struct leat_option version_row = {
-    .name = "version", .kind = LEAT_OPTION_FLAG, .env = ""};
+static void print_version(const struct leat_program *program, FILE *file)
+{
+    fprintf(file, "%s %s\n", program->name, LEAT_VERSION);
+}
+
+/* Options of every program: each prints something and ends it. */
+#define PRINTERS 4
+static const struct leat_option printer_rows[PRINTERS] = {
+    {.name = "help", .kind = LEAT_OPTION_FLAG, .env = ""},
+    {.name = "help-man", .kind = LEAT_OPTION_FLAG, .env = ""},
+    {.name = "help-table", .kind = LEAT_OPTION_FLAG, .env = ""},
+    {.name = "version", .kind = LEAT_OPTION_FLAG, .env = ""},
+};
+static void (*const printers[PRINTERS])(const struct leat_program *program, FILE *file) = {
+    leat_options_help, leat_options_man, leat_options_table, print_version};
 
 int leat_options_refuse(const struct leat_program *program, const char *format, ...)
 {
@@ -38,13 +50,17 @@ static const struct leat_option *find_row(const struct leat_program *program, co
             return &program->rows[i];
         }
     }
-    if (size == strlen(help_row.name) && memcmp(name, help_row.name, size) == 0) {
-        return &help_row;
-    }
-    if (size == strlen(version_row.name) && memcmp(name, version_row.name, size) == 0) {
-        return &version_row;
+    for (size_t i = 0; i < PRINTERS; i++) {
+        if (strlen(printer_rows[i].name) == size && memcmp(printer_rows[i].name, name, size) == 0) {
+            return &printer_rows[i];
+        }
     }
     return NULL;
+}
+
+static bool is_printer(const struct leat_option *row)
+{
+    return row >= printer_rows && row < printer_rows + PRINTERS;
 }
 
 /* Mistakes in a table are ours: found on the first run of the program, whatever its arguments. */
@@ -117,11 +133,6 @@ static bool read_environment(struct leat_options *options, int *ret_status)
     return true;
 }
 
-static void print_version(const struct leat_program *program)
-{
-    printf("%s %s\n", program->name, LEAT_VERSION);
-}
-
 /* Takes the option at argv[*at]; moves *at to the last argument that it used. */
 static bool read_option(struct leat_options *options, int argc, char *const argv[], int *at,
                         int *ret_status)
@@ -135,12 +146,8 @@ static bool read_option(struct leat_options *options, int argc, char *const argv
         *ret_status = leat_options_refuse(program, "unknown option --%.*s", (int)size, name);
         return false;
     }
-    if (row == &help_row || row == &version_row) {
-        if (row == &help_row) {
-            leat_options_help(program, stdout);
-        } else {
-            print_version(program);
-        }
+    if (is_printer(row)) {
+        printers[row - printer_rows](program, stdout);
         *ret_status = LEAT_EXIT_OK;
         return false;
     }
@@ -240,7 +247,7 @@ static const struct leat_option_value *find_value(const struct leat_options *opt
                                                   const char *name, unsigned kinds)
 {
     const struct leat_option *row = find_row(options->program, name, strlen(name));
-    assert(row != NULL && row != &help_row && row != &version_row);
+    assert(row != NULL && !is_printer(row));
     assert((kinds & 1u << row->kind) != 0);
     (void)kinds;
     return &options->values[row - options->program->rows];

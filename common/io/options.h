@@ -2,9 +2,9 @@
  *
  * Each row is a long option (`--name value`, `--name=value`, `--flag`) and an environment variable:
  * LEAT_NAME, upper case, hyphens as underscores. The command line wins over the environment, the
- * environment over the default; an empty variable counts as not set. --help and --version are
- * understood by every program, --help is made from the table. Values are checked while parsing, so
- * that what a program reads later is valid.
+ * environment over the default; an empty variable counts as not set. --help, --help-man (the manual
+ * page), --help-table (for completion) and --version are understood by every program and made from
+ * the table. Values are checked while parsing, so that what a program reads later is valid.
  *
  *   static const struct leat_option rows[] = {
  *       {.name = "listen", .kind = LEAT_OPTION_ENDPOINT, .initial = "tcp://127.0.0.1:5170",
@@ -95,9 +95,9 @@ struct leat_program {
 
 struct leat_options;
 
-/* Parses. NULL: the program is to end with *ret_status: LEAT_EXIT_OK after --help or --version (on
- * stdout), LEAT_EXIT_USAGE after exactly one line on stderr. What it returns keeps pointers into
- * argv and the environment. Aborts on a table with mistakes (double names, bad defaults). */
+/* Parses. NULL: the program is to end with *ret_status: LEAT_EXIT_OK after --help and its like
+ * (on stdout), LEAT_EXIT_USAGE after exactly one line on stderr. What it returns keeps pointers
+ * into argv and the environment. Aborts on a table with mistakes (double names, bad defaults). */
 struct leat_options *leat_options_parse(const struct leat_program *program, int argc,
                                         char *const argv[], int *ret_status);
 void leat_options_destroy(struct leat_options **options);
@@ -130,5 +130,16 @@ int leat_options_refuse(const struct leat_program *program, const char *format, 
 
 /* What --help prints. */
 void leat_options_help(const struct leat_program *program, FILE *file);
+/* What --help-man prints: the manual page of the program, section 1, in man(7)'s macros. */
+void leat_options_man(const struct leat_program *program, FILE *file);
+/* What --help-table prints: a line per option, "--name<TAB>kind<TAB>choices, value or -<TAB>help";
+ * before them, where the program takes arguments, "-<TAB>arguments<TAB>[FILE...]<TAB>-". */
+void leat_options_table(const struct leat_program *program, FILE *file);
+
+/* Parts of a manual page, for what has no table of its own: head and NAME; text with troff's
+ * characters escaped; EXIT STATUS and SEE ALSO. */
+void leat_man_begin(const char *name, const char *summary, FILE *file);
+void leat_man_text(const char *text, FILE *file);
+void leat_man_end(FILE *file);
 
 #endif

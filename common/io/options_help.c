@@ -7,7 +7,7 @@
 #define INDENT_COLUMNS 6
 #define WIDTH_COLUMNS  96
 
-static const char *value_name(const struct leat_option *row)
+const char *leat_option_value_name(const struct leat_option *row)
 {
     if (row->value != NULL) {
         return row->value;
@@ -33,7 +33,7 @@ static const char *value_name(const struct leat_option *row)
     }
 }
 
-static const char *group_of(const struct leat_option *row)
+const char *leat_option_group(const struct leat_option *row)
 {
     return row->group == NULL ? "Options" : row->group;
 }
@@ -57,7 +57,7 @@ static size_t print_words(FILE *file, const char *text, size_t column)
 
 static void print_row(FILE *file, const struct leat_option *row)
 {
-    const char *value = value_name(row);
+    const char *value = leat_option_value_name(row);
     fprintf(file, "  --%s%s%s%s\n", row->name, value[0] == '\0' ? "" : " ", value,
             row->kind == LEAT_OPTION_LIST ? " ..." : "");
     size_t column = print_words(file, row->help, 0);
@@ -79,11 +79,11 @@ static void print_row(FILE *file, const struct leat_option *row)
     fputc('\n', file);
 }
 
-/* Whether an earlier row has the group, so that it was printed already. */
-static bool group_was_printed(const struct leat_program *program, size_t index)
+bool leat_option_group_was_printed(const struct leat_program *program, size_t index)
 {
     for (size_t i = 0; i < index; i++) {
-        if (strcmp(group_of(&program->rows[i]), group_of(&program->rows[index])) == 0) {
+        if (strcmp(leat_option_group(&program->rows[i]),
+                   leat_option_group(&program->rows[index])) == 0) {
             return true;
         }
     }
@@ -100,26 +100,23 @@ static bool has_kind(const struct leat_program *program, enum leat_option_kind k
     return false;
 }
 
-static void print_units(const struct leat_program *program, FILE *file)
+const char *leat_option_unit_line(const struct leat_program *program, size_t index)
 {
-    fputs("\nEvery option is also an environment variable; the command line wins.\n", file);
-    if (has_kind(program, LEAT_OPTION_DURATION)) {
-        fputs("TIME is a number with ms, s, m, h or d: 500ms, 1.5s, 5m.\n", file);
-    }
-    if (has_kind(program, LEAT_OPTION_SIZE)) {
-        fputs("SIZE is bytes, or a number with KiB, MiB, GiB, TiB, kB, MB, GB or TB: 64MiB.\n",
-              file);
-    }
-    if (has_kind(program, LEAT_OPTION_RATE)) {
-        fputs("RATE is a number per s, m, h or d: 5/s, 100/m.\n", file);
-    }
-    if (has_kind(program, LEAT_OPTION_ENDPOINT)) {
-        fputs("ENDPOINT is tcp://HOST:PORT, ipc://PATH or inproc://NAME.\n", file);
-    }
-    if (has_kind(program, LEAT_OPTION_LIST)) {
-        fputs("Options marked ... may be repeated; their variable holds one value per line.\n",
-              file);
-    }
+    static const struct {
+        enum leat_option_kind kind; /* 0: always */
+        const char *line;
+    } units[LEAT_OPTION_UNITS_MAX] = {
+        {0, "Every option is also an environment variable; the command line wins."},
+        {LEAT_OPTION_DURATION, "TIME is a number with ms, s, m, h or d: 500ms, 1.5s, 5m."},
+        {LEAT_OPTION_SIZE,
+         "SIZE is bytes, or a number with KiB, MiB, GiB, TiB, kB, MB, GB or TB: 64MiB."},
+        {LEAT_OPTION_RATE, "RATE is a number per s, m, h or d: 5/s, 100/m."},
+        {LEAT_OPTION_ENDPOINT, "ENDPOINT is tcp://HOST:PORT, ipc://PATH or inproc://NAME."},
+        {LEAT_OPTION_LIST,
+         "Options marked ... may be repeated; their variable holds one value per line."},
+    };
+    bool applies = units[index].kind == 0 || has_kind(program, units[index].kind);
+    return applies ? units[index].line : NULL;
 }
 
 void leat_options_help(const struct leat_program *program, FILE *file)
@@ -129,18 +126,26 @@ void leat_options_help(const struct leat_program *program, FILE *file)
             program->arguments == NULL ? "" : program->arguments,
             program->summary == NULL ? "" : program->summary);
     for (size_t i = 0; i < program->row_count; i++) {
-        if (group_was_printed(program, i)) {
+        if (leat_option_group_was_printed(program, i)) {
             continue;
         }
-        fprintf(file, "\n%s:\n", group_of(&program->rows[i]));
+        fprintf(file, "\n%s:\n", leat_option_group(&program->rows[i]));
         for (size_t k = i; k < program->row_count; k++) {
-            if (strcmp(group_of(&program->rows[k]), group_of(&program->rows[i])) == 0) {
+            if (strcmp(leat_option_group(&program->rows[k]),
+                       leat_option_group(&program->rows[i])) == 0) {
                 print_row(file, &program->rows[k]);
             }
         }
     }
-    fputs("  --help\n      show this text\n  --version\n      show the version\n", file);
-    print_units(program, file);
+    fputs("  --help, --help-man, --help-table\n      show this text, the manual page as troff, the "
+          "options as a table\n  --version\n      show the version\n\n",
+          file);
+    for (size_t i = 0; i < LEAT_OPTION_UNITS_MAX; i++) {
+        const char *line = leat_option_unit_line(program, i);
+        if (line != NULL) {
+            fprintf(file, "%s\n", line);
+        }
+    }
     if (program->more != NULL) {
         fprintf(file, "\n%s\n", program->more);
     }

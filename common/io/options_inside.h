@@ -1,4 +1,4 @@
-/* Shared by options.c, options_value.c and options_help.c only. */
+/* Shared by options.c, options_value.c, options_help.c and options_man.c only. */
 #ifndef LEAT_IO_OPTIONS_INSIDE_H
 #define LEAT_IO_OPTIONS_INSIDE_H
 
@@ -31,5 +31,17 @@ LEAT_MUST_USE enum leat_err leat_option_value_read(const struct leat_option *row
                                                    struct leat_option_value *value,
                                                    struct leat_why *why);
 void leat_option_value_fini(struct leat_option_value *value);
+
+/* How --help and the manual page call the row's value; "" for a flag. */
+const char *leat_option_value_name(const struct leat_option *row);
+/* Heading of the row's group. */
+const char *leat_option_group(const struct leat_option *row);
+/* Whether an earlier row has the group of the row at `index`, so that it was printed already. */
+bool leat_option_group_was_printed(const struct leat_program *program, size_t index);
+
+/* What is said about how values are written: lines 0 to LEAT_OPTION_UNITS_MAX - 1; NULL when no row
+ * needs that line. */
+#define LEAT_OPTION_UNITS_MAX 6
+const char *leat_option_unit_line(const struct leat_program *program, size_t index);
 
 #endif

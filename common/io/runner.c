@@ -7,6 +7,7 @@
 #include "io/clock.h"
 #include "io/exit.h"
 #include "io/log.h"
+#include "io/notify.h"
 #include "io/runner_inside.h"
 #include "io/signals.h"
 
@@ -167,7 +168,7 @@ static void seal_store(struct leat_runner *runner)
 
 static int64_t poll_wait_us(const struct leat_runner *runner, int64_t wait_us)
 {
-    int64_t wait = leat_min_us(wait_us, POLL_US_MAX);
+    int64_t wait = leat_min_us(leat_min_us(wait_us, POLL_US_MAX), leat_notify_wait_us());
     const struct leat_store *store = runner->config.store;
     if (store != NULL && leat_store_fd(store) < 0 && leat_store_is_committing(store)) {
         wait = leat_min_us(wait, STORE_POLL_US);
@@ -259,6 +260,7 @@ static void read_signals(struct leat_runner *runner)
         leat_log_begin(&line, LEAT_LOG_INFO, "signal");
         leat_log_text(&line, "name", sigabbrev_np(number));
         leat_log_end(&line);
+        leat_notify_stopping();
         if (runner->exiting && !runner->ended) {
             give_up_waiting(runner);
             continue;
@@ -377,6 +379,7 @@ bool leat_runner_turn(struct leat_runner *runner, int64_t wait_us, int *ret_stat
     struct poll_set set;
     poll_once(runner, &set, runner->ended ? 0 : wait_us);
     update_now(runner);
+    leat_notify_alive(runner->real_mono_us);
     runner->counts.turns++;
     advance_store(runner);
     if (!runner->ended) {
@@ -401,6 +404,7 @@ bool leat_runner_turn(struct leat_runner *runner, int64_t wait_us, int *ret_stat
         }
     }
     if (runner->ended) {
+        leat_notify_stopping();
         *ret_status = runner->status;
     }
     return !runner->ended;

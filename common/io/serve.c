@@ -8,6 +8,7 @@
 
 #include "io/exit.h"
 #include "io/log.h"
+#include "io/notify.h"
 #include "io/signals.h"
 
 #define READY_LINE_BYTES 4096
@@ -52,6 +53,7 @@ struct leat_options *leat_serve_start(const struct leat_program *program, const 
         level = LEAT_LOG_INFO; /* the table of options allows only levels */
     }
     leat_log_start(role, level);
+    leat_notify_start();
     return options;
 }
 
@@ -156,6 +158,9 @@ enum leat_err leat_serve_ready(const struct leat_options *options,
     if (err == LEAT_OK && has_option(options, "ready-fd") &&
         leat_options_given(options, "ready-fd")) {
         err = tell_fd((int)leat_options_number(options, "ready-fd"), text, size, why);
+    }
+    if (err == LEAT_OK) {
+        err = leat_notify_ready(text, why);
     }
     return err;
 }

@@ -20,8 +20,9 @@
 #include "io/options.h"
 
 /* Standard streams that are closed get a stand-in that can be neither read nor written. Signals
- * (io/signals.h), options, log level and role. NULL: end with *ret_status. Creates no ZeroMQ
- * context, so that a spawner can be forked after it. `role` is borrowed for ever. */
+ * (io/signals.h), options, log level and role, the supervisor's variables (io/notify.h). NULL: end
+ * with *ret_status. Creates no ZeroMQ context, so that a spawner can be forked after it. `role` is
+ * borrowed for ever. */
 struct leat_options *leat_serve_start(const struct leat_program *program, const char *role,
                                       int argc, char *const argv[], int *ret_status);
 
@@ -34,9 +35,10 @@ struct leat_serve_endpoint {
     const char *endpoint;
 };
 
-/* Logs event=ready with the endpoints, and tells --ready-fd and --ready-file, where the program has
- * these options: one line, "peers=tcp://127.0.0.1:5171 stats=tcp://127.0.0.1:5172\n" ("ready\n"
- * when there are none). The file appears whole or not at all. LEAT_ERR_IO and its name. */
+/* Logs event=ready with the endpoints, tells the supervisor, and --ready-fd and --ready-file, where
+ * the program has these options: one line, "peers=tcp://127.0.0.1:5171
+ * stats=tcp://127.0.0.1:5172\n" ("ready\n" when there are none). The file appears whole or not at
+ * all. LEAT_ERR_IO and its name. */
 LEAT_MUST_USE enum leat_err leat_serve_ready(const struct leat_options *options,
                                              const struct leat_serve_endpoint *endpoints,
                                              size_t count, struct leat_why *why);

@@ -10,12 +10,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BIN = os.environ.get("LEAT_BIN", os.path.join(ROOT, "build", "release", "bin"))
 FILE_LINES, FUNCTION_LINES, COLUMNS = 600, 100, 100
 PROGRAMS = ("leat-ventilator", "leat-sink", "leat-worker", "leat-producer")
-COMMANDS = ("submit", "stats", "queues", "workers", "result", "failures", "retry", "ping", "pause", "resume", "shutdown")
+COMMANDS = [line.split("\t")[0] for line in subprocess.run([os.path.join(BIN, "leat"), "--help-table"], capture_output=True, text=True, timeout=60,
+                                                           check=True).stdout.splitlines() if "\tcommand\t" in line]
 # Lines that may be longer: each is one directive and its text.
 WIDE = ("cmake/not-in-core/",)
 # Options of other programs that the documentation speaks of, and variables that are not an option's.
-FOREIGN = {"--scale", "--rm", "--test-dir", "--no-install-recommends", "--write", "--upper", "--target", "--preset", "--seeds", "--seed", "--trace"}
-VARIABLES = {"LEAT_SEED", "LEAT_SEEDS", "LEAT_TRACE", "LEAT_BIN", "LEAT_TEST_KEEP", "LEAT_TEST_LOG", "LEAT_DEMO_FILES",
+FOREIGN = {"--scale", "--rm", "--install", "--prefix", "--component", "--build", "--now", "--test-dir", "--no-install-recommends", "--write", "--upper", "--target", "--preset", "--seeds", "--seed", "--trace"}
+VARIABLES = {"LEAT_SEED", "LEAT_SEEDS", "LEAT_MANUALS", "LEAT_TRACE", "LEAT_BIN", "LEAT_TEST_KEEP", "LEAT_TEST_LOG", "LEAT_DEMO_FILES",
              "LEAT_BENCH_DIR", "LEAT_JOB_ID", "LEAT_JOB_QUEUE", "LEAT_JOB_TYPE", "LEAT_JOB_ATTEMPT", "LEAT_WERROR", "LEAT_SANITIZE"}
 
 
