@@ -14,10 +14,13 @@ set(LEAT_WARNINGS
     -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wswitch-enum)
 
 function(leat_common_settings target)
-    target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/common)
+    target_include_directories(${target} PUBLIC
+        $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}> $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/common>)
     target_compile_options(${target} PRIVATE ${LEAT_WARNINGS})
     # Assertions stay on in every build; a broken invariant stops the process before it harms data.
     target_compile_options(${target} PRIVATE -UNDEBUG -fno-omit-frame-pointer)
+    # Nothing is exported but what a public header marks.
+    set_target_properties(${target} PROPERTIES C_VISIBILITY_PRESET hidden)
     target_compile_definitions(${target} PRIVATE _GNU_SOURCE LEAT_VERSION="${PROJECT_VERSION}")
     if(LEAT_WERROR)
         target_compile_options(${target} PRIVATE -Werror)
@@ -27,6 +30,7 @@ function(leat_common_settings target)
         target_link_options(${target} PUBLIC -fsanitize=${LEAT_SANITIZE})
     elseif(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
         target_compile_options(${target} PRIVATE -fstack-protector-strong -D_FORTIFY_SOURCE=2)
+        target_link_options(${target} PRIVATE -Wl,-z,relro,-z,now)
     endif()
 endfunction()
 
@@ -53,7 +57,9 @@ function(leat_test name label)
     add_executable(${name} ${ARGN})
     leat_common_settings(${name})
     target_link_libraries(${name} PRIVATE PkgConfig::CMOCKA)
-    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    # Tests put their own functions in the place of a library's, which they must export for that.
+    set_target_properties(${name} PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests C_VISIBILITY_PRESET default)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 300)
 endfunction()

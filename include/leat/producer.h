@@ -31,6 +31,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default) /* what is declared here is all that libleat exports */
+#endif
 
 #define LEAT_PRODUCER_API           1
 #define LEAT_PRODUCER_ID_TEXT_BYTES 37 /* a job id as text, with its terminating zero */
@@ -145,6 +148,9 @@ const char *leat_producer_error(const struct leat_producer *producer);
  * NULL. */
 void leat_producer_close(struct leat_producer **producer);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif
