@@ -61,19 +61,6 @@ static char *final_text(uint64_t attempts, struct leat_str text, size_t *ret_siz
     return whole;
 }
 
-/* The payload is needed no more once a job has succeeded; headers, which go into the result, lie
- * in the same bytes. A RUN that has not left yet may borrow them, but then the job could not have
- * ended. */
-static void forget_body(struct leat_worker_job *job)
-{
-    if (job->body.headers.count == 0) {
-        free(job->bytes);
-        job->bytes = NULL;
-        job->bytes_size = 0;
-        job->body.payload = (struct leat_bytes){0};
-    }
-}
-
 void leat_worker_finish(struct leat_worker *w, struct leat_worker_job *job,
                         struct leat_worker_outcome outcome, char *error, size_t error_size)
 {
@@ -82,7 +69,6 @@ void leat_worker_finish(struct leat_worker *w, struct leat_worker_job *job,
     job->error_size = error_size;
     if (outcome.status == LEAT_STATE_SUCCEEDED) {
         w->totals.succeeded++;
-        forget_body(job);
     } else if (outcome.status == LEAT_STATE_EXPIRED) {
         w->totals.expired++;
     } else {
@@ -137,15 +123,6 @@ static enum leat_failure failure_of(uint64_t number)
                                                              : (enum leat_failure)number;
 }
 
-static void keep_output(struct leat_worker_job *job, struct leat_bytes output)
-{
-    if (output.size > 0) {
-        job->output = leat_worker_must(malloc(output.size));
-        memcpy(job->output, output.data, output.size);
-        job->output_size = output.size;
-    }
-}
-
 void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
                      struct leat_now now, struct leat_out *out)
 {
@@ -165,7 +142,12 @@ void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
         .run_us = ran->run_us,
     };
     if (failure == LEAT_FAILURE_NONE) { /* a refused lease too: the first result wins at the sink */
-        keep_output(job, ran->output);
+        /* The payload is needed no more. Headers, which go into the result, lie in the same bytes.
+         * A RUN that has not left yet may borrow them, but then the job could not have ended. */
+        if (job->body.headers.count == 0) {
+            leat_worker_job_forget_body(job);
+        }
+        leat_worker_job_keep_output(job, ran->output);
         outcome.status = LEAT_STATE_SUCCEEDED;
         outcome.finished_us = now.wall.us;
         leat_worker_finish(w, job, outcome, NULL, 0);
@@ -175,7 +157,7 @@ void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
     } else {
         bool permanent = ran->permanent || !leat_failure_is_retried(failure);
         if (permanent || job->attempt >= job->body.attempts_max) {
-            keep_output(job, ran->output);
+            leat_worker_job_keep_output(job, ran->output);
         }
         leat_worker_attempt_failed(w, job, outcome, permanent, ran->error, now, out);
     }

@@ -1,8 +1,17 @@
 #include "worker/job.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "core/check.h"
+
+/* Memory that is kept for jobs to come. None where the sanitizer has to see what uses memory that
+ * was given back. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SPARE_MAX 0
+#else
+#define SPARE_MAX 4096
+#endif
 
 struct key {
     struct leat_id id;
@@ -26,30 +35,80 @@ void *leat_worker_must(void *memory)
     return memory;
 }
 
+static bool is_in_room(const struct leat_worker_job *job, const uint8_t *bytes)
+{
+    return bytes >= job->room && bytes < job->room + sizeof(job->room);
+}
+
+/* A place for `size` bytes: behind the `used` ones in the room, or of its own. */
+static uint8_t *place_for(struct leat_worker_job *job, size_t used, size_t size)
+{
+    return size <= sizeof(job->room) - used ? job->room + used : leat_worker_must(malloc(size));
+}
+
+void leat_worker_job_forget_body(struct leat_worker_job *job)
+{
+    if (!is_in_room(job, job->bytes)) {
+        free(job->bytes);
+    }
+    job->bytes = NULL;
+    job->bytes_size = 0;
+    job->body.payload = (struct leat_bytes){0};
+}
+
+void leat_worker_job_keep_output(struct leat_worker_job *job, struct leat_bytes output)
+{
+    if (output.size > 0) {
+        const size_t used = is_in_room(job, job->bytes) ? job->bytes_size : 0;
+        job->output = place_for(job, used, output.size);
+        memcpy(job->output, output.data, output.size);
+        job->output_size = output.size;
+    }
+}
+
 void leat_worker_table_init(struct leat_worker_table *table, uint64_t seed)
 {
     *table = (struct leat_worker_table){0};
     leat_map_init(&table->map, sizeof(struct key), seed);
     leat_list_init(&table->limbo);
+    leat_list_init(&table->spare);
 }
 
-static void free_job(struct leat_worker_job *job)
+static struct leat_worker_job *new_job(struct leat_worker_table *table)
+{
+    struct leat_worker_job *job = leat_worker_job_of(leat_list_pop_front(&table->spare));
+    if (job == NULL) {
+        job = leat_worker_must(malloc(sizeof(*job)));
+    }
+    memset(job, 0, offsetof(struct leat_worker_job, room));
+    return job;
+}
+
+/* Frees what the job owns, but not the job. */
+static void empty_job(struct leat_worker_job *job)
 {
     free(job->body.headers.items);
-    free(job->bytes);
+    leat_worker_job_forget_body(job);
     free(job->error);
-    free(job->output);
-    free(job);
+    if (!is_in_room(job, job->output)) {
+        free(job->output);
+    }
 }
 
 void leat_worker_table_fini(struct leat_worker_table *table)
 {
     struct leat_map_cursor at = {0};
     while (leat_map_next(&table->map, &at)) {
-        free_job(leat_map_pointer(&at));
+        struct leat_worker_job *job = leat_map_pointer(&at);
+        empty_job(job);
+        free(job);
     }
     leat_map_fini(&table->map);
     leat_worker_table_sweep(table);
+    struct leat_worker_job *job;
+    while ((job = leat_worker_job_of(leat_list_pop_front(&table->spare))) != NULL) {
+        free(job);
+    }
 }
 
 static size_t keep_text(char *field, size_t field_size, struct leat_str text)
@@ -65,8 +124,7 @@ struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
                                             const struct leat_item_delivery *delivery,
                                             enum leat_worker_place place)
 {
-    LEAT_ASSERT(leat_worker_job_find(table, &delivery->id, delivery->delivery) == NULL);
-    struct leat_worker_job *job = leat_worker_must(calloc(1, sizeof(*job)));
+    struct leat_worker_job *job = new_job(table);
     job->place = place;
     job->id = delivery->id;
     job->delivery = delivery->delivery;
@@ -77,14 +135,16 @@ struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
     job->accepted_us = delivery->accepted_us;
     job->ready_us = delivery->ready_us;
     if (delivery->body.size > 0) {
-        job->bytes = leat_worker_must(malloc(delivery->body.size));
+        job->bytes = place_for(job, 0, delivery->body.size);
         memcpy(job->bytes, delivery->body.data, delivery->body.size);
         job->bytes_size = delivery->body.size;
     }
     struct key key = key_of(&job->id, job->delivery);
+    const size_t held = leat_worker_table_held(table);
     if (leat_map_put_pointer(&table->map, &key, job) != LEAT_OK) {
         (void)leat_worker_must(NULL);
     }
+    LEAT_ASSERT(leat_worker_table_held(table) == held + 1);
     table->counts[place]++;
     return job;
 }
@@ -119,7 +179,12 @@ void leat_worker_table_sweep(struct leat_worker_table *table)
     struct leat_worker_job *job;
     while ((job = leat_worker_job_of(leat_list_pop_front(&table->limbo))) != NULL) {
         table->counts[LEAT_WORKER_LIMBO]--;
-        free_job(job);
+        empty_job(job);
+        if (table->spare.count < SPARE_MAX) {
+            leat_list_push_front(&table->spare, &job->link);
+        } else {
+            free(job);
+        }
     }
 }
 

@@ -36,6 +36,9 @@ struct leat_worker_outcome {
     uint64_t run_us;
 };
 
+/* Of a body and an output. */
+#define LEAT_WORKER_JOB_ROOM 320
+
 struct leat_worker_job {
     struct leat_list_node link;
     enum leat_worker_place place;
@@ -51,7 +54,7 @@ struct leat_worker_job {
     int64_t accepted_us;   /* wall */
     int64_t ready_us;      /* wall */
 
-    uint8_t *bytes; /* owned: the body as it came; NULL when it is no longer needed */
+    uint8_t *bytes; /* the body as it came, in room or owned; NULL when it is no longer needed */
     size_t bytes_size;
     struct leat_item_body body; /* borrows from bytes; its header list is owned */
 
@@ -66,14 +69,18 @@ struct leat_worker_job {
     struct leat_worker_outcome outcome; /* FINISHED */
     char *error;                        /* owned; FINISHED, may be NULL */
     size_t error_size;
-    uint8_t *output; /* owned; FINISHED, may be NULL */
+    uint8_t *output; /* in room or owned; FINISHED, may be NULL */
     size_t output_size;
+
+    /* For a small body and a small output, so that most jobs need no more memory than this. */
+    uint8_t room[LEAT_WORKER_JOB_ROOM];
 };
 
 struct leat_worker_table {
     struct leat_map map; /* lease to job; owns the jobs */
     size_t counts[LEAT_WORKER_PLACES];
     struct leat_list limbo;
+    struct leat_list spare; /* memory of former jobs, for the next ones */
 };
 
 /* Ends the process when memory is out: see worker.h. Returns `memory`. */
@@ -92,6 +99,10 @@ struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
 /* NULL when the lease is not held. */
 struct leat_worker_job *leat_worker_job_find(const struct leat_worker_table *table,
                                              const struct leat_id *id, uint64_t delivery);
+/* The body is needed no more. */
+void leat_worker_job_forget_body(struct leat_worker_job *job);
+/* Copies the output, which the job has not got yet. */
+void leat_worker_job_keep_output(struct leat_worker_job *job, struct leat_bytes output);
 /* Changes place and the counts; lists are the caller's. */
 void leat_worker_job_move(struct leat_worker_table *table, struct leat_worker_job *job,
                           enum leat_worker_place place);

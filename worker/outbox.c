@@ -2,6 +2,9 @@
  * it is sent again, unchanged and under its number, until STORED names it. */
 #include "worker/inside.h"
 
+/* Of a result's numbers and ids in a message. */
+#define RESULT_BYTES 96
+
 void leat_worker_outbox_init(struct leat_worker_outbox *outbox)
 {
     *outbox = (struct leat_worker_outbox){0};
@@ -56,34 +59,32 @@ void leat_worker_outbox_busy(struct leat_worker *w, uint64_t number, uint64_t re
     w->outbox.hold_us = batch->again_us;
 }
 
-static struct leat_item_result result_of(const struct leat_worker *w,
-                                         const struct leat_worker_job *job)
+/* Into memory that is all zero. */
+static void write_result(const struct leat_worker *w, const struct leat_worker_job *job,
+                         struct leat_item_result *result)
 {
     const struct leat_worker_outcome *outcome = &job->outcome;
-    struct leat_item_result result = {
-        .id = job->id,
-        .queue = leat_worker_job_queue(job),
-        .type = leat_worker_job_type(job),
-        .status = outcome->status,
-        .failure = outcome->failure,
-        .code = outcome->code,
-        .attempts = outcome->attempts,
-        .delivery = job->delivery,
-        .error = {job->error, job->error_size},
-        .output = {job->output, job->output_size},
-        .truncated = outcome->truncated,
-        .accepted_us = job->accepted_us,
-        .finished_us = outcome->finished_us,
-        .wait_us = outcome->wait_us,
-        .run_us = outcome->run_us,
-        .worker = w->name,
-    };
-    result.headers.items = job->body.headers.items;
-    result.headers.count = job->body.headers.count;
+    result->id = job->id;
+    result->queue = leat_worker_job_queue(job);
+    result->type = leat_worker_job_type(job);
+    result->status = outcome->status;
+    result->failure = outcome->failure;
+    result->code = outcome->code;
+    result->attempts = outcome->attempts;
+    result->delivery = job->delivery;
+    result->error = (struct leat_str){job->error, job->error_size};
+    result->output = leat_bytes_of(job->output, job->output_size);
+    result->truncated = outcome->truncated;
+    result->accepted_us = job->accepted_us;
+    result->finished_us = outcome->finished_us;
+    result->wait_us = outcome->wait_us;
+    result->run_us = outcome->run_us;
+    result->worker = w->name;
+    result->headers.items = job->body.headers.items;
+    result->headers.count = job->body.headers.count;
     if (outcome->status != LEAT_STATE_SUCCEEDED) {
-        result.body = leat_bytes_of(job->bytes, job->bytes_size);
+        result->body = leat_bytes_of(job->bytes, job->bytes_size);
     }
-    return result;
 }
 
 static void send_batch(struct leat_worker *w, struct leat_worker_batch *batch, int64_t now_us,
@@ -94,7 +95,7 @@ static void send_batch(struct leat_worker *w, struct leat_worker_batch *batch, i
         leat_worker_must(leat_arena_take(&out->arena, count * sizeof(*items)));
     struct leat_list_node *node = leat_list_first(&batch->results);
     for (size_t i = 0; i < count; i++) {
-        items[i] = result_of(w, leat_worker_job_of(node));
+        write_result(w, leat_worker_job_of(node), &items[i]);
         node = leat_list_next(&batch->results, node);
     }
     struct leat_msg_results *results =
@@ -107,16 +108,24 @@ static void send_batch(struct leat_worker *w, struct leat_worker_batch *batch, i
     batch->wait_us = leat_min_us(2 * batch->wait_us, LEAT_RESEND_MS_MAX * LEAT_US_PER_MS);
 }
 
-/* Fills the batch from what waits: up to LEAT_BATCH_BYTES_TARGET, but at least one result. */
-static void fill_batch(struct leat_worker_outbox *outbox, struct leat_worker_batch *batch)
+/* About what the result takes in a message. */
+static size_t message_bytes(const struct leat_worker *w, const struct leat_worker_job *job)
 {
+    return RESULT_BYTES + w->name.size + job->queue_size + job->type_size + job->error_size +
+           job->output_size + job->bytes_size;
+}
+
+/* Fills the batch from what waits: up to LEAT_BATCH_BYTES_TARGET, but at least one result. */
+static void fill_batch(struct leat_worker *w, struct leat_worker_batch *batch)
+{
+    struct leat_worker_outbox *outbox = &w->outbox;
     batch->number = ++outbox->last_number;
     batch->wait_us = LEAT_RESEND_MS * LEAT_US_PER_MS;
     size_t bytes = 0;
     struct leat_worker_job *job;
     while ((job = leat_worker_job_of(leat_list_first(&outbox->waiting))) != NULL &&
            batch->results.count < LEAT_BATCH_ITEMS_MAX) {
-        bytes += leat_worker_job_bytes(job);
+        bytes += message_bytes(w, job);
         if (batch->results.count > 0 && bytes > LEAT_BATCH_BYTES_TARGET) {
             return;
         }
@@ -134,7 +143,7 @@ void leat_worker_outbox_turn(struct leat_worker *w, int64_t now_us, struct leat_
             send_batch(w, batch, now_us, out);
         } else if (batch->number == 0 && !leat_list_is_empty(&outbox->waiting) &&
                    now_us >= outbox->hold_us) {
-            fill_batch(outbox, batch);
+            fill_batch(w, batch);
             send_batch(w, batch, now_us, out);
         }
     }
