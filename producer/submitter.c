@@ -390,15 +390,22 @@ static void on_resend(struct leat_submitter *s, const struct leat_msg_resend *ms
         /* What comes before the expected batch is on disk: only its ACCEPTED was lost. Each batch
          * behind a lost one brings a RESEND; answering the first is enough, else repeats multiply.
          */
-        forget_up_to(s, msg->batch - 1);
+        if (s->in_flight[0].number < msg->batch) {
+            forget_up_to(s, msg->batch - 1);
+            s->repeat_after_us = s->config.repeat_us;
+        }
         if (s->resent_from != msg->batch) {
             send_again_from(s, msg->batch);
             s->resent_from = msg->batch;
         }
         return;
     }
-    if (msg->batch == 1) {
-        number_anew(s, out); /* it has forgotten us */
+    /* It has forgotten us, or was restored from a copy that is older than its last ACCEPTED. A number
+     * that has been acknowledged may also be of an answer that comes late; so it counts only when
+     * there was silence since the last progress. */
+    bool was_silent = s->repeat_after_us > s->config.repeat_us;
+    if (msg->batch == 1 || (was_silent && msg->batch < s->in_flight[0].number)) {
+        number_anew(s, out);
     }
 }
 

@@ -253,6 +253,36 @@ static void when_it_is_forgotten_it_numbers_anew_under_a_new_id(void **state)
     rig_close(&rig);
 }
 
+/* The ventilator was restored from a copy of its store that does not know the last batches. */
+static void when_less_is_known_than_was_acknowledged_it_numbers_anew_after_a_silence(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, 100);
+    struct leat_id producer = {{0}};
+    for (uint64_t batch = 1; batch <= 4; batch++) {
+        assert_int_equal(offer(&rig), LEAT_OK);
+        feed(&rig, NULL);
+        producer = producer_of(&rig);
+        answer(&rig, LEAT_MSG_ACCEPTED, &producer, batch);
+    }
+    assert_int_equal(offer(&rig), LEAT_OK);
+    feed(&rig, NULL);
+    assert_string_equal(sent(&rig), "5x1");
+    answer(&rig, LEAT_MSG_RESEND, &producer, 3); /* perhaps an old answer */
+    assert_string_equal(sent(&rig), "");
+    rig.now_us = leat_submitter_deadline_us(rig.submitter);
+    feed(&rig, NULL);
+    assert_string_equal(sent(&rig), "5x1");
+    answer(&rig, LEAT_MSG_RESEND, &producer, 3);
+    assert_string_equal(sent(&rig), "1x1");
+    struct leat_id renewed = producer_of(&rig);
+    assert_false(leat_id_equal(&producer, &renewed));
+    answer(&rig, LEAT_MSG_ACCEPTED, &renewed, 1);
+    assert_int_equal(leat_submitter_pending(rig.submitter), 0);
+    rig_close(&rig);
+}
+
 static void a_rejected_batch_is_dropped_and_the_rest_goes_on_under_a_new_id(void **state)
 {
     (void)state;
@@ -347,6 +377,8 @@ int main(void)
         cmocka_unit_test(a_missing_batch_is_sent_again_once_with_all_that_follow),
         cmocka_unit_test(busy_holds_everything_back_for_the_hint),
         cmocka_unit_test(when_it_is_forgotten_it_numbers_anew_under_a_new_id),
+        cmocka_unit_test(
+            when_less_is_known_than_was_acknowledged_it_numbers_anew_after_a_silence),
         cmocka_unit_test(a_rejected_batch_is_dropped_and_the_rest_goes_on_under_a_new_id),
         cmocka_unit_test(whatever_is_lost_each_job_is_taken_exactly_once),
     };
