@@ -96,6 +96,9 @@ struct leat_session {
     uint64_t *pushed_of; /* owned; by type number, in this round */
     size_t pushed_of_count;
     struct leat_list leases;
+    struct leat_id oldest_lease; /* as of audit_at_us - LEAT_AUDIT_MS */
+    uint64_t oldest_delivery;    /* 0: there was none */
+    int64_t audit_at_us;
     int64_t heard_us;
     struct leat_list_node heard_link; /* in fleet.heard or, when it is lost, in fleet.losing */
     struct leat_list_node ring_link;  /* in fleet.ring */

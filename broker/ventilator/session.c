@@ -122,6 +122,25 @@ void leat_session_on_return(struct leat_ventilator *v, const struct leat_event *
 
 /* ---- life ---- */
 
+/* A lease that grows old may be one that its worker no longer knows: a sink said STORED of its result
+ * and was then restored from an older copy, and nobody would ever end that job. A new round, in
+ * which the worker names what it holds, finds it out. */
+static void audit(const struct leat_ventilator *v, struct leat_session *session)
+{
+    struct leat_list_node *first = leat_list_first(&session->leases);
+    const struct leat_held_lease *oldest = first == NULL ? NULL : leat_lease_of(first);
+    uint64_t delivery = oldest == NULL ? 0 : oldest->delivery;
+    bool is_same = delivery == session->oldest_delivery &&
+                   (oldest == NULL || leat_id_equal(&oldest->id, &session->oldest_lease));
+    if (is_same && v->now.mono_us < session->audit_at_us) {
+        return;
+    }
+    session->renew = session->renew || (is_same && oldest != NULL);
+    session->oldest_lease = oldest == NULL ? (struct leat_id){0} : oldest->id;
+    session->oldest_delivery = delivery;
+    session->audit_at_us = leat_add_us(v->now.mono_us, LEAT_AUDIT_MS * LEAT_US_PER_MS);
+}
+
 /* Each PING brings one PONG, and PONG waits for the disk like every message: it tells the worker
  * that all it said before is kept. */
 void leat_session_on_ping(struct leat_ventilator *v, const struct leat_event *event,
@@ -135,4 +154,5 @@ void leat_session_on_ping(struct leat_ventilator *v, const struct leat_event *ev
     session->busy = ping->busy;
     session->outbox = ping->outbox;
     (void)leat_session_send(session, out, LEAT_MSG_PONG);
+    audit(v, session);
 }
