@@ -13,13 +13,7 @@
 static uint64_t needed_now(const struct leat_runner *runner)
 {
     const struct leat_store *store = runner->config.store;
-    if (store == NULL) {
-        return 0;
-    }
-    if (leat_store_is_dirty(store)) {
-        return leat_store_filling(store);
-    }
-    return leat_store_is_committing(store) ? leat_store_filling(store) - 1 : 0;
+    return store == NULL ? 0 : leat_store_awaited(store);
 }
 
 static bool is_durable(const struct leat_runner *runner, uint64_t needed)

@@ -154,6 +154,14 @@ static void write_to_disk(struct memory_store *memory, const struct leat_batch *
     }
 }
 
+struct leat_store *leat_store_memory_copy(struct leat_store *store)
+{
+    struct leat_store *copy = leat_store_open_memory();
+    write_to_disk(memory_of(copy), &memory_of(store)->disk);
+    learn_room(memory_of(copy));
+    return copy;
+}
+
 void leat_store_memory_complete(struct leat_store *store)
 {
     struct memory_store *memory = memory_of(store);

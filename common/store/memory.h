@@ -37,6 +37,10 @@ enum leat_store_fate {
  * restart; room and failures are forgotten, the limit stays. */
 void leat_store_memory_crash(struct leat_store *store, enum leat_store_fate fate);
 
+/* Another store with what is on the disk of this one now, as a backup would have it. To be closed
+ * like any other. */
+struct leat_store *leat_store_memory_copy(struct leat_store *store);
+
 /* From now on leat_store_has_room says false when fewer than LEAT_STORE_RESERVE_BYTES would be left
  * of `max_bytes`; learned at each commit that ends, as with the real store. 0: no bound. */
 void leat_store_memory_limit(struct leat_store *store, uint64_t max_bytes);

@@ -216,6 +216,14 @@ uint64_t leat_store_durable(const struct leat_store *store)
     return store->durable_number;
 }
 
+uint64_t leat_store_awaited(const struct leat_store *store)
+{
+    if (leat_store_is_dirty(store)) {
+        return store->filling_number;
+    }
+    return store->committing != NULL ? store->filling_number - 1 : 0;
+}
+
 uint64_t leat_store_filling_bytes(const struct leat_store *store)
 {
     return store->filling->slab.used_bytes;
