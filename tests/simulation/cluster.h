@@ -6,12 +6,16 @@
  *   3. a result that was recorded once never changes, and is announced at most once
  *   4. each job ends as its kind must: see sim_job_kind
  *   5. no attempt has a number above the job's maximum
- *   6. no attempt begins before its time or after its expiry, nor faster than its rate
+ *   6. no attempt begins before its time or after its expiry, nor faster than its rate, nor before
+ *      the delay of the retry has passed
  *   7. of one job no two workers that the ventilator counts have a lease
  *   8. no more jobs are pushed than the worker granted credit for
  *   9. a job that is settled is never pushed again, an acknowledged one never accepted as new again
  *  10. a job is given up exactly when it has reached its delivery limit
- *  11. nothing is left at the ventilator, and every core keeps its own invariants all the time
+ *  11. no job succeeds of which no handler said so
+ *  12. no bound is exceeded: jobs and bytes at the ventilator, items of a message, jobs and results
+ *      at a worker, ids under way to the ventilator
+ *  13. nothing is left at the ventilator, and every core keeps its own invariants all the time
  */
 #ifndef LEAT_SIMULATION_CLUSTER_H
 #define LEAT_SIMULATION_CLUSTER_H
@@ -30,8 +34,15 @@ enum sim_job_kind {
     SIM_KINDS,
 };
 
-/* Disks are lost as a whole only in histories of their own: what was on them may be missing. */
-enum sim_loss { SIM_LOSES_NOTHING, SIM_LOSES_SINK_DISK, SIM_LOSES_VENTILATOR_DISK };
+/* Disks are lost as a whole, or replaced by an older copy, only in histories of their own: what was
+ * on them may be missing. */
+enum sim_loss {
+    SIM_LOSES_NOTHING,
+    SIM_LOSES_SINK_DISK,
+    SIM_LOSES_VENTILATOR_DISK,
+    SIM_RESTORES_SINK_DISK,
+    SIM_RESTORES_VENTILATOR_DISK,
+};
 
 struct sim_cluster_config {
     uint64_t seed;

@@ -17,6 +17,8 @@ enum sim_fault {
     SIM_FAULT_WALL,     /* somebody sets the clocks, or one of them */
     SIM_FAULT_FULL,     /* disk */
     SIM_FAULT_COMMIT,   /* fails */
+    SIM_FAULT_MIDWAY,   /* a crash between two actions */
+    SIM_FAULT_STALL,    /* commits that take seconds */
     SIM_FAULT_PAUSE,    /* of a queue, and resume */
     SIM_FAULT_STOP,     /* SIGTERM */
     SIM_FAULT_SHUTDOWN, /* of the cluster; it is started again */
@@ -44,5 +46,8 @@ void sim_revive_later(struct sim_world *world, struct sim_node *node);
 struct sim_checks *sim_checks_new(struct sim_world *world, struct sim_ledger *ledger);
 void sim_checks_free(struct sim_checks *checks);
 void sim_checks_watch(const struct sim_sight *sight, void *checks);
+
+/* bounds.c: whether what the node has just said or taken keeps its bounds. */
+void sim_check_bounds(struct sim_ledger *ledger, const struct sim_sight *sight);
 
 #endif

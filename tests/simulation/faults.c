@@ -151,6 +151,18 @@ static void commits_fail(struct sim_world *world)
     world->faults.commit_fails_ppm = often[below(world, 4)];
 }
 
+static void die_midway(struct sim_world *world)
+{
+    static const uint32_t often[] = {0, 300, 2000, 10000};
+    world->faults.midway_ppm = often[below(world, 4)];
+}
+
+static void stall(struct sim_world *world)
+{
+    bool stalls = leat_rng_chance(&world->rng, 500000);
+    world->faults.commit_max_us = stalls ? (int64_t)(1 + below(world, 7)) * S : 2 * MS;
+}
+
 static void calm(struct sim_world *world)
 {
     world->faults = (struct sim_faults){
@@ -159,14 +171,30 @@ static void calm(struct sim_world *world)
         for (int to = 0; to < world->node_count; to++) {
             world->paths[from][to] = (struct sim_path){0};
         }
+        world->nodes[from].wall_offset_us = 0;
     }
+    world->wall_offset_us = SIM_WALL_US;
 }
 
 /* ---- people ---- */
 
+/* A restart knows no other clock than the wall, so what is kept for a time (results, settled ids)
+ * is kept shorter when somebody sets it forward in between. While nothing restarts it must not
+ * matter how far. */
+static bool nothing_restarts(const struct sim_cluster *cluster)
+{
+    const unsigned *weights = cluster->weights;
+    return weights[SIM_FAULT_CRASH] + weights[SIM_FAULT_COMMIT] + weights[SIM_FAULT_MIDWAY] +
+                   weights[SIM_FAULT_STOP] + weights[SIM_FAULT_SHUTDOWN] ==
+               0 &&
+           cluster->config->loses == SIM_LOSES_NOTHING;
+}
+
 static void set_clock(struct sim_world *world)
 {
-    int64_t by_us = (int64_t)below(world, 20 * S) - 10 * S;
+    bool far = nothing_restarts(cluster_of(world)) && leat_rng_chance(&world->rng, 500000);
+    int64_t most_us = far ? 40 * 24 * 3600 * S : 10 * S;
+    int64_t by_us = (int64_t)below(world, 2 * most_us) - most_us;
     if (leat_rng_chance(&world->rng, 500000)) {
         world->wall_offset_us += by_us;
     } else {
@@ -245,6 +273,12 @@ static void inflict(struct sim_world *world, enum sim_fault fault)
     case SIM_FAULT_COMMIT:
         commits_fail(world);
         return;
+    case SIM_FAULT_MIDWAY:
+        die_midway(world);
+        return;
+    case SIM_FAULT_STALL:
+        stall(world);
+        return;
     case SIM_FAULT_PAUSE:
         pause_or_resume(world);
         return;
@@ -261,32 +295,71 @@ static void inflict(struct sim_world *world, enum sim_fault fault)
     }
 }
 
-/* A broker comes back with an empty disk: jobs or results that it had may be missing, everything
- * else must go on. */
-static void lose_disk(struct sim_world *world, struct sim_node *none, uint64_t argument)
+/* ---- disks that are lost as a whole ---- */
+
+static bool is_of_sink(enum sim_loss loss)
+{
+    return loss == SIM_LOSES_SINK_DISK || loss == SIM_RESTORES_SINK_DISK;
+}
+
+static void back_up(struct sim_world *world, struct sim_node *none, uint64_t argument)
 {
     (void)none;
     (void)argument;
     struct sim_cluster *cluster = cluster_of(world);
-    struct sim_ledger *ledger = &cluster->ledger;
-    bool is_sink = cluster->config->loses == SIM_LOSES_SINK_DISK;
-    struct sim_node *node = is_sink ? cluster->sink : cluster->ventilator;
-    if (node->core != NULL) {
-        sim_crash(node);
-        sim_revive_later(world, node);
+    bool is_sink = is_of_sink(cluster->config->loses);
+    sim_back_up_disk(is_sink ? cluster->sink : cluster->ventilator);
+    for (size_t i = 0; i < cluster->ledger.count; i++) {
+        cluster->ledger.jobs[i].was_announced = cluster->ledger.jobs[i].announced > 0;
     }
-    sim_lose_disk(node);
+}
+
+/* Jobs or results that the disk had may be missing from now on, everything else must go on. */
+static void excuse(struct sim_ledger *ledger, enum sim_loss loss)
+{
     for (size_t i = 0; i < ledger->count; i++) {
         struct sim_job *job = &ledger->jobs[i];
-        if (is_sink) {
+        if (is_of_sink(loss)) {
             job->excused = job->excused || job->announced > 0 || job->settled > 0;
-            job->announced = 0;
+            job->announced = loss == SIM_RESTORES_SINK_DISK && job->was_announced ? 1 : 0;
+            job->settled = 0; /* its number may go to another job */
         } else {
             job->excused = job->excused || (job->acknowledged && job->announced == 0);
             job->forgotten = true;
             job->gone = false;
             job->settled = 0;
         }
+    }
+}
+
+/* A broker comes back with an empty disk, or with an older copy of its own. */
+static void lose_disk(struct sim_world *world, struct sim_node *none, uint64_t argument)
+{
+    (void)none;
+    (void)argument;
+    struct sim_cluster *cluster = cluster_of(world);
+    enum sim_loss loss = cluster->config->loses;
+    struct sim_node *node = is_of_sink(loss) ? cluster->sink : cluster->ventilator;
+    if (node->core != NULL) {
+        sim_crash(node);
+        sim_revive_later(world, node);
+    }
+    if (loss == SIM_LOSES_SINK_DISK || loss == SIM_LOSES_VENTILATOR_DISK) {
+        sim_lose_disk(node);
+    } else {
+        sim_restore_disk(node);
+        cluster->ledger.numbers_repeat = is_of_sink(loss);
+    }
+    excuse(&cluster->ledger, loss);
+}
+
+static void plan_loss(struct sim_world *world)
+{
+    const struct sim_cluster_config *config = cluster_of(world)->config;
+    int64_t at_us = 1 * S + (int64_t)below(world, config->faults_for_us);
+    if (config->loses != SIM_LOSES_NOTHING) {
+        sim_at(world, (int64_t)below(world, at_us), NULL, back_up, 0);
+        sim_at(world, at_us, NULL, lose_disk, 0);
     }
 }
 
@@ -309,8 +382,5 @@ void sim_faults_begin(struct sim_cluster *cluster)
         weather(world);
     }
     sim_at(world, 100 * MS, NULL, fault, (uint64_t)cluster->config->faults_for_us);
-    if (cluster->config->loses != SIM_LOSES_NOTHING) {
-        sim_at(world, 1 * S + (int64_t)below(world, cluster->config->faults_for_us), NULL,
-               lose_disk, 0);
-    }
+    plan_loss(world);
 }

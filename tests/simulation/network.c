@@ -34,7 +34,8 @@ static struct sim_connection *open_connection(struct sim_world *world, int clien
                                  .server = server,
                                  .client_life = world->nodes[client].life,
                                  .server_life = world->nodes[server].life,
-                                 .link = link};
+                                 .link = link,
+                                 .lingers = leat_rng_chance(&world->rng, world->linger_ppm)};
     c->peer.size = sizeof(number);
     memcpy(c->peer.bytes, &number, sizeof(number));
     return c;
@@ -49,6 +50,13 @@ bool sim_is_open(const struct sim_world *world, const struct sim_connection *c)
 {
     return !c->broken && world->nodes[c->client].life == c->client_life &&
            world->nodes[c->server].life == c->server_life;
+}
+
+bool sim_is_heard(const struct sim_world *world, const struct sim_connection *c, bool by_server)
+{
+    const struct sim_node *reader = &world->nodes[by_server ? c->server : c->client];
+    unsigned life = by_server ? c->server_life : c->client_life;
+    return sim_is_open(world, c) || (c->lingers && reader->core != NULL && reader->life == life);
 }
 
 void sim_cut(struct sim_node *client, enum leat_link link)

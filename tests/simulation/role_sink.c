@@ -4,10 +4,6 @@
 #include "broker/sink/sink.h"
 #include "tests/simulation/roles.h"
 
-/* The invariants of the sink are checked against its whole store, so not after every single step.
- */
-#define CHECK_EVERY 32
-
 struct sink {
     struct sim_ledger *ledger;
     struct leat_sink *sink;
@@ -22,11 +18,17 @@ uint64_t sim_sink_results(const struct sim_node *node)
     return info.successes + info.failures;
 }
 
+struct leat_sink_info sim_sink_info(const struct sim_node *node)
+{
+    const struct sink *sink = node->core;
+    return leat_sink_info(sink->sink);
+}
+
 static void sink_step(void *core, const struct leat_event *event, struct leat_out *out)
 {
     struct sink *sink = core;
     leat_sink_step(sink->sink, event, out);
-    if (++sink->steps % CHECK_EVERY == 0) {
+    if (++sink->steps % sink->ledger->settings.check_every == 0) {
         struct leat_why why;
         if (leat_sink_check(sink->sink, &why) != LEAT_OK) {
             sim_break(sink->ledger, "an invariant of the sink", "%s", why.text);
@@ -53,6 +55,9 @@ static void *sink_boot(struct sim_node *node, struct leat_out *out)
     sink->ledger = node->context;
     config.seed = leat_rng_next(&node->world->rng);
     config.settled_window = sink->ledger->settings.settled_window;
+    if (sink->ledger->settings.keep_results_max > 0) {
+        config.keep_results_max = (int64_t)sink->ledger->settings.keep_results_max;
+    }
     sink->store = leat_sink_store_new(node->store);
     sink->sink = leat_sink_new(&config, sink->store);
     struct leat_why why;
@@ -82,8 +87,13 @@ static void sink_local(struct sim_node *node, enum leat_link link, const struct 
         job->announced++;
         job->announced_status = ended->status;
         job->announced_run_us = ended->run_us;
-        if (job->announced > 1) {
+        /* A sink that keeps few results takes a late one of a job that it has forgotten. */
+        if (job->announced > 1 && ledger->settings.keep_results_max == 0) {
             sim_break(ledger, "a second result was recorded", "job %zu", sim_job_index(&ended->id));
+        }
+        if (ended->status == LEAT_STATE_SUCCEEDED && job->succeeded == 0) {
+            sim_break(ledger, "a job succeeded that no handler ended", "job %zu",
+                      sim_job_index(&ended->id));
         }
     }
 }

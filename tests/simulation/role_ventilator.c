@@ -4,9 +4,6 @@
 #include "broker/ventilator/ventilator.h"
 #include "tests/simulation/roles.h"
 
-/* The invariants are checked against the whole store, so not after every single step. */
-#define CHECK_EVERY 32
-
 struct ventilator {
     struct sim_ledger *ledger;
     struct leat_ventilator *ventilator;
@@ -20,11 +17,17 @@ uint64_t sim_ventilator_jobs(const struct sim_node *node)
     return leat_ventilator_counts(v->ventilator).jobs;
 }
 
+struct leat_ventilator_counts sim_ventilator_counts(const struct sim_node *node)
+{
+    const struct ventilator *v = node->core;
+    return leat_ventilator_counts(v->ventilator);
+}
+
 static void ventilator_step(void *core, const struct leat_event *event, struct leat_out *out)
 {
     struct ventilator *v = core;
     leat_ventilator_step(v->ventilator, event, out);
-    if (++v->steps % CHECK_EVERY == 0) {
+    if (++v->steps % v->ledger->settings.check_every == 0) {
         struct leat_why why;
         if (leat_ventilator_check(v->ventilator, &why) != LEAT_OK) {
             sim_break(v->ledger, "an invariant of the ventilator", "%s", why.text);
@@ -51,6 +54,13 @@ static void *ventilator_boot(struct sim_node *node, struct leat_out *out)
     v->ledger = node->context;
     config.batch_items_max = v->ledger->settings.push_items_max;
     config.filling_bytes_max = v->ledger->settings.filling_bytes_max;
+    if (v->ledger->settings.bytes_max > 0) {
+        config.payload_bytes_max = 16;
+        config.bytes_max = v->ledger->settings.bytes_max;
+    }
+    if (v->ledger->settings.dedupe_max > 0) {
+        config.dedupe_max = v->ledger->settings.dedupe_max;
+    }
     config.seed = leat_rng_next(&node->world->rng);
     for (size_t i = 0; i < LEAT_ID_BYTES; i++) {
         config.sender.bytes[i] = (uint8_t)leat_rng_below(&node->world->rng, 256);

@@ -4,10 +4,9 @@
 #include "tests/simulation/roles.h"
 #include "worker/worker.h"
 
-#define SLOTS        3
 #define ATTEMPTS_MAX 1024
 
-/* An attempt at the simulated spawner: the first SLOTS in order run, the others wait. */
+/* An attempt at the simulated spawner: the first SIM_SLOTS in order run, the others wait. */
 struct attempt {
     struct leat_id id;
     uint64_t delivery, number;
@@ -78,6 +77,7 @@ static void answer(struct sim_node *node, size_t index, enum leat_failure failur
     struct leat_msg ran = {.type = LEAT_MSG_RAN};
     ran.ran.outcomes.items = &outcome;
     ran.ran.outcomes.count = 1;
+    sim_job_of(worker->ledger, &attempt.id)->succeeded += failure == LEAT_FAILURE_NONE;
     start_waiting(node);
     sim_deliver_local(node, LEAT_LINK_SPAWNER, &ran);
 }
@@ -137,7 +137,7 @@ static void crash_of_poison(struct sim_world *world, struct sim_node *node, uint
 static void start_waiting(struct sim_node *node)
 {
     struct worker *worker = node->context;
-    for (size_t i = 0; i < worker->count && i < SLOTS; i++) {
+    for (size_t i = 0; i < worker->count && i < SIM_SLOTS; i++) {
         struct attempt *attempt = &worker->attempts[i];
         if (!attempt->is_running) {
             attempt->is_running = true;
@@ -193,7 +193,7 @@ static void recall(struct sim_node *node)
     struct leat_item_lease leases[ATTEMPTS_MAX];
     struct leat_msg msg = {.type = LEAT_MSG_RECALLED};
     msg.recalled.jobs.items = leases;
-    while (worker->count > SLOTS) {
+    while (worker->count > SIM_SLOTS) {
         const struct attempt *last = &worker->attempts[--worker->count];
         leases[msg.recalled.jobs.count++] = (struct leat_item_lease){last->id, last->delivery};
     }
@@ -290,7 +290,7 @@ static void *worker_boot(struct sim_node *node, struct leat_out *out)
         .handler_count = SIM_KINDS,
         .rates = &limited,
         .rate_count = settings->rate_limits ? 1 : 0,
-        .slots = SLOTS,
+        .slots = SIM_SLOTS,
         .prefetch = settings->prefetch,
         .outbox_results_max = settings->outbox_results_max,
         .drain_ms = settings->drain_ms,

@@ -3,9 +3,12 @@
 #ifndef LEAT_SIMULATION_ROLES_H
 #define LEAT_SIMULATION_ROLES_H
 
+#include "broker/sink/sink.h"
+#include "broker/ventilator/ventilator.h"
 #include "tests/simulation/cluster.h"
 
 #define SIM_QUEUES 3
+#define SIM_SLOTS  3 /* of a worker */
 
 struct sim_job {
     enum sim_job_kind kind;
@@ -14,6 +17,11 @@ struct sim_job {
     bool excused;   /* whoever had it or its result lost the disk */
     bool forgotten; /* the ventilator lost its disk since */
     int announced;  /* FINISHED events seen */
+    bool was_announced; /* when the sink's disk was copied */
+    bool was_settled;   /* the ventilator has heard so, ever */
+    int succeeded;      /* attempts of which the handler said so */
+    uint64_t retry_attempt; /* last attempt that a worker said is to be repeated */
+    int64_t retry_due_us;   /* by the ventilator's clock: not before then */
     uint64_t announced_status, announced_run_us;
     int64_t not_before_ms, expires_at_ms;
     bool gone; /* the ventilator has it on disk that this job is settled */
@@ -33,6 +41,10 @@ struct sim_settings {
     size_t push_items_max;   /* in one JOBS */
     uint64_t settled_window; /* of the sink */
     uint64_t filling_bytes_max;
+    uint64_t bytes_max; /* of jobs at the ventilator; 0: as usual */
+    uint64_t dedupe_max;         /* settled ids that the ventilator remembers; 0: as usual */
+    uint64_t keep_results_max;   /* successes that the sink keeps; 0: as usual */
+    unsigned check_every;        /* steps between two checks of a broker's whole store */
     int64_t run_us; /* each attempt runs as long; 0: by chance */
 };
 
@@ -41,6 +53,7 @@ struct sim_ledger {
     size_t count, capacity;
     struct sim_settings settings;
     bool times_hold; /* no wall clock is set in this history, and all run alike */
+    bool numbers_repeat; /* an older copy of the sink gives numbers of its stream a second time */
     struct sim_checks *checks;
     const char *broken; /* the first rule that a role saw broken */
     char text[200];
@@ -64,6 +77,8 @@ extern const struct sim_role sim_role_producer;   /* context: from sim_producer_
 extern const struct sim_role sim_role_operator;   /* context: struct sim_ledger */
 
 uint64_t sim_ventilator_jobs(const struct sim_node *ventilator); /* not yet settled */
+struct leat_ventilator_counts sim_ventilator_counts(const struct sim_node *ventilator);
+struct leat_sink_info sim_sink_info(const struct sim_node *sink);
 uint64_t sim_sink_results(const struct sim_node *sink);
 
 /* The person with the command line, on LEAT_LINK_VENTILATOR. */

@@ -105,6 +105,18 @@ static void a_ventilator_with_an_empty_disk_serves_all_jobs_from_then_on(void **
     run_seeds(SIM_LOSES_VENTILATOR_DISK, 10);
 }
 
+static void a_sink_restored_from_an_older_copy_gets_all_results_from_then_on(void **state)
+{
+    (void)state;
+    run_seeds(SIM_RESTORES_SINK_DISK, 10);
+}
+
+static void a_ventilator_restored_from_an_older_copy_serves_all_jobs_from_then_on(void **state)
+{
+    (void)state;
+    run_seeds(SIM_RESTORES_VENTILATOR_DISK, 10);
+}
+
 static void without_faults_all_jobs_end_as_they_must(void **state)
 {
     (void)state;
@@ -132,12 +144,18 @@ static void the_same_seed_gives_the_same_history(void **state)
 
 int main(void)
 {
+    const char *only = getenv("LEAT_TEST");
+    if (only != NULL) {
+        cmocka_set_test_filter(only);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_faults_all_jobs_end_as_they_must),
         cmocka_unit_test(the_same_seed_gives_the_same_history),
         cmocka_unit_test(every_acknowledged_job_has_exactly_one_result_whatever_fails),
         cmocka_unit_test(a_sink_with_an_empty_disk_gets_all_results_from_then_on),
         cmocka_unit_test(a_ventilator_with_an_empty_disk_serves_all_jobs_from_then_on),
+        cmocka_unit_test(a_sink_restored_from_an_older_copy_gets_all_results_from_then_on),
+        cmocka_unit_test(a_ventilator_restored_from_an_older_copy_serves_all_jobs_from_then_on),
     };
     signal(SIGABRT, on_abort);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,7 @@ void sim_world_init(struct sim_world *world, uint64_t seed)
     *world = (struct sim_world){0};
     leat_rng_init(&world->rng, seed);
     world->now_us = 1000;
-    world->wall_offset_us = INT64_C(1700000000000000);
+    world->wall_offset_us = SIM_WALL_US;
     world->faults = (struct sim_faults){
         .delay_min_us = 50, .delay_max_us = 500, .commit_min_us = 100, .commit_max_us = 2000};
 }
@@ -93,6 +93,7 @@ void sim_world_fini(struct sim_world *world)
         free(node->waiting);
         leat_out_fini(&node->out);
         leat_store_close(&node->store);
+        leat_store_close(&node->backup);
     }
     for (size_t i = 0; i < world->event_count; i++) {
         free((void *)(uintptr_t)world->events[i].frame.data);
@@ -179,6 +180,20 @@ static void keep(struct sim_node *node, uint64_t batch, const struct leat_action
     w->frame.size = size;
 }
 
+/* The process dies before it has carried out the next of its actions. */
+static bool dies_midway(struct sim_node *node)
+{
+    struct sim_world *world = node->world;
+    if (!leat_rng_chance(&world->rng, world->faults.midway_ppm)) {
+        return false;
+    }
+    sim_crash(node);
+    if (world->ended != NULL) {
+        world->ended(world, node);
+    }
+    return true;
+}
+
 static void open_gate(struct sim_node *node)
 {
     uint64_t durable = node->store == NULL ? UINT64_MAX : leat_store_durable(node->store);
@@ -195,8 +210,11 @@ static void open_gate(struct sim_node *node)
     memcpy(leaving, node->waiting, count * sizeof(*leaving));
     node->waiting_count -= count;
     memmove(node->waiting, node->waiting + count, node->waiting_count * sizeof(*leaving));
+    unsigned life = node->life;
     for (size_t i = 0; i < count; i++) {
-        carry_out(node, leaving[i].link, leaving[i].peer, leaving[i].frame);
+        if (node->life == life && !dies_midway(node)) {
+            carry_out(node, leaving[i].link, leaving[i].peer, leaving[i].frame);
+        }
         free((void *)(uintptr_t)leaving[i].frame.data);
     }
     free(leaving);
@@ -285,12 +303,7 @@ static void end_process(struct sim_world *world, struct sim_node *node, uint64_t
 /* What the core has just emitted goes to the gate, and through it when nothing is to wait for. */
 static void take_actions(struct sim_node *node)
 {
-    uint64_t batch = 0;
-    if (node->store != NULL) {
-        uint64_t filling = leat_store_filling(node->store);
-        bool dirty = leat_store_is_dirty(node->store);
-        batch = dirty ? filling : leat_store_is_committing(node->store) ? filling - 1 : 0;
-    }
+    uint64_t batch = node->store == NULL ? 0 : leat_store_awaited(node->store);
     for (size_t i = 0; i < node->out.count; i++) {
         const struct leat_action *action = &node->out.actions[i];
         if (action->kind == LEAT_ACTION_SEND) {
@@ -393,6 +406,21 @@ void sim_lose_disk(struct sim_node *node)
     assert(node->store != NULL);
 }
 
+void sim_back_up_disk(struct sim_node *node)
+{
+    assert(node->store != NULL);
+    leat_store_close(&node->backup);
+    node->backup = leat_store_memory_copy(node->store);
+}
+
+void sim_restore_disk(struct sim_node *node)
+{
+    assert(node->core == NULL && node->backup != NULL);
+    leat_store_close(&node->store);
+    node->store = node->backup;
+    node->backup = NULL;
+}
+
 void sim_freeze(struct sim_node *node, int64_t until_us)
 {
     node->frozen_until_us = until_us;
@@ -403,7 +431,7 @@ void sim_freeze(struct sim_node *node, int64_t until_us)
 static void arrive(struct sim_world *world, const struct sim_event *event)
 {
     struct sim_connection *c = &world->connections[event->connection];
-    if (!sim_is_open(world, c)) {
+    if (!sim_is_heard(world, c, event->to_server)) {
         return;
     }
     struct leat_peer peer = event->to_server ? c->peer : (struct leat_peer){0};

@@ -20,6 +20,8 @@
 #include "wire/buffer.h"
 
 #define SIM_NODES_MAX 32
+/* What every wall clock shows at the beginning, about. */
+#define SIM_WALL_US INT64_C(1700000000000000)
 
 struct sim_world;
 struct sim_node;
@@ -51,6 +53,7 @@ struct sim_node {
     const struct sim_role *role;
     void *core;               /* NULL while it is dead */
     struct leat_store *store; /* its disk: outlives its lives; NULL for roles without one */
+    struct leat_store *backup; /* a copy of it that somebody made; NULL: none */
     unsigned life;
     void *context; /* the role's own */
 
@@ -74,6 +77,7 @@ struct sim_faults {
     int64_t delay_min_us, delay_max_us;
     int64_t commit_min_us, commit_max_us;
     uint32_t commit_fails_ppm; /* a commit fails, and the process ends */
+    uint32_t midway_ppm;       /* a process dies between two of the actions that it carries out */
 };
 
 /* The way from one node to another. */
@@ -111,6 +115,7 @@ struct sim_world {
     int64_t now_us;
     int64_t wall_offset_us;
     struct sim_faults faults;
+    uint32_t linger_ppm; /* what is under way on a connection arrives after its end all the same */
     struct sim_node nodes[SIM_NODES_MAX];
     int node_count;
     struct sim_path paths[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
@@ -143,10 +148,14 @@ void sim_connect(struct sim_node *client, enum leat_link link, struct sim_node *
 void sim_boot(struct sim_node *node);
 /* Replaces a dead node's disk by an empty one. */
 void sim_lose_disk(struct sim_node *node);
+/* Copies what is on a node's disk now; puts the copy in place of a dead node's disk. */
+void sim_back_up_disk(struct sim_node *node);
+void sim_restore_disk(struct sim_node *node);
 /* kill -9: the core is gone, the disk loses what was not durable (a batch under way is kept or lost
- * by chance), everything under way to or from it is lost. */
+ * by chance), what is under way to it is lost, and what is under way from it, but for linger_ppm. */
 void sim_crash(struct sim_node *node);
-/* Breaks the connection: what is under way on it is lost, the next message opens a new one. */
+/* Breaks the connection: what is under way on it is lost (or, with linger_ppm, comes all the same,
+ * later than what the next one brings), the next message opens a new one. */
 void sim_cut(struct sim_node *client, enum leat_link link);
 /* From now on and for a while: nothing gets from one node to the other (or it does so afterwards,
  * with `holds`); everything takes longer. One way. */

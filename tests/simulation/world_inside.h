@@ -27,6 +27,7 @@ struct sim_connection {
     unsigned client_life, server_life;
     enum leat_link link; /* at the client */
     bool broken;
+    bool lingers; /* as bytes that a kernel or libzmq had taken already */
     int64_t last_arrival_us[2]; /* to the client, to the server: keeps the order */
 };
 
@@ -36,6 +37,9 @@ struct sim_event sim_pop_event(struct sim_world *world);
 
 /* network.c */
 bool sim_is_open(const struct sim_world *world, const struct sim_connection *connection);
+/* Whether what arrives on it now still finds its reader. */
+bool sim_is_heard(const struct sim_world *world, const struct sim_connection *connection,
+                  bool by_server);
 void sim_send_to_peer(struct sim_node *node, struct leat_peer peer, struct leat_bytes frame);
 void sim_send_to_server(struct sim_node *node, enum leat_link link, struct leat_bytes frame);
 
