@@ -96,7 +96,7 @@ struct leat_session {
     uint64_t *pushed_of; /* owned; by type number, in this round */
     size_t pushed_of_count;
     struct leat_list leases;
-    struct leat_id oldest_lease; /* as of audit_at_us - LEAT_AUDIT_MS */
+    struct leat_id oldest_lease; /* audit_ms before audit_at_us */
     uint64_t oldest_delivery;    /* 0: there was none */
     int64_t audit_at_us;
     int64_t heard_us;

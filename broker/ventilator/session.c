@@ -138,7 +138,7 @@ static void audit(const struct leat_ventilator *v, struct leat_session *session)
     session->renew = session->renew || (is_same && oldest != NULL);
     session->oldest_lease = oldest == NULL ? (struct leat_id){0} : oldest->id;
     session->oldest_delivery = delivery;
-    session->audit_at_us = leat_add_us(v->now.mono_us, LEAT_AUDIT_MS * LEAT_US_PER_MS);
+    session->audit_at_us = leat_add_us(v->now.mono_us, v->config.audit_ms * LEAT_US_PER_MS);
 }
 
 /* Each PING brings one PONG, and PONG waits for the disk like every message: it tells the worker

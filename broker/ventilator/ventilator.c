@@ -16,6 +16,7 @@ void leat_ventilator_config_init(struct leat_ventilator_config *config)
         .lost_after_ms = LEAT_LOST_AFTER_MS,
         .ping_ms = LEAT_PING_MS,
         .recovery_grace_ms = LEAT_RECOVERY_GRACE_MS,
+        .audit_ms = LEAT_AUDIT_MS,
         .dedupe_ms = LEAT_DEDUPE_MS,
         .dedupe_max = LEAT_DEDUPE_IDS_MAX,
         .deliveries_max = LEAT_DELIVERIES_DEFAULT,

@@ -40,6 +40,7 @@ struct leat_ventilator_config {
     int64_t lost_after_ms;      /* silence after which a worker is lost; more than ping_ms */
     int64_t ping_ms;            /* how often workers are asked to say PING */
     int64_t recovery_grace_ms;  /* after a restart, time for workers to announce their leases */
+    int64_t audit_ms;           /* a worker with a lease of this age is asked what it holds */
     int64_t dedupe_ms;          /* how long a settled id is remembered */
     uint64_t dedupe_max;        /* how many of them at most */
     uint64_t deliveries_max;    /* workers lost until a job ends as failed; at least 1 */

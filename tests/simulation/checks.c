@@ -3,38 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "tests/simulation/cluster_inside.h"
+#include "tests/simulation/checks_inside.h"
 #include "worker/worker.h"
-
-/* A worker as the ventilator has it in its present life. */
-struct fellow {
-    uint64_t round;        /* of the last WELCOME; 0: the ventilator does not count it */
-    struct leat_peer peer; /* where it was said; jobs may still go to an earlier life elsewhere */
-    uint64_t credit, pushed;
-    uint64_t limited_credit, limited_pushed; /* of the type with a rate */
-};
-
-/* How many producers' batches are followed; the one that was seen first is given up for a new one.
- */
-#define CUSTOMERS 256
-
-/* A producer id as the ventilator has answered it, in all its lives. */
-struct customer {
-    struct leat_id producer;
-    uint64_t accepted; /* last batch that was accepted */
-};
-
-struct sim_checks {
-    struct sim_world *world;
-    struct sim_ledger *ledger;
-    struct fellow fellows[SIM_NODES_MAX];
-    struct customer customers[CUSTOMERS];
-    size_t customer_count;
-    size_t acknowledged_before; /* jobs of the SUBMIT at hand that had been acknowledged */
-    uint64_t submitted_batch;
-    struct leat_id followed;
-    uint64_t settled; /* up to this number of it the ventilator has everything on disk */
-};
 
 struct sim_checks *sim_checks_new(struct sim_world *world, struct sim_ledger *ledger)
 {
@@ -55,7 +25,7 @@ void sim_checks_free(struct sim_checks *checks)
 /* The ventilator has welcomed its present round, and it knows. */
 static bool is_counted(const struct sim_checks *checks, const struct sim_node *node)
 {
-    const struct fellow *fellow = &checks->fellows[node->index];
+    const struct sim_fellow *fellow = &checks->fellows[node->index];
     return node->role == &sim_role_worker && node->core != NULL && !node->exited &&
            fellow->round != 0 && leat_worker_is_open(node->core) &&
            leat_worker_round(node->core) == fellow->round;
@@ -93,51 +63,17 @@ static void check_all_run_once(struct sim_checks *checks, const struct sim_node 
 
 /* ---- what the ventilator says ---- */
 
-static void on_welcome(struct sim_checks *checks, const struct sim_node *worker,
-                       struct leat_peer peer, const struct leat_msg_welcome *welcome)
+static void on_welcome(struct sim_checks *checks, const struct sim_sight *sight)
 {
+    const struct sim_node *worker = sim_node_of_peer(checks->world, sight->peer);
+    const struct leat_msg_welcome *welcome = &sight->msg->welcome;
     struct leat_id session = sim_worker_session(worker);
     if (leat_id_equal(&session, &welcome->session)) {
-        checks->fellows[worker->index] = (struct fellow){.round = welcome->round, .peer = peer};
-    }
-}
-
-/* An attempt has a number because the one before it failed, and does not come before its time.
- * Times are kept in milliseconds, so they are a little early. (A ventilator restored from an older
- * copy uses delivery numbers again: a lease of before passes for one of now, and its failure
- * counts.) */
-static void check_attempt(struct sim_checks *checks, const struct sim_node *ventilator,
-                          const struct leat_item_delivery *item)
-{
-    const struct sim_job *job = sim_job_of(checks->ledger, &item->id);
-    if (item->attempt > job->retry_attempt + 1 && !job->forgotten) {
-        sim_break(checks->ledger, "an attempt was counted that nobody made",
-                  "job %zu attempt %llu, the last to be repeated was %llu",
-                  sim_job_index(&item->id), (unsigned long long)item->attempt,
-                  (unsigned long long)job->retry_attempt);
-    }
-    int64_t now_us = sim_node_now(ventilator).mono_us;
-    if (checks->ledger->times_hold && item->attempt == job->retry_attempt + 1 &&
-        now_us + 1000 < job->retry_due_us) {
-        sim_break(checks->ledger, "an attempt before the delay of its retry",
-                  "job %zu attempt %llu", sim_job_index(&item->id),
-                  (unsigned long long)item->attempt);
-    }
-}
-
-static void on_retry(struct sim_checks *checks, const struct sim_node *ventilator,
-                     const struct leat_msg_retry *retry)
-{
-    for (size_t i = 0; i < retry->jobs.count; i++) {
-        const struct leat_item_repeat *repeat = &retry->jobs.items[i];
-        struct sim_job *job = sim_job_of(checks->ledger, &repeat->id);
-        int64_t due_us = sim_node_now(ventilator).mono_us + (int64_t)repeat->delay_ms * 1000;
-        if (repeat->attempt > job->retry_attempt) {
-            job->retry_attempt = repeat->attempt;
-            job->retry_due_us = due_us;
-        } else if (repeat->attempt == job->retry_attempt) {
-            job->retry_due_us = leat_min_us(job->retry_due_us, due_us);
-        }
+        checks->fellows[worker->index] = (struct sim_fellow){
+            .round = welcome->round,
+            .peer = sight->peer,
+            .heard_us = sim_node_now(sight->node).mono_us,
+        };
     }
 }
 
@@ -146,13 +82,14 @@ static void on_jobs(struct sim_checks *checks, const struct sim_sight *sight)
     const struct sim_node *worker = sim_node_of_peer(checks->world, sight->peer);
     const struct leat_msg_jobs *jobs = &sight->msg->jobs;
     struct leat_peer peer = sight->peer;
-    struct fellow *fellow = &checks->fellows[worker->index];
+    struct sim_fellow *fellow = &checks->fellows[worker->index];
     bool is_present = leat_peer_equal(peer, fellow->peer);
     for (size_t i = 0; i < jobs->jobs.count; i++) {
         const struct leat_item_delivery *item = &jobs->jobs.items[i];
         const struct sim_job *job = sim_job_of(checks->ledger, &item->id);
         fellow->pushed += is_present;
-        check_attempt(checks, sight->node, item);
+        sim_check_attempt(checks, sight->node, item);
+        sim_check_queue(checks, item);
         fellow->limited_pushed += is_present && job->kind == SIM_LIMITED;
         if (job->gone && !job->forgotten && checks->ledger->settings.dedupe_max == 0) {
             sim_break(checks->ledger, "a settled job was pushed again", "job %zu",
@@ -178,7 +115,7 @@ static void on_jobs(struct sim_checks *checks, const struct sim_sight *sight)
 static void on_credit(struct sim_checks *checks, const struct sim_node *worker,
                       struct leat_peer peer, const struct leat_msg_credit *credit)
 {
-    struct fellow *fellow = &checks->fellows[worker->index];
+    struct sim_fellow *fellow = &checks->fellows[worker->index];
     if (credit->round != fellow->round || !leat_peer_equal(peer, fellow->peer)) {
         return;
     }
@@ -192,15 +129,15 @@ static void on_credit(struct sim_checks *checks, const struct sim_node *worker,
     }
 }
 
-static struct customer *customer_of(struct sim_checks *checks, const struct leat_id *producer)
+static struct sim_customer *customer_of(struct sim_checks *checks, const struct leat_id *producer)
 {
-    for (size_t i = 0; i < checks->customer_count && i < CUSTOMERS; i++) {
+    for (size_t i = 0; i < checks->customer_count && i < SIM_CUSTOMERS; i++) {
         if (leat_id_equal(&checks->customers[i].producer, producer)) {
             return &checks->customers[i];
         }
     }
-    struct customer *customer = &checks->customers[checks->customer_count++ % CUSTOMERS];
-    *customer = (struct customer){.producer = *producer};
+    struct sim_customer *customer = &checks->customers[checks->customer_count++ % SIM_CUSTOMERS];
+    *customer = (struct sim_customer){.producer = *producer};
     return customer;
 }
 
@@ -214,13 +151,18 @@ static void on_submit(struct sim_checks *checks, const struct leat_msg_submit *s
     }
 }
 
-static void on_accepted(struct sim_checks *checks, const struct leat_msg_accepted *accepted)
+static void on_accepted(struct sim_checks *checks, const struct sim_node *ventilator,
+                        const struct leat_msg_accepted *accepted)
 {
-    struct customer *customer = customer_of(checks, &accepted->producer);
+    struct sim_customer *customer = customer_of(checks, &accepted->producer);
     if (accepted->batch <= customer->accepted) {
         return; /* said before: how many were known is not told again */
     }
     customer->accepted = accepted->batch;
+    if (!leat_store_has_room(ventilator->store)) {
+        sim_break(checks->ledger, "a batch was accepted without room on the disk", "batch %llu",
+                  (unsigned long long)accepted->batch);
+    }
     if (checks->ledger->settings.dedupe_max == 0 && accepted->batch == checks->submitted_batch &&
         accepted->known < checks->acknowledged_before) {
         sim_break(checks->ledger, "a job was accepted as new twice", "batch %llu",
@@ -271,14 +213,18 @@ static void forget_session(struct sim_checks *checks, const struct leat_id *sess
         if (node->role == &sim_role_worker) {
             struct leat_id its = sim_worker_session(node);
             if (leat_id_equal(&its, session)) {
-                checks->fellows[i] = (struct fellow){0};
+                checks->fellows[i] = (struct sim_fellow){0};
             }
         }
     }
 }
 
-static void on_note(struct sim_checks *checks, const struct leat_note *note)
+static void on_note(struct sim_checks *checks, const struct sim_node *ventilator,
+                    const struct leat_note *note)
 {
+    if (note->id == LEAT_NOTE_WORKER_LOST) {
+        sim_times_lost(checks, ventilator, &note->subject);
+    }
     if (note->id == LEAT_NOTE_WORKER_LOST || note->id == LEAT_NOTE_WORKER_LEFT) {
         forget_session(checks, &note->subject);
     } else if (note->id == LEAT_NOTE_JOB_REDELIVERED &&
@@ -295,8 +241,13 @@ static void on_life(struct sim_checks *checks, const struct sim_node *node)
 {
     for (int i = 0; i < SIM_NODES_MAX; i++) {
         if (node->role == &sim_role_ventilator || i == node->index) {
-            checks->fellows[i] = (struct fellow){0};
+            checks->fellows[i] = (struct sim_fellow){0};
         }
+    }
+    if (node->role == &sim_role_ventilator) {
+        checks->life = node->life;
+        checks->began_us = sim_node_now(node).mono_us;
+        sim_control_restarts(checks);
     }
 }
 
@@ -311,16 +262,22 @@ static void at_ventilator(struct sim_checks *checks, const struct sim_sight *sig
     }
     const struct sim_node *peer = sim_node_of_peer(checks->world, sight->peer);
     bool sends = sight->kind == SIM_SENDS;
+    /* A HELLO counts when it is welcomed. */
+    if (sight->kind == SIM_GETS && msg->type != LEAT_MSG_HELLO && msg->type != LEAT_MSG_GOODBYE) {
+        sim_times_heard(checks, sight->node, peer, sight->peer);
+    }
     if (sends && msg->type == LEAT_MSG_WELCOME) {
-        on_welcome(checks, peer, sight->peer, &msg->welcome);
+        on_welcome(checks, sight);
     } else if (sends && msg->type == LEAT_MSG_JOBS) {
         on_jobs(checks, sight);
     } else if (sends && msg->type == LEAT_MSG_ACCEPTED) {
-        on_accepted(checks, &msg->accepted);
+        on_accepted(checks, sight->node, &msg->accepted);
     } else if (sight->kind == SIM_GETS && msg->type == LEAT_MSG_CREDIT) {
         on_credit(checks, peer, sight->peer, &msg->credit);
     } else if (sight->kind == SIM_GETS && msg->type == LEAT_MSG_RETRY) {
-        on_retry(checks, sight->node, &msg->retry);
+        sim_times_retry(checks, sight->node, &msg->retry);
+    } else if (sight->kind == SIM_GETS && msg->type == LEAT_MSG_CONTROL) {
+        sim_control_said(checks, &msg->control);
     } else if (sight->kind == SIM_GETS && msg->type == LEAT_MSG_SUBMIT) {
         on_submit(checks, &msg->submit);
     }
@@ -336,6 +293,10 @@ static void at_worker(struct sim_checks *checks, const struct sim_sight *sight)
         }
     } else if (sight->kind == SIM_TOOK && msg->type == LEAT_MSG_WELCOME) {
         check_all_run_once(checks, sight->node);
+    } else if (sight->kind == SIM_GETS && msg->type == LEAT_MSG_STORED) {
+        sim_worker_heard_stored(sight->node, msg->stored.batch);
+    } else if (sight->kind == SIM_SENDS && msg->type == LEAT_MSG_RESULTS) {
+        sim_worker_said_results(sight->node, &msg->results);
     }
 }
 
@@ -347,7 +308,7 @@ void sim_checks_watch(const struct sim_sight *sight, void *context)
     switch (sight->kind) {
     case SIM_NOTES:
         if (role == &sim_role_ventilator) {
-            on_note(checks, sight->note);
+            on_note(checks, sight->node, sight->note);
         }
         return;
     case SIM_BOOTS:
@@ -366,6 +327,9 @@ void sim_checks_watch(const struct sim_sight *sight, void *context)
         at_ventilator(checks, sight);
     } else if (role == &sim_role_worker) {
         at_worker(checks, sight);
+    } else if (role == &sim_role_operator && sight->kind == SIM_GETS &&
+               sight->msg->type == LEAT_MSG_DONE) {
+        sim_control_done(checks, &sight->msg->done);
     } else if (role == &sim_role_sink && sight->kind == SIM_GETS &&
                sight->msg->type == LEAT_MSG_FOLLOW) {
         on_follow(checks, &sight->msg->follow);

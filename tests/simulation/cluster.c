@@ -11,6 +11,8 @@
 
 #define MS INT64_C(1000)
 #define S  INT64_C(1000000)
+/* A history takes some thousand steps. */
+#define STEPS_MAX 1000000
 
 /* ---- the verdict ---- */
 
@@ -132,6 +134,11 @@ static void run_to_the_end(struct sim_cluster *cluster, struct sim_cluster_repor
     const struct sim_ledger *ledger = &cluster->ledger;
     while (world->now_us < cluster->config->end_us && ledger->broken == NULL) {
         sim_run(world, world->now_us + 500 * MS);
+        if (world->steps > STEPS_MAX) {
+            broken(report, "the cluster is busy without end", "%llu steps",
+                   (unsigned long long)world->steps);
+            return;
+        }
         if (world->now_us > cluster->config->faults_for_us + 4 * S && everything_ended(cluster)) {
             report->ended_us = world->now_us;
             return;
@@ -186,6 +193,10 @@ static void choose_settings(struct sim_cluster *cluster, struct leat_rng *rng)
         .drain_ms = (int64_t)leat_rng_below(rng, 3000),
         .check_every = leat_rng_chance(rng, 200000) ? 1 : 32,
     };
+    /* The audit of leases heals what nothing else may need: only where a disk is replaced. */
+    settings->audit_ms = cluster->config->loses == SIM_RESTORES_SINK_DISK
+                             ? LEAT_AUDIT_MS
+                             : 24 * 3600 * LEAT_MS_PER_S;
     choose_bounds(settings, rng);
     sim_faults_choose(cluster, rng);
     bool lingers = leat_rng_chance(rng, 500000);

@@ -15,7 +15,12 @@
  *  11. no job succeeds of which no handler said so
  *  12. no bound is exceeded: jobs and bytes at the ventilator, items of a message, jobs and results
  *      at a worker, ids under way to the ventilator
- *  13. nothing is left at the ventilator, and every core keeps its own invariants all the time
+ *  13. no worker is lost that was heard; after a restart nothing is pushed before workers have had
+ *      the time to say what they run
+ *  14. of a job of which STORED was said no other result is recorded; nothing new is accepted
+ *      without room on the disk; nothing of a paused queue is pushed
+ *  15. everything ends, nothing is left at the ventilator, nobody is busy without end, and every
+ *      core keeps its own invariants all the time
  */
 #ifndef LEAT_SIMULATION_CLUSTER_H
 #define LEAT_SIMULATION_CLUSTER_H

@@ -322,6 +322,7 @@ static void excuse(struct sim_ledger *ledger, enum sim_loss loss)
         if (is_of_sink(loss)) {
             job->excused = job->excused || job->announced > 0 || job->settled > 0;
             job->announced = loss == SIM_RESTORES_SINK_DISK && job->was_announced ? 1 : 0;
+            job->stored = false;
             job->settled = 0; /* its number may go to another job */
         } else {
             job->excused = job->excused || (job->acknowledged && job->announced == 0);
@@ -350,6 +351,7 @@ static void lose_disk(struct sim_world *world, struct sim_node *none, uint64_t a
         sim_restore_disk(node);
         cluster->ledger.numbers_repeat = is_of_sink(loss);
     }
+    cluster->ledger.disk_replaced = !is_of_sink(loss);
     excuse(&cluster->ledger, loss);
 }
 

@@ -91,6 +91,10 @@ static void sink_local(struct sim_node *node, enum leat_link link, const struct 
         if (job->announced > 1 && ledger->settings.keep_results_max == 0) {
             sim_break(ledger, "a second result was recorded", "job %zu", sim_job_index(&ended->id));
         }
+        if (job->stored && ledger->settings.keep_results_max == 0) {
+            sim_break(ledger, "a result was recorded after another was confirmed", "job %zu",
+                      sim_job_index(&ended->id));
+        }
         if (ended->status == LEAT_STATE_SUCCEEDED && job->succeeded == 0) {
             sim_break(ledger, "a job succeeded that no handler ended", "job %zu",
                       sim_job_index(&ended->id));

@@ -53,6 +53,7 @@ static void *ventilator_boot(struct sim_node *node, struct leat_out *out)
     leat_ventilator_config_init(&config);
     v->ledger = node->context;
     config.batch_items_max = v->ledger->settings.push_items_max;
+    config.audit_ms = v->ledger->settings.audit_ms;
     config.filling_bytes_max = v->ledger->settings.filling_bytes_max;
     if (v->ledger->settings.bytes_max > 0) {
         config.payload_bytes_max = 16;

@@ -5,6 +5,7 @@
 #include "worker/worker.h"
 
 #define ATTEMPTS_MAX 1024
+#define SAID_MAX     512
 
 /* An attempt at the simulated spawner: the first SIM_SLOTS in order run, the others wait. */
 struct attempt {
@@ -22,6 +23,9 @@ struct worker {
     struct attempt attempts[ATTEMPTS_MAX];
     size_t count;
     uint64_t serial;
+    /* What was said to the sink in this life and not yet confirmed: jobs and their batch. */
+    struct leat_id said[SAID_MAX];
+    uint64_t said_batch[SAID_MAX]; /* 0: a free place */
 };
 
 void *sim_worker_new(struct sim_ledger *ledger, unsigned queues)
@@ -36,6 +40,37 @@ void *sim_worker_new(struct sim_ledger *ledger, unsigned queues)
 struct leat_id sim_worker_session(const struct sim_node *node)
 {
     return ((const struct worker *)node->context)->session;
+}
+
+void sim_worker_said_results(struct sim_node *node, const struct leat_msg_results *results)
+{
+    struct worker *worker = node->context;
+    size_t place = 0;
+    for (size_t i = 0; i < SAID_MAX; i++) {
+        if (worker->said_batch[i] == results->batch) {
+            return; /* said again */
+        }
+    }
+    for (size_t i = 0; i < results->results.count; i++) {
+        while (place < SAID_MAX && worker->said_batch[place] != 0) {
+            place++;
+        }
+        if (place < SAID_MAX) {
+            worker->said[place] = results->results.items[i].id;
+            worker->said_batch[place] = results->batch;
+        }
+    }
+}
+
+void sim_worker_heard_stored(struct sim_node *node, uint64_t batch)
+{
+    struct worker *worker = node->context;
+    for (size_t i = 0; i < SAID_MAX; i++) {
+        if (worker->said_batch[i] == batch) {
+            sim_job_of(worker->ledger, &worker->said[i])->stored = true;
+            worker->said_batch[i] = 0;
+        }
+    }
 }
 
 bool sim_worker_runs(const struct sim_node *node, const struct leat_id *id, uint64_t *ret_delivery)
@@ -277,6 +312,7 @@ static void *worker_boot(struct sim_node *node, struct leat_out *out)
         }
     }
     worker->count = 0;
+    memset(worker->said_batch, 0, sizeof(worker->said_batch));
     leat_bucket_init(&worker->bucket, limited.rate, limited.burst, sim_node_now(node).mono_us);
     for (size_t i = 0; i < LEAT_ID_BYTES; i++) {
         worker->session.bytes[i] = (uint8_t)leat_rng_below(&node->world->rng, 256);

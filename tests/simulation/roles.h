@@ -22,6 +22,8 @@ struct sim_job {
     int succeeded;      /* attempts of which the handler said so */
     uint64_t retry_attempt; /* last attempt that a worker said is to be repeated */
     int64_t retry_due_us;   /* by the ventilator's clock: not before then */
+    unsigned retry_life;    /* of the ventilator that was told so */
+    bool stored;            /* a worker was told STORED of its result */
     uint64_t announced_status, announced_run_us;
     int64_t not_before_ms, expires_at_ms;
     bool gone; /* the ventilator has it on disk that this job is settled */
@@ -44,6 +46,7 @@ struct sim_settings {
     uint64_t bytes_max; /* of jobs at the ventilator; 0: as usual */
     uint64_t dedupe_max;         /* settled ids that the ventilator remembers; 0: as usual */
     uint64_t keep_results_max;   /* successes that the sink keeps; 0: as usual */
+    int64_t audit_ms;            /* of the ventilator */
     unsigned check_every;        /* steps between two checks of a broker's whole store */
     int64_t run_us; /* each attempt runs as long; 0: by chance */
 };
@@ -53,6 +56,7 @@ struct sim_ledger {
     size_t count, capacity;
     struct sim_settings settings;
     bool times_hold; /* no wall clock is set in this history, and all run alike */
+    bool disk_replaced;  /* of the ventilator: what was said to it may be unsaid */
     bool numbers_repeat; /* an older copy of the sink gives numbers of its stream a second time */
     struct sim_checks *checks;
     const char *broken; /* the first rule that a role saw broken */
@@ -83,6 +87,10 @@ uint64_t sim_sink_results(const struct sim_node *sink);
 
 /* The person with the command line, on LEAT_LINK_VENTILATOR. */
 void sim_operator_say(struct sim_node *node, const char *verb, const char *argument);
+
+/* The worker's batches of results, and which of them the sink has confirmed. */
+void sim_worker_said_results(struct sim_node *worker, const struct leat_msg_results *results);
+void sim_worker_heard_stored(struct sim_node *worker, uint64_t batch);
 
 struct leat_id sim_worker_session(const struct sim_node *worker);
 /* Whether an attempt of the job is with the spawner and not about to be killed. */
