@@ -400,9 +400,9 @@ static void on_resend(struct leat_submitter *s, const struct leat_msg_resend *ms
         }
         return;
     }
-    /* It has forgotten us, or was restored from a copy that is older than its last ACCEPTED. A number
-     * that has been acknowledged may also be of an answer that comes late; so it counts only when
-     * there was silence since the last progress. */
+    /* It has forgotten us, or was restored from a copy that is older than its last ACCEPTED. A
+     * number that has been acknowledged may also be of an answer that comes late; so it counts only
+     * when there was silence since the last progress. */
     bool was_silent = s->repeat_after_us > s->config.repeat_us;
     if (msg->batch == 1 || (was_silent && msg->batch < s->in_flight[0].number)) {
         number_anew(s, out);

@@ -122,9 +122,9 @@ void leat_session_on_return(struct leat_ventilator *v, const struct leat_event *
 
 /* ---- life ---- */
 
-/* A lease that grows old may be one that its worker no longer knows: a sink said STORED of its result
- * and was then restored from an older copy, and nobody would ever end that job. A new round, in
- * which the worker names what it holds, finds it out. */
+/* A lease that grows old may be one that its worker no longer knows: a sink said STORED of its
+ * result and was then restored from an older copy, and nobody would ever end that job. A new round,
+ * in which the worker names what it holds, finds it out. */
 static void audit(const struct leat_ventilator *v, struct leat_session *session)
 {
     struct leat_list_node *first = leat_list_first(&session->leases);

@@ -62,7 +62,7 @@
 #define LEAT_LOST_AFTER_MS       5000
 #define LEAT_PING_MS             1000
 #define LEAT_RECOVERY_GRACE_MS   2000
-#define LEAT_AUDIT_MS            60000 /* a worker with a lease of this age is asked what it holds */
+#define LEAT_AUDIT_MS            60000 /* who has a lease of this age is asked what it holds */
 #define LEAT_JOBS_DEFAULT        20000000LL
 #define LEAT_STORE_BYTES_DEFAULT (64LL << 30)
 #define LEAT_STORE_RESERVE_BYTES (32LL << 20) /* kept free so that settling always goes on */

@@ -69,8 +69,8 @@ uint64_t leat_store_filling(const struct leat_store *store);
 /* Every batch up to this number is on disk; 0 at first. */
 uint64_t leat_store_durable(const struct leat_store *store);
 /* The batch that must be durable before anything may leave that was decided on what has been read
- * and written so far (core/step.h, rule 3): the one that fills, if it holds a write, else the one on
- * its way; 0: nothing is awaited. */
+ * and written so far (core/step.h, rule 3): the one that fills, if it holds a write, else the one
+ * on its way; 0: nothing is awaited. */
 uint64_t leat_store_awaited(const struct leat_store *store);
 /* Memory that the filling batch takes, about. While a commit is stuck (a full disk) the filling
  * batch grows with every write: who accepts new work must stop at a bound of its own. */

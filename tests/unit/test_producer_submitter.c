@@ -377,8 +377,7 @@ int main(void)
         cmocka_unit_test(a_missing_batch_is_sent_again_once_with_all_that_follow),
         cmocka_unit_test(busy_holds_everything_back_for_the_hint),
         cmocka_unit_test(when_it_is_forgotten_it_numbers_anew_under_a_new_id),
-        cmocka_unit_test(
-            when_less_is_known_than_was_acknowledged_it_numbers_anew_after_a_silence),
+        cmocka_unit_test(when_less_is_known_than_was_acknowledged_it_numbers_anew_after_a_silence),
         cmocka_unit_test(a_rejected_batch_is_dropped_and_the_rest_goes_on_under_a_new_id),
         cmocka_unit_test(whatever_is_lost_each_job_is_taken_exactly_once),
     };
