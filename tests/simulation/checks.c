@@ -321,6 +321,8 @@ void sim_checks_watch(const struct sim_sight *sight, void *context)
     case SIM_TOOK:
         break;
     case SIM_LOSES:
+    case SIM_LEAVES:
+    case SIM_WRITES:
         return;
     }
     if (role == &sim_role_ventilator) {

@@ -38,8 +38,8 @@ struct sim_checks {
     size_t acknowledged_before; /* jobs of the SUBMIT at hand that had been acknowledged */
     uint64_t submitted_batch;
     struct leat_id followed;
-    unsigned life;                   /* of the ventilator */
-    int64_t began_us;                /* by its clock */
+    unsigned life;                     /* of the ventilator */
+    int64_t began_us;                  /* by its clock */
     struct sim_word words[SIM_QUEUES]; /* what was last said of each queue */
     uint64_t settled; /* up to this number of it the ventilator has everything on disk */
 };

@@ -169,7 +169,9 @@ void sim_send_to_server(struct sim_node *node, enum leat_link link, struct leat_
     assert(c != NULL);
     if (!sim_is_open(world, c)) {
         if (world->nodes[c->server].core == NULL) {
-            return; /* nobody listens; what libzmq would keep is a repeat that may also be lost */
+            /* Nobody listens; what libzmq would keep is a repeat that may also be lost. */
+            lose(world, c, true, frame);
+            return;
         }
         c = open_connection(world, node->index, c->server, link);
     }

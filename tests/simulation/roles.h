@@ -14,12 +14,12 @@ struct sim_job {
     enum sim_job_kind kind;
     int producer, queue;
     bool acknowledged;
-    bool excused;   /* whoever had it or its result lost the disk */
-    bool forgotten; /* the ventilator lost its disk since */
-    int announced;  /* FINISHED events seen */
-    bool was_announced; /* when the sink's disk was copied */
-    bool was_settled;   /* the ventilator has heard so, ever */
-    int succeeded;      /* attempts of which the handler said so */
+    bool excused;           /* whoever had it or its result lost the disk */
+    bool forgotten;         /* the ventilator lost its disk since */
+    int announced;          /* FINISHED events seen */
+    bool was_announced;     /* when the sink's disk was copied */
+    bool was_settled;       /* the ventilator has heard so, ever */
+    int succeeded;          /* attempts of which the handler said so */
     uint64_t retry_attempt; /* last attempt that a worker said is to be repeated */
     int64_t retry_due_us;   /* by the ventilator's clock: not before then */
     unsigned retry_life;    /* of the ventilator that was told so */
@@ -43,19 +43,19 @@ struct sim_settings {
     size_t push_items_max;   /* in one JOBS */
     uint64_t settled_window; /* of the sink */
     uint64_t filling_bytes_max;
-    uint64_t bytes_max; /* of jobs at the ventilator; 0: as usual */
-    uint64_t dedupe_max;         /* settled ids that the ventilator remembers; 0: as usual */
-    uint64_t keep_results_max;   /* successes that the sink keeps; 0: as usual */
-    int64_t audit_ms;            /* of the ventilator */
-    unsigned check_every;        /* steps between two checks of a broker's whole store */
-    int64_t run_us; /* each attempt runs as long; 0: by chance */
+    uint64_t bytes_max;        /* of jobs at the ventilator; 0: as usual */
+    uint64_t dedupe_max;       /* settled ids that the ventilator remembers; 0: as usual */
+    uint64_t keep_results_max; /* successes that the sink keeps; 0: as usual */
+    int64_t audit_ms;          /* of the ventilator */
+    unsigned check_every;      /* steps between two checks of a broker's whole store */
+    int64_t run_us;            /* each attempt runs as long; 0: by chance */
 };
 
 struct sim_ledger {
     struct sim_job *jobs; /* owned by the cluster; a job's number is its place */
     size_t count, capacity;
     struct sim_settings settings;
-    bool times_hold; /* no wall clock is set in this history, and all run alike */
+    bool times_hold;     /* no wall clock is set in this history, and all run alike */
     bool disk_replaced;  /* of the ventilator: what was said to it may be unsaid */
     bool numbers_repeat; /* an older copy of the sink gives numbers of its stream a second time */
     struct sim_checks *checks;

@@ -135,9 +135,25 @@ static void trace(const struct sim_node *node, const char *what, const struct le
 
 /* ---- steps, the gate and the disk ---- */
 
+static void tell_leaving(struct sim_node *node, enum leat_link link, struct leat_peer peer,
+                         struct leat_bytes frame)
+{
+    struct leat_arena arena;
+    leat_arena_init(&arena, 1 << 24);
+    struct leat_msg msg;
+    struct leat_why why;
+    enum leat_err err = leat_wire_decode(frame, &arena, &msg, &why);
+    assert(err == LEAT_OK);
+    sim_see(node, SIM_LEAVES, link, peer, &msg);
+    leat_arena_fini(&arena);
+}
+
 static void carry_out(struct sim_node *node, enum leat_link link, struct leat_peer peer,
                       struct leat_bytes frame)
 {
+    if (node->world->tells) {
+        tell_leaving(node, link, peer, frame);
+    }
     switch (link) {
     case LEAT_LINK_PEERS:
         sim_send_to_peer(node, peer, frame);
@@ -457,6 +473,9 @@ static void commit_done(struct sim_node *node)
             world->ended(world, node);
         }
         return;
+    }
+    if (node->waiting_count > 0) {
+        sim_see(node, SIM_WRITES, 0, (struct leat_peer){0}, NULL);
     }
     start_commit(node);
     open_gate(node);

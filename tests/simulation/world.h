@@ -51,8 +51,8 @@ struct sim_node {
     struct sim_world *world;
     int index;
     const struct sim_role *role;
-    void *core;               /* NULL while it is dead */
-    struct leat_store *store; /* its disk: outlives its lives; NULL for roles without one */
+    void *core;                /* NULL while it is dead */
+    struct leat_store *store;  /* its disk: outlives its lives; NULL for roles without one */
     struct leat_store *backup; /* a copy of it that somebody made; NULL: none */
     unsigned life;
     void *context; /* the role's own */
@@ -92,7 +92,9 @@ enum sim_sight_kind {
     SIM_SENDS = 1, /* the core emitted a message; it may still wait for the disk */
     SIM_GETS,      /* a message has arrived, and the core is about to take it */
     SIM_TOOK,      /* and has taken it */
+    SIM_LEAVES,    /* a message leaves, since all that it speaks of is on the disk; with `tells` */
     SIM_LOSES,     /* a message was lost on its way; node is who sent it */
+    SIM_WRITES,    /* a batch of the node's store is on the disk, and messages wait for it */
     SIM_NOTES,
     SIM_BOOTS,
     SIM_CRASHES,
@@ -104,7 +106,7 @@ struct sim_sight {
     struct sim_node *node;
     enum leat_link link;
     struct leat_peer peer;        /* with LEAT_LINK_PEERS */
-    const struct leat_msg *msg;   /* borrowed; of the first four */
+    const struct leat_msg *msg;   /* borrowed; of the first five */
     const struct leat_note *note; /* borrowed; of SIM_NOTES */
 };
 
@@ -120,6 +122,7 @@ struct sim_world {
     int node_count;
     struct sim_path paths[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
     bool trace;
+    bool tells;          /* SIM_LEAVES is wanted */
     sim_watch_fn *watch; /* may be NULL */
     void *watch_context;
     /* A process has ended by itself: after EXIT, or since a commit failed. May be NULL. */
@@ -152,7 +155,8 @@ void sim_lose_disk(struct sim_node *node);
 void sim_back_up_disk(struct sim_node *node);
 void sim_restore_disk(struct sim_node *node);
 /* kill -9: the core is gone, the disk loses what was not durable (a batch under way is kept or lost
- * by chance), what is under way to it is lost, and what is under way from it, but for linger_ppm. */
+ * by chance), what is under way to it is lost, and what is under way from it, but for linger_ppm.
+ */
 void sim_crash(struct sim_node *node);
 /* Breaks the connection: what is under way on it is lost (or, with linger_ppm, comes all the same,
  * later than what the next one brings), the next message opens a new one. */

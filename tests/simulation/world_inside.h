@@ -27,7 +27,7 @@ struct sim_connection {
     unsigned client_life, server_life;
     enum leat_link link; /* at the client */
     bool broken;
-    bool lingers; /* as bytes that a kernel or libzmq had taken already */
+    bool lingers;               /* as bytes that a kernel or libzmq had taken already */
     int64_t last_arrival_us[2]; /* to the client, to the server: keeps the order */
 };
 
