@@ -51,7 +51,7 @@ class StalledDisk(unittest.TestCase):
             with open(seen) as f:
                 self.assertEqual(f.read(), "stalled\n")
             self.assertTrue(os.path.exists(stall))
-            self.assertEqual(laboratory.stats()["sink"]["successes"], 0)
+            self.assertEqual(laboratory.stats()["totals"]["succeeded"], 0)
             self.assertIsNone(producer.popen.poll())
             self.assertTrue(sink.alive())
 
