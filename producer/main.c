@@ -44,6 +44,7 @@ struct run {
         bool told;
     } ventilator, sink;
     uint64_t answers; /* of the ventilator, when it was heard last */
+    bool refusal_told;
 };
 
 static bool open_output(const char *path, FILE **ret_file)
@@ -273,6 +274,14 @@ static void watch_ventilator(struct run *run, int64_t now_us)
     struct leat_submitter_counts counts = leat_submitter_counts(run->producer->submitter);
     uint64_t answers = counts.accepted + counts.rejected + counts.busy;
     bool heard = answers != run->answers || leat_producer_pending(run->producer) == 0;
+    if (heard) {
+        run->refusal_told = false;
+    } else if (counts.errors > 0 && !run->refusal_told) {
+        run->refusal_told = true;
+        run->ventilator.told = true; /* it is there */
+        fprintf(stderr, "leat-producer: the ventilator refuses: %s; trying on\n",
+                leat_submitter_last_error(run->producer->submitter));
+    }
     run->answers = answers;
     watch_silence(&run->ventilator, heard, now_us);
 }

@@ -256,9 +256,12 @@ int leat_producer_flush(struct leat_producer *producer, int64_t timeout_ms)
         timeout_ms < 0 ? LEAT_NEVER_US : leat_add_us(now.mono_us, timeout_ms * LEAT_US_PER_MS);
     while (leat_submitter_pending(producer->submitter) > 0) {
         if (now.mono_us >= end_us) {
+            bool is_refused = leat_submitter_counts(producer->submitter).errors > 0;
             leat_fail(&producer->error, LEAT_ERR_TIMEOUT,
-                      "%zu jobs are not acknowledged after %lld ms: is the ventilator running?",
-                      leat_submitter_pending(producer->submitter), (long long)timeout_ms);
+                      "%zu jobs are not acknowledged after %lld ms: %s%.120s",
+                      leat_submitter_pending(producer->submitter), (long long)timeout_ms,
+                      is_refused ? "the ventilator refuses: " : "is the ventilator running?",
+                      is_refused ? leat_submitter_last_error(producer->submitter) : "");
             return LEAT_PRODUCER_TIMEOUT;
         }
         leat_producer_turn(producer, end_us == LEAT_NEVER_US ? LEAT_NEVER_US : end_us - now.mono_us,

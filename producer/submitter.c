@@ -423,6 +423,7 @@ static void on_message(struct leat_submitter *s, const struct leat_event *event,
     } else if (msg->type == LEAT_MSG_RESEND && leat_id_equal(&msg->resend.producer, &s->producer)) {
         on_resend(s, &msg->resend, out);
     } else if (msg->type == LEAT_MSG_ERROR) {
+        s->counts.errors++;
         remember_error(s, msg->error.text);
     }
 }

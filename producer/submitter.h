@@ -62,6 +62,7 @@ struct leat_submitter_counts {
     uint64_t rejected; /* jobs that can never be accepted */
     uint64_t busy;     /* BUSY answers */
     uint64_t repeated; /* batches sent more than once */
+    uint64_t errors;   /* ERROR answers: what was sent is not understood, or not allowed */
 };
 struct leat_submitter_counts leat_submitter_counts(const struct leat_submitter *submitter);
 

@@ -2,9 +2,14 @@
 #ifndef LEAT_CORE_LIMITS_H
 #define LEAT_CORE_LIMITS_H
 
+/* A test of what other versions do builds programs that have them. */
+#ifndef LEAT_PROTOCOL_VERSION
 #define LEAT_PROTOCOL_VERSION 1
-#define LEAT_RECORD_VERSION   1
-#define LEAT_STORE_VERSION    2 /* of seals, keys and tables; 1: seals did not cover the place */
+#endif
+#define LEAT_RECORD_VERSION 1
+#ifndef LEAT_STORE_VERSION
+#define LEAT_STORE_VERSION 2 /* of seals, keys and tables; 1: seals did not cover the place */
+#endif
 
 /* a job */
 #define LEAT_QUEUE_BYTES_MAX        64 /* [A-Za-z0-9_.-], not empty */

@@ -94,12 +94,16 @@ static enum leat_err get_envelope(struct leat_wire_reader *reader, uint32_t *ret
                          count);
     }
     LEAT_WIRE_TRY(leat_wire_reader_u64(reader, "version", &version));
-    if (version != LEAT_PROTOCOL_VERSION) {
+    enum leat_err err = leat_wire_reader_u64(reader, "type", &type);
+    /* ERROR is the same in every version, so that each side can say to the other that it is not
+     * understood. */
+    if (version != LEAT_PROTOCOL_VERSION && (err != LEAT_OK || type != LEAT_MSG_ERROR)) {
         return leat_fail(reader->why, LEAT_ERR_VERSION,
-                         "protocol version %" PRIu64 ", this program speaks %d", version,
-                         LEAT_PROTOCOL_VERSION);
+                         "protocol version %" PRIu64 " is not spoken here, but %d: the older side "
+                         "must be upgraded",
+                         version, LEAT_PROTOCOL_VERSION);
     }
-    LEAT_WIRE_TRY(leat_wire_reader_u64(reader, "type", &type));
+    LEAT_WIRE_TRY(err);
     *ret_count = count;
     *ret_type = type;
     return LEAT_OK;

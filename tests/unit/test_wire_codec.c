@@ -222,6 +222,28 @@ static void a_changed_byte_never_does_more_than_change_or_refuse_the_message(voi
     for_each_message(check_flips, 2);
 }
 
+/* So that two sides of different versions can tell each other. */
+static void an_error_of_any_version_is_read_and_nothing_else_is(void **state)
+{
+    (void)state;
+    struct leat_msg msg = {.type = LEAT_MSG_ERROR};
+    msg.error.code = LEAT_ERR_VERSION;
+    msg.error.text = leat_str_of("protocol version 1 is not spoken here");
+    struct leat_msg ping = {.type = LEAT_MSG_PING};
+    for (uint8_t version = 0; version < 0x80; version++) {
+        struct leat_msg back;
+        encode(&msg);
+        bench.buffer.data[1] = version;
+        assert_int_equal(decode(bench.buffer.data, bench.buffer.size, &back), LEAT_OK);
+        assert_int_equal(back.error.code, LEAT_ERR_VERSION);
+        assert_true(leat_str_equal(back.error.text, msg.error.text));
+        encode(&ping);
+        bench.buffer.data[1] = version;
+        assert_int_equal(decode(bench.buffer.data, bench.buffer.size, &back),
+                         version == LEAT_PROTOCOL_VERSION ? LEAT_OK : LEAT_ERR_VERSION);
+    }
+}
+
 static void random_bytes_never_do_harm(void **state)
 {
     (void)state;
@@ -262,6 +284,7 @@ static void bad_frames_are_refused_with_the_right_error(void **state)
         {"version as text", BYTES("\x92\xa1\x31\x10"), LEAT_ERR_MALFORMED, "version"},
         {"version 0", BYTES("\x92\x00\x27"), LEAT_ERR_VERSION, "version 0"},
         {"version 2", BYTES("\x92\x02\x27"), LEAT_ERR_VERSION, "version 2"},
+        {"version 2 without a type", BYTES("\x92\x02\xa1\x31"), LEAT_ERR_VERSION, "version 2"},
         {"version 2 in eight bytes", BYTES("\x92\xcf\0\0\0\0\0\0\0\x02\x27"), LEAT_ERR_VERSION,
          "version 2"},
         {"type as text", BYTES("\x92\x01\xa1\x31"), LEAT_ERR_MALFORMED, "type"},
@@ -522,6 +545,7 @@ int main(void)
         cmocka_unit_test(extra_elements_of_messages_and_items_are_skipped),
         cmocka_unit_test(a_message_cut_at_any_byte_is_malformed),
         cmocka_unit_test(a_changed_byte_never_does_more_than_change_or_refuse_the_message),
+        cmocka_unit_test(an_error_of_any_version_is_read_and_nothing_else_is),
         cmocka_unit_test(random_bytes_never_do_harm),
         cmocka_unit_test(bad_frames_are_refused_with_the_right_error),
         cmocka_unit_test(bombs_are_refused_before_anything_is_allocated),
