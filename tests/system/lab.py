@@ -56,6 +56,7 @@ class Lab:
         self.env["LEAT_LOG"] = os.environ.get("LEAT_TEST_LOG", "info")
         self.context = zmq.Context()
         self.serial = 0
+        self.bin = BIN  # where the next process comes from; another build may take over
 
     def __enter__(self):
         return self
@@ -84,7 +85,7 @@ class Lab:
         self.serial += 1
         log = os.path.join(self.dir, f"{self.serial:02d}-{name}.log")
         read_end, write_end = os.pipe()
-        command = [os.path.join(BIN, arguments[0]), *arguments[1:]]
+        command = [os.path.join(self.bin, arguments[0]), *arguments[1:]]
         if ready:
             command += ["--ready-fd", str(write_end)]
         with open(log, "wb") as out:
@@ -129,7 +130,7 @@ class Lab:
     def run(self, *arguments, stdin=None, timeout=PATIENCE_S, env=None):
         """Runs an executable of leat to its end: CompletedProcess with text."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        done = subprocess.run([os.path.join(BIN, arguments[0]), *arguments[1:]], input=data if data is not None else b"",
+        done = subprocess.run([os.path.join(self.bin, arguments[0]), *arguments[1:]], input=data if data is not None else b"",
                               capture_output=True, timeout=timeout, env={**self.env, **(env or {})}, cwd=self.dir)
         done.out, done.err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         return done
@@ -142,7 +143,7 @@ class Lab:
         source.write((stdin or "").encode())
         source.seek(0)
         with open(log, "wb") as out:
-            popen = subprocess.Popen([os.path.join(BIN, arguments[0]), *arguments[1:]], stdin=source, stdout=out,
+            popen = subprocess.Popen([os.path.join(self.bin, arguments[0]), *arguments[1:]], stdin=source, stdout=out,
                                      stderr=out, env=self.env, cwd=self.dir)
         process = Process(name, popen, log)
         self.processes.append(process)
