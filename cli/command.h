@@ -65,6 +65,11 @@ LEAT_MUST_USE enum leat_err leat_cli_request(const char *who, const char *endpoi
                                              struct leat_msg *msg, int patience_ms, bool silent,
                                              struct leat_cli_answer *ret_answer);
 
+/* For a job without a result: asks the ventilator and says where it is and why it waits (options of
+ * `leat result`). The exit status. */
+int leat_cli_look_up(const struct leat_options *options, const struct leat_id *id,
+                     const char *text);
+
 /* ---- showing (table.c) ---- */
 
 /* Prints rows of columns, the first row being the headings; numbers and durations are the caller's
@@ -83,6 +88,9 @@ void leat_table_fini(struct leat_table *table);
 /* Replaces what a terminal would obey (escape sequences from a handler's stderr, say) by '?', in
  * place. New lines and tabs stay unless it is to be one line. */
 void leat_cli_tame(char *text, bool one_line);
+
+/* Wall time for people, local; "-" when there is none. */
+void leat_cli_time(int64_t us, char text[32]);
 
 /* Prints the tree as JSON and a newline. */
 void leat_cli_print_json(const json_t *tree);

@@ -1,23 +1,12 @@
 /* leat result, failures: what became of jobs. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/command.h"
 #include "core/instant.h"
 #include "core/units.h"
 #include "io/exit.h"
 #include "producer/base64.h"
-
-static void format_time(int64_t us, char text[32])
-{
-    time_t seconds = (time_t)(us / LEAT_US_PER_S);
-    struct tm tm;
-    if (us <= 0 || localtime_r(&seconds, &tm) == NULL || strftime(text, 32, "%F %T", &tm) == 0) {
-        strcpy(text, "-");
-    }
-}
 
 /* ---- result ---- */
 
@@ -80,9 +69,9 @@ static void print_result(const json_t *reply)
     for (size_t i = 0; i < LEAT_COUNT_OF(keys); i++) {
         printf("%-9s %s\n", keys[i], leat_cli_text(reply, keys[i], b));
     }
-    format_time(leat_cli_number(reply, "accepted_us"), at);
+    leat_cli_time(leat_cli_number(reply, "accepted_us"), at);
     printf("%-9s %s\n", "accepted", at);
-    format_time(leat_cli_number(reply, "finished_us"), at);
+    leat_cli_time(leat_cli_number(reply, "finished_us"), at);
     printf("%-9s %s\n", "finished", at);
     printf("%-9s %s\n", "waited",
            leat_units_about_duration(leat_cli_number(reply, "wait_us"), text));
@@ -101,53 +90,6 @@ static void print_result(const json_t *reply)
     }
 }
 
-/* The sink has no result: the ventilator may know the job. */
-static int look_up(const struct leat_options *options, const struct leat_id *id, const char *text)
-{
-    struct leat_msg msg = {.type = LEAT_MSG_LOOKUP};
-    msg.lookup.ref = 1;
-    msg.lookup.id = *id;
-    struct leat_cli_answer found;
-    enum leat_err err = leat_cli_request("ventilator", leat_options_text(options, "ventilator"),
-                                         &msg, LEAT_CLI_PATIENCE_MS / 2, false, &found);
-    if (err != LEAT_OK) {
-        fprintf(stderr, "leat: the sink has no result for %s\n", text);
-        return LEAT_EXIT_FAILED;
-    }
-    if (found.state == LEAT_STATE_NONE) {
-        fprintf(stderr, "leat: job %s is not known: it never was, or its result is too old\n",
-                text);
-        return LEAT_EXIT_FAILED;
-    }
-    if (leat_options_flag(options, "json")) {
-        json_t *tree = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "id", text, "state",
-                                 leat_state_name(found.state), "queue", found.queue, "type",
-                                 found.type, "attempt", (json_int_t)found.attempt,
-                                 "deliveries_lost", (json_int_t)found.deliveries, "due_ms",
-                                 (json_int_t)found.due_ms, "worker", found.worker);
-        leat_cli_print_json(tree);
-        json_decref(tree);
-        return LEAT_EXIT_FAILED;
-    }
-    if (leat_options_flag(options, "output")) { /* nothing else may get into what it is for */
-        fprintf(stderr, "leat: job %s has not ended: it is %s\n", text,
-                leat_state_name(found.state));
-        return LEAT_EXIT_FAILED;
-    }
-    printf("%-9s %s\n%-9s %s\n%-9s %s\n%-9s %s\n%-9s %" PRIu64 "\n", "id", text, "state",
-           leat_state_name(found.state), "queue", found.queue, "type", found.type, "attempt",
-           found.attempt);
-    if (found.due_ms > 0) {
-        char at[32];
-        format_time(found.due_ms * LEAT_US_PER_MS, at);
-        printf("%-9s %s\n", "due", at);
-    }
-    if (found.worker[0] != '\0') {
-        printf("%-9s %s\n", "worker", found.worker);
-    }
-    return LEAT_EXIT_FAILED;
-}
-
 static int run_result(const struct leat_options *options)
 {
     const char *text = leat_options_argument(options, 0);
@@ -164,7 +106,7 @@ static int run_result(const struct leat_options *options)
     json_t *reply =
         leat_cli_ask(stats, json_pack("{s:s, s:s}", "request", "job", "id", text), true);
     if (reply == NULL) {
-        return look_up(options, &id, text);
+        return leat_cli_look_up(options, &id, text);
     }
     char b[64];
     bool succeeded = strcmp(leat_cli_text(reply, "state", b), "succeeded") == 0;
@@ -261,7 +203,7 @@ static int run_failures(const struct leat_options *options)
         char b[6][64];
         char at[32];
         char line[160];
-        format_time(leat_cli_number(row, "stored_us"), at);
+        leat_cli_time(leat_cli_number(row, "stored_us"), at);
         first_line(leat_cli_text(row, "error", b[5]), line, sizeof(line));
         leat_table_row(&table, leat_cli_text(row, "id", b[0]), at,
                        leat_cli_text(row, "queue", b[1]), leat_cli_text(row, "type", b[2]),

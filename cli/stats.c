@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/why.h"
 #include "core/instant.h"
 #include "core/units.h"
 #include "io/exit.h"
@@ -163,6 +164,18 @@ static json_t *ask_list(const struct leat_options *options, const char *what)
     return reply;
 }
 
+/* Why the ready jobs of a queue wait; "-" when there are none and it is not paused. */
+static const char *queue_waits(const json_t *queues, const json_t *workers, const json_t *queue)
+{
+    bool is_paused = json_is_true(json_object_get(queue, "paused"));
+    if (!is_paused && leat_cli_number(queue, "ready") == 0) {
+        return "-";
+    }
+    char name[64];
+    return leat_cli_why_name(
+        leat_cli_why_ready(queues, workers, leat_cli_text(queue, "queue", name)));
+}
+
 static int run_queues(const struct leat_options *options)
 {
     json_t *reply = ask_list(options, "queues");
@@ -172,20 +185,23 @@ static int run_queues(const struct leat_options *options)
     if (!leat_options_flag(options, "json")) {
         struct leat_table table;
         leat_table_init(&table, "lrrrrl");
-        leat_table_row(&table, "QUEUE", "READY", "SCHEDULED", "LEASED", "OLDEST READY", "PAUSED");
+        leat_table_row(&table, "QUEUE", "READY", "SCHEDULED", "LEASED", "OLDEST READY", "WAITS");
+        json_t *workers = leat_cli_ask(leat_options_text(options, "stats"),
+                                       json_pack("{s:s}", "request", "workers"), false);
         size_t index = 0;
         const json_t *queue = NULL;
         json_array_foreach(json_object_get(reply, "queues"), index, queue)
         {
-            char b[5][64];
+            char b[4][64];
             char age[LEAT_UNITS_TEXT_BYTES];
             leat_table_row(
                 &table, leat_cli_text(queue, "queue", b[0]), leat_cli_text(queue, "ready", b[1]),
                 leat_cli_text(queue, "scheduled", b[2]), leat_cli_text(queue, "leased", b[3]),
                 leat_units_about_duration(
                     leat_cli_number(queue, "oldest_ready_ms") * LEAT_US_PER_MS, age),
-                leat_cli_text(queue, "paused", b[4]));
+                queue_waits(reply, workers, queue));
         }
+        json_decref(workers);
         leat_table_print(&table, stdout);
         leat_table_fini(&table);
     }

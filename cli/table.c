@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/command.h"
 #include "core/check.h"
@@ -32,6 +33,15 @@ void leat_table_row(struct leat_table *table, ...)
     }
     va_end(args);
     table->count++;
+}
+
+void leat_cli_time(int64_t us, char text[32])
+{
+    time_t seconds = (time_t)(us / LEAT_US_PER_S);
+    struct tm tm;
+    if (us <= 0 || localtime_r(&seconds, &tm) == NULL || strftime(text, 32, "%F %T", &tm) == 0) {
+        strcpy(text, "-");
+    }
 }
 
 void leat_cli_tame(char *text, bool one_line)
