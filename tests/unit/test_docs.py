@@ -149,6 +149,34 @@ def every_test_that_the_patterns_name_exists():
     return wrong
 
 
+def checked_table(page, name):
+    """First cells of the rows of the table after the mark; several names in one cell count each."""
+    text = text_of(page)
+    rows = text[text.index(f"<!-- checked: {name} -->"):].split("\n\n")[0].split("\n")[3:]
+    return {word for row in rows for word in re.findall(r"`?([\w]+)`?", row.split("|")[1])}
+
+
+def the_operations_page_tells_of_every_event_and_error():
+    page = "docs/OPERATIONS.md"
+    logged = set(re.findall(r'(?m)^NOTE\(\w+, "\w+", "(\w+)"', text_of("common/core/notes.def")))
+    for path in sources():
+        if not path.startswith("tests/"):
+            logged |= set(re.findall(r'leat_log_(?:reason|begin)\((?:&line, )?LEAT_LOG_\w+,\s*"(\w+)"', text_of(path)))
+    wanted = {
+        "events": logged,
+        "errors": set(re.findall(r"(?m)^ERR\((\w+),", text_of("common/core/err.def"))) - {"OK"},
+        "failures": set(re.findall(r'(?m)^FAILURE\(\w+, \d+, "(\w+)"', text_of("common/core/failure.def"))) - {"none"},
+        "why": set(re.findall(r'(?m)^WHY\(\w+, "(\w+)"', text_of("cli/why.def"))),
+        "exits": set(re.findall(r"(?m)^    LEAT_EXIT_\w+ = (\d+)", text_of("common/io/exit.h"))),
+    }
+    wrong = []
+    for name, words in wanted.items():
+        if len(words) < 5:
+            wrong.append(f"{name}: only {sorted(words)} found in the sources")
+        wrong += [f"{page}: {name}: {word} is not told of" for word in sorted(words - checked_table(page, name))]
+    return wrong
+
+
 def nothing_is_left_undone_or_tied_to_one_machine():
     marks = {"something left to do": r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b",
              "a path of one machine": r"(?<![\w.])/(?:wo" r"rk|home|Users)/\w|(?<!HOME=)(?<![\w./])/root/\w",
@@ -191,7 +219,7 @@ def main():
     failed = 0
     for test in (every_link_leads_somewhere, every_folder_with_sources_has_a_page, every_option_in_the_documentation_exists,
                  every_variable_in_the_documentation_exists, the_twenty_patterns_have_files_and_tests,
-                 every_test_that_the_patterns_name_exists, nothing_is_left_undone_or_tied_to_one_machine,
+                 every_test_that_the_patterns_name_exists, the_operations_page_tells_of_every_event_and_error, nothing_is_left_undone_or_tied_to_one_machine,
                  files_can_be_read_in_one_sitting, functions_fit_on_a_screen_or_nearly, lines_have_at_most_100_columns):
         try:
             wrong = test()
