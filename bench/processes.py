@@ -1,0 +1,157 @@
+"""Processes of the bench: started, waited for, ended by their ids; and what they used: processor time with everything below them,
+anonymous memory, bytes handed to the disk. Everything comes from /proc."""
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+
+class BenchError(Exception):
+    pass
+
+
+def read(path):
+    with open(path, encoding="ascii", errors="replace") as f:
+        return f.read()
+
+
+def children_of():
+    """{parent: [children]} of all processes."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                stat = read(f"/proc/{name}/stat")
+            except OSError:
+                continue
+            found.setdefault(int(stat.rsplit(")", 1)[1].split()[1]), []).append(int(name))
+    return found
+
+
+def tree_of(pid):
+    below, found, todo = children_of(), [], [pid]
+    while todo:
+        found.append(todo.pop())
+        todo += below.get(found[-1], [])
+    return found
+
+
+def cpu_ns(pid):
+    """Processor time of all living threads of a process: exact, where the ticks of stat are 10 ms."""
+    total = 0
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            total += int(read(f"/proc/{pid}/task/{task}/schedstat").split()[0])
+    except (OSError, IndexError):
+        pass
+    return total
+
+
+def status_kib(pid, field):
+    try:
+        for line in read(f"/proc/{pid}/status").split("\n"):
+            if line.startswith(field + ":"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def written_bytes(pid):
+    try:
+        for line in read(f"/proc/{pid}/io").split("\n"):
+            if line.startswith("write_bytes:"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+class Process:
+    """A process that runs until it is stopped (server, worker) or ends by itself and prints one JSON object (client)."""
+
+    def __init__(self, name, command, log, ready_fd=False, env=None):
+        self.name, self.command, self.log = name, [str(c) for c in command], log
+        self.before = {"cpu_ns": 0, "written_bytes": 0}
+        with open(log, "ab") as errors:
+            if ready_fd:
+                there, here = os.pipe()
+                self.popen = subprocess.Popen([*self.command, "--ready-fd", str(here)], stdout=errors, stderr=errors, pass_fds=[here], env=env)
+                os.close(here)
+                with os.fdopen(there) as f:
+                    if not f.readline():
+                        self.popen.wait()
+                        raise BenchError(f"{name} did not start:\n{self.tail()}")
+            else:
+                self.popen = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=errors, env=env)
+        self.pid = self.popen.pid
+
+    def tail(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return "".join(f.readlines()[-12:])
+
+    def mark(self):
+        """What is used from here on is counted."""
+        self.before = self.used_now()
+
+    def used_now(self):
+        pids = tree_of(self.pid)
+        return {"cpu_ns": sum(map(cpu_ns, pids)), "written_bytes": sum(map(written_bytes, pids)),
+                "anonymous_kib": sum(status_kib(p, "RssAnon") for p in pids)}
+
+    def used(self):
+        """Since mark(): {"cpu_s", "written_bytes"}, and "anonymous_kib" now."""
+        now = self.used_now()
+        return {"cpu_s": (now["cpu_ns"] - self.before["cpu_ns"]) / 1e9, "written_bytes": now["written_bytes"] - self.before["written_bytes"],
+                "anonymous_kib": now["anonymous_kib"]}
+
+    def result(self, timeout_s=600):
+        """Waits for a client to end; (its JSON object, processor seconds)."""
+        text = self.read_all(time.monotonic() + timeout_s)
+        _, status, usage = os.wait4(self.pid, 0)
+        self.popen.returncode = os.waitstatus_to_exitcode(status)
+        if self.popen.returncode != 0:
+            raise BenchError(f"{self.name}: exit status {self.popen.returncode}\n{self.tail()}")
+        return json.loads(text), usage.ru_utime + usage.ru_stime
+
+    def read_all(self, deadline):
+        pieces = []
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.popen.stdout], [], [], left)[0]:
+                self.popen.kill()
+                raise BenchError(f"{self.name}: no end in time: {' '.join(self.command)}\n{self.tail()}")
+            piece = os.read(self.popen.stdout.fileno(), 65536)
+            if not piece:
+                self.popen.stdout.close()
+                return b"".join(pieces).decode()
+            pieces.append(piece)
+
+    def alive(self):
+        return self.popen.returncode is None and self.popen.poll() is None
+
+    def stop(self, how=signal.SIGTERM, timeout_s=20):
+        if self.alive():
+            self.popen.send_signal(how)
+            try:
+                self.popen.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+                self.popen.wait()
+        if self.popen.stdout is not None:
+            self.popen.stdout.close()
+
+
+def wait_for(condition, what, timeout_s=20):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BenchError(f"{what}: not in {timeout_s} s")
+        time.sleep(0.002)
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
