@@ -9,9 +9,6 @@
  * next reserve in one go; reserve; delete and the next reserve in one go. The producer has one
  * connection and pipelines B puts. Worker and sink have B connections (CONNECTIONS_MAX at most),
  * each of which waits in a reserve of its own: so nothing is held up behind a reserve that waits.
- * (Many `reserve-with-timeout 0` on one connection would be fewer system calls, but beanstalkd 1.12
- * forgets connections then: one that is entered twice into its list of what to poll next cuts off
- * what stood behind it.)
  *
  * https://github.com/beanstalkd/beanstalkd/blob/master/doc/protocol.txt is what this speaks. */
 #include <errno.h>
@@ -77,18 +74,6 @@ static void say_text(struct client *client, const char *text)
     say(client, text, strlen(text));
 }
 
-static void flush(struct client *client)
-{
-    for (size_t sent = 0; sent < client->out_size;) {
-        ssize_t size = send(client->fd, client->out + sent, client->out_size - sent, MSG_NOSIGNAL);
-        if (size < 0 && errno != EINTR) {
-            peer_stop("beanstalkd: send: %s", strerror(errno));
-        }
-        sent += size > 0 ? (size_t)size : 0;
-    }
-    client->out_size = 0;
-}
-
 static void fill(struct client *client)
 {
     memmove(client->in, client->in + client->taken, client->in_size - client->taken);
@@ -104,6 +89,27 @@ static void fill(struct client *client)
         peer_stop("beanstalkd: recv: %s", size == 0 ? "closed" : strerror(errno));
     }
     client->in_size += size > 0 ? (size_t)size : 0;
+}
+
+/* Takes answers meanwhile: who does not is not answered any more by beanstalkd, and not read. */
+static void flush(struct client *client)
+{
+    for (size_t sent = 0; sent < client->out_size;) {
+        ssize_t size = send(client->fd, client->out + sent, client->out_size - sent,
+                            MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (size > 0) {
+            sent += (size_t)size;
+        } else if (errno == EAGAIN) {
+            struct pollfd item = {.fd = client->fd, .events = POLLIN | POLLOUT};
+            (void)poll(&item, 1, -1);
+            if ((item.revents & POLLIN) != 0) {
+                fill(client);
+            }
+        } else if (errno != EINTR) {
+            peer_stop("beanstalkd: send: %s", strerror(errno));
+        }
+    }
+    client->out_size = 0;
 }
 
 /* The next line without its end, if it is there; valid until the next fill. */
