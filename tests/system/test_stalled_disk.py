@@ -58,7 +58,7 @@ class StalledDisk(unittest.TestCase):
             os.unlink(stall)
             self.assertEqual(producer.wait(), 0, producer.log_text())
             self.assertEqual(len(lab.read_results(os.path.join(laboratory.dir, "results"))), 200)
-            laboratory.wait_for(lambda: laboratory.ended() == 200, "the sink counts them all")
+            laboratory.wait_for(lambda: laboratory.ended() == 201, "the sink counts them all")
 
 
 if __name__ == "__main__":
