@@ -146,7 +146,8 @@ enum leat_err leat_sink_store_find(struct leat_sink_store *store, const struct l
     return LEAT_OK;
 }
 
-static void put_settle(struct leat_sink_store *store, const struct leat_id *id, uint64_t number)
+void leat_sink_store_put_settle(struct leat_sink_store *store, const struct leat_id *id,
+                                uint64_t number)
 {
     struct leat_item_kept_settle settle = {.id = *id};
     struct leat_sink_number_key key = leat_sink_number_key(number);
@@ -201,7 +202,7 @@ enum leat_err leat_sink_store_record(struct leat_sink_store *store,
     leat_store_put(store->store, LEAT_SINK_TABLE_RESULTS, id_key(&result->id),
                    leat_wire_buffer_view(&store->buffer));
     put_age(store, result, stored, number);
-    put_settle(store, &result->id, number);
+    leat_sink_store_put_settle(store, &result->id, number);
     return LEAT_OK;
 }
 
@@ -223,7 +224,7 @@ enum leat_err leat_sink_store_settle_again(struct leat_sink_store *store, const 
                            leat_wire_buffer_view(&store->buffer));
         }
     }
-    put_settle(store, id, number);
+    leat_sink_store_put_settle(store, id, number);
     return LEAT_OK;
 }
 

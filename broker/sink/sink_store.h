@@ -109,6 +109,12 @@ void leat_sink_store_remove(struct leat_sink_store *store, bool success,
 LEAT_MUST_USE enum leat_err leat_sink_store_stream(struct leat_sink_store *store, uint64_t first,
                                                    size_t max, struct leat_item_job_id *ret_ids,
                                                    size_t *ret_count);
+/* Makes rows of the stream from first to last that are missing or damaged again, from what the
+ * other tables say; reads all of them. *ret_mended: how many. LEAT_ERR_CORRUPT: no result is left
+ * that could stand in; LEAT_ERR_IO. */
+LEAT_MUST_USE enum leat_err leat_sink_store_mend_stream(struct leat_sink_store *store,
+                                                        uint64_t first, uint64_t last,
+                                                        size_t *ret_mended);
 /* Deletes the numbers from first to last. */
 void leat_sink_store_trim(struct leat_sink_store *store, uint64_t first, uint64_t last);
 

@@ -16,4 +16,7 @@ struct leat_sink_store {
     struct leat_sink_age_key floor[2];
 };
 
+void leat_sink_store_put_settle(struct leat_sink_store *store, const struct leat_id *id,
+                                uint64_t number);
+
 #endif

@@ -19,6 +19,20 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* Numbers up to `last` are in the store, always; a hole or a damaged row is damage, and to go on
+ * without it would let the ventilator keep jobs for ever or forget the wrong ones. */
+static enum leat_err mend(struct leat_sink *sink, struct leat_out *out)
+{
+    size_t mended = 0;
+    leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, NULL, leat_str_of("settle"), 0);
+    enum leat_err err = leat_sink_store_mend_stream(sink->store, sink->meta.confirmed + 1,
+                                                    sink->meta.last, &mended);
+    if (err == LEAT_OK) {
+        leat_out_note(out, LEAT_NOTE_RECORD_MENDED, NULL, leat_str_of("settle"), (int64_t)mended);
+    }
+    return err;
+}
+
 /* Sends the next ids in one SETTLED; false when there are none to send. */
 static bool send_some(struct leat_sink *sink, struct leat_out *out)
 {
@@ -34,12 +48,13 @@ static bool send_some(struct leat_sink *sink, struct leat_out *out)
         return false; /* the rest goes with a later step */
     }
     enum leat_err err = leat_sink_store_stream(sink->store, sink->sent + 1, most, ids, &count);
-    if (err != LEAT_OK || count == 0) {
-        /* Numbers up to `last` are in the store, always; a hole is damage, and to go on would let
-         * the ventilator keep jobs for ever or forget the wrong ones. */
-        if (err != LEAT_ERR_IO) {
-            leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, NULL, leat_str_of("settle"), 0);
+    if ((err == LEAT_OK && count < most) || err == LEAT_ERR_CORRUPT) {
+        err = mend(sink, out);
+        if (err == LEAT_OK) {
+            err = leat_sink_store_stream(sink->store, sink->sent + 1, most, ids, &count);
         }
+    }
+    if (err != LEAT_OK || count == 0) {
         leat_sink_break(sink, out);
         return false;
     }

@@ -277,19 +277,82 @@ static void numbers_that_a_restored_sink_gave_again_are_not_taken_for_known_ones
     rig_check(rig);
 }
 
-static void a_damaged_row_of_the_stream_is_named_before_the_sink_ends(void **state)
+/* Flips a bit of number 2's row, or moves the row to another number as a flipped key would. */
+static void damage_two(struct rig *rig, bool key_too)
 {
-    struct rig *rig = *state;
     struct leat_bytes value;
     uint8_t row[64];
     static const uint8_t key[] = {0, 0, 0, 0, 0, 0, 0, 2};
-    record_many(rig, 1, 3);
+    static const uint8_t wrong[] = {1, 0, 0, 0, 0, 0, 0, 2};
     struct leat_bytes place = leat_bytes_of(key, sizeof key);
     assert_int_equal(leat_store_get(rig->store, LEAT_SINK_TABLE_SETTLE, place, &value), LEAT_OK);
     assert_true(value.size <= sizeof row);
     memcpy(row, value.data, value.size);
-    row[value.size - 1] ^= 1;
+    if (key_too) {
+        leat_store_del(rig->store, LEAT_SINK_TABLE_SETTLE, place);
+        place = leat_bytes_of(wrong, sizeof wrong);
+    } else {
+        row[value.size - 1] ^= 1;
+    }
     leat_store_put(rig->store, LEAT_SINK_TABLE_SETTLE, place, leat_bytes_of(row, value.size));
+}
+
+static void a_damaged_row_of_the_stream_is_named_and_made_again_from_the_results(void **state)
+{
+    struct rig *rig = *state;
+    for (unsigned round = 0; round < 2; round++) {
+        record_many(rig, 1, 3);
+        damage_two(rig, round == 1);
+        rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+        assert_true(rig_noted(rig, LEAT_NOTE_RECORD_DAMAGED));
+        assert_true(rig_noted(rig, LEAT_NOTE_RECORD_MENDED));
+        assert_false(leat_sink_info(rig->sink).ended);
+        const struct leat_action *sent = rig_sent(rig, LEAT_LINK_PEERS, LEAT_MSG_SETTLED, 0);
+        assert_non_null(sent);
+        assert_int_equal(sent->msg.settled.jobs.count, 3);
+        for (unsigned i = 0; i < 3; i++) {
+            struct leat_id expected = rig_id(i + 1);
+            assert_true(leat_id_equal(&sent->msg.settled.jobs.items[i].id, &expected));
+        }
+        rig_confirm(rig, 9, 3);
+        rig_pass(rig, LEAT_US_PER_S);
+        rig_tick(rig);
+        rig_shut(rig);
+        leat_store_close(&rig->store);
+        rig->store = leat_store_open_memory();
+        rig_boot(rig);
+    }
+}
+
+static void a_row_of_the_stream_whose_result_is_damaged_too_lets_another_id_stand_in(void **state)
+{
+    struct rig *rig = *state;
+    record_many(rig, 1, 3);
+    damage_two(rig, false);
+    struct leat_id second = rig_id(2);
+    struct leat_sink_kept kept;
+    assert_int_equal(leat_sink_store_find(rig->typed, &second, &kept), LEAT_OK);
+    struct leat_sink_oldest row = {second, kept.stored, 0};
+    leat_sink_store_remove(rig->typed, true, &row);
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    const struct leat_action *sent = rig_sent(rig, LEAT_LINK_PEERS, LEAT_MSG_SETTLED, 0);
+    assert_non_null(sent);
+    assert_int_equal(sent->msg.settled.jobs.count, 3);
+    /* Settled once more, which changes nothing; the second comes again with its next result. */
+    assert_false(leat_id_equal(&sent->msg.settled.jobs.items[1].id, &second));
+    assert_false(leat_sink_info(rig->sink).ended);
+}
+
+static void a_stream_without_any_result_left_ends_the_sink(void **state)
+{
+    struct rig *rig = *state;
+    record_many(rig, 1, 1);
+    struct leat_id id = rig_id(1);
+    struct leat_sink_kept kept;
+    assert_int_equal(leat_sink_store_find(rig->typed, &id, &kept), LEAT_OK);
+    struct leat_sink_oldest row = {id, kept.stored, 0};
+    leat_sink_store_remove(rig->typed, true, &row);
+    leat_sink_store_trim(rig->typed, 1, 1);
     rig_follow(rig, 9, (struct leat_id){{0}}, 0);
     expect_silence(rig);
     assert_true(rig_noted(rig, LEAT_NOTE_RECORD_DAMAGED));
@@ -502,7 +565,9 @@ int main(void)
         TEST(repeated_results_do_not_let_the_stream_grow_while_nobody_follows),
         TEST(a_ventilator_that_knows_more_than_the_sink_gets_a_stream_with_a_new_name),
         TEST(numbers_that_a_restored_sink_gave_again_are_not_taken_for_known_ones),
-        TEST(a_damaged_row_of_the_stream_is_named_before_the_sink_ends),
+        TEST(a_damaged_row_of_the_stream_is_named_and_made_again_from_the_results),
+        TEST(a_row_of_the_stream_whose_result_is_damaged_too_lets_another_id_stand_in),
+        TEST(a_stream_without_any_result_left_ends_the_sink),
         TEST(a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_name),
         TEST(a_ventilator_that_does_not_know_the_stream_gets_the_rest_as_a_stream_from_1),
         TEST(successes_are_removed_when_they_are_old),
