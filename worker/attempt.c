@@ -131,6 +131,7 @@ void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
         return;
     }
     leat_worker_unstart(w, job);
+    w->ahead.ended++;
     enum leat_failure failure = failure_of(ran->failure);
     int64_t queued_us = ran->queued_us > INT32_MAX ? INT32_MAX : (int64_t)ran->queued_us;
     struct leat_worker_outcome outcome = {

@@ -126,7 +126,7 @@ void leat_worker_check(const struct leat_worker *w)
     LEAT_ASSERT(in_places == leat_worker_table_held(&w->table));
     LEAT_ASSERT(check_list(&w->table.limbo, LEAT_WORKER_LIMBO) ==
                 w->table.counts[LEAT_WORKER_LIMBO]);
-    LEAT_ASSERT(leat_worker_active(w) <= w->slots + w->prefetch);
+    LEAT_ASSERT(leat_worker_active(w) <= w->slots + w->ahead.most);
     check_lanes(w);
     check_started(w);
     check_repeating(w);

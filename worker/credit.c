@@ -16,7 +16,7 @@ static size_t room(const struct leat_worker *w)
 {
     size_t active = leat_worker_active(w);
     size_t held = leat_worker_table_held(&w->table);
-    size_t window = w->slots + w->prefetch;
+    size_t window = w->slots + w->ahead.jobs;
     if (w->ending.draining || w->outbox.full || active >= window ||
         active + leat_worker_unstored(w) >= w->results_max || held >= LEAT_SESSION_LEASES_MAX) {
         return 0;
@@ -97,7 +97,7 @@ static bool is_worth_saying(const struct leat_worker *w, uint64_t total, bool by
         return total < granted;
     }
     uint64_t unused = granted > w->session.received ? granted - w->session.received : 0;
-    size_t step = w->prefetch / 2 > 0 ? w->prefetch / 2 : 1;
+    size_t step = w->ahead.jobs / 2 > 0 ? w->ahead.jobs / 2 : 1;
     return by_tokens || total - granted >= step || leat_worker_active(w) + unused < w->slots;
 }
 

@@ -2,8 +2,9 @@
  *
  *   worker.c   life, step, deadline        session.c  rounds, numbers, HELLO, PING
  *   receive.c  what each message does      attempt.c  starting, outcomes, RETRY and RETURN
- *   credit.c   what is asked for           outbox.c   batches of results
- *   drain.c    ending                      check.c    the invariants
+ *   credit.c   what is asked for           ahead.c    how much of it beyond the slots
+ *   outbox.c   batches of results          drain.c    ending
+ *   check.c    the invariants
  */
 #ifndef LEAT_WORKER_INSIDE_H
 #define LEAT_WORKER_INSIDE_H
@@ -71,13 +72,21 @@ struct leat_worker_ending {
     bool ended;
 };
 
+/* Jobs that are held beyond the slots. */
+struct leat_worker_ahead {
+    size_t least;
+    size_t most;
+    size_t jobs;        /* between the two: what credit is granted for now */
+    uint64_t ended;     /* attempts that ended since the sample began */
+    int64_t sampled_us; /* when that was */
+};
+
 struct leat_worker {
     struct leat_id session_id;
     struct leat_str name;          /* owned */
     struct leat_item_name *queues; /* owned, texts too */
     size_t queue_count;
     size_t slots;
-    size_t prefetch;
     size_t results_max;
     size_t bytes_max;
     int64_t drain_us;
@@ -99,6 +108,7 @@ struct leat_worker {
     struct leat_list returning;
 
     struct leat_worker_session session;
+    struct leat_worker_ahead ahead;
     struct leat_worker_outbox outbox;
     struct leat_worker_ending ending;
     int64_t token_us; /* when a missing token comes; LEAT_NEVER_US: none is missed */
@@ -161,6 +171,11 @@ void leat_worker_unstart(struct leat_worker *w, struct leat_worker_job *job);
 
 /* credit.c */
 void leat_worker_credit_turn(struct leat_worker *w, int64_t now_us, struct leat_out *out);
+
+/* ahead.c */
+void leat_worker_ahead_init(struct leat_worker_ahead *ahead, size_t least, size_t most);
+void leat_worker_ahead_turn(struct leat_worker *w, int64_t now_us);
+int64_t leat_worker_ahead_deadline_us(const struct leat_worker *w);
 
 /* outbox.c */
 void leat_worker_outbox_init(struct leat_worker_outbox *outbox);

@@ -21,11 +21,12 @@ static void enqueue(struct leat_worker *w, struct leat_worker_lane *lane,
     leat_list_push_back(&lane->queue, &job->link);
 }
 
-/* No room: credit was taken back while these were on their way, or more came than was granted. */
+/* More than was ever granted: by mistake, or the outbox has filled since. What was granted before
+ * the prefetch fell is taken. */
 static bool is_too_many(const struct leat_worker *w)
 {
     size_t active = leat_worker_active(w);
-    return active >= w->slots + w->prefetch || active + leat_worker_unstored(w) >= w->results_max;
+    return active >= w->slots + w->ahead.most || active + leat_worker_unstored(w) >= w->results_max;
 }
 
 static void receive_job(struct leat_worker *w, const struct leat_item_delivery *delivery,

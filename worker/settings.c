@@ -87,7 +87,7 @@ static const struct leat_option rows[] = {
      .min = 0,
      .max = LEAT_PREFETCH_MAX,
      .group = "Flow",
-     .help = "jobs held beyond the slots; default: as many as slots, for plug-ins 128 per slot"},
+     .help = "jobs held beyond the slots; default: what ends in 50 ms, at least as many as slots"},
     {.name = "outbox",
      .kind = LEAT_OPTION_COUNT,
      .initial = "16384",
@@ -342,11 +342,18 @@ static size_t processors(void)
     return count < 1 ? 1 : count > LEAT_SLOTS_MAX ? LEAT_SLOTS_MAX : (size_t)count;
 }
 
-static size_t default_prefetch(const struct leat_worker_settings *settings)
+/* Without the option the prefetch follows the jobs; half of the outbox at least is for results. */
+static void read_prefetch(const struct leat_options *options, struct leat_worker_config *core)
 {
-    size_t slots = settings->core.slots;
-    size_t prefetch = settings->spawner.plugins_count > 0 ? 2 * slots * LEAT_PIPELINE_JOBS : slots;
-    return prefetch < LEAT_PREFETCH_MAX ? prefetch : LEAT_PREFETCH_MAX;
+    if (leat_options_given(options, "prefetch")) {
+        core->prefetch = (size_t)leat_options_number(options, "prefetch");
+        return;
+    }
+    const size_t results_max = core->outbox_results_max;
+    const size_t room = results_max > core->slots ? results_max - core->slots : 0;
+    core->prefetch = core->slots < room ? core->slots : room;
+    const size_t half = room / 2;
+    core->prefetch_max = half > core->prefetch ? half : core->prefetch;
 }
 
 static void draw_identity(struct leat_worker_config *core)
@@ -383,10 +390,8 @@ enum leat_err leat_worker_settings_read(const struct leat_options *options,
         err = read_rates(options, settings, why);
     }
     read_bounds(options, settings);
-    core->prefetch = leat_options_given(options, "prefetch")
-                         ? (size_t)leat_options_number(options, "prefetch")
-                         : default_prefetch(settings);
     core->outbox_results_max = (size_t)leat_options_number(options, "outbox");
+    read_prefetch(options, core);
     return err;
 }
 

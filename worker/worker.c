@@ -15,6 +15,11 @@ static enum leat_err check_number(const char *name, size_t value, size_t low, si
                            low, high);
 }
 
+static size_t most_ahead(const struct leat_worker_config *config)
+{
+    return config->prefetch_max == 0 ? config->prefetch : config->prefetch_max;
+}
+
 static enum leat_err check_numbers(const struct leat_worker_config *config, struct leat_why *why)
 {
     const struct {
@@ -25,6 +30,7 @@ static enum leat_err check_numbers(const struct leat_worker_config *config, stru
     } numbers[] = {
         {"slots", config->slots, 1, LEAT_SLOTS_MAX},
         {"prefetch", config->prefetch, 0, LEAT_PREFETCH_MAX},
+        {"greatest prefetch", most_ahead(config), config->prefetch, LEAT_PREFETCH_MAX},
         {"number of queues", config->queue_count, 1, LEAT_SESSION_QUEUES_MAX},
         {"number of handlers", config->handler_count, 1, LEAT_HANDLERS_MAX},
         {"number of rates", config->rate_count, 0, LEAT_SESSION_LIMITS_MAX + 1},
@@ -39,7 +45,7 @@ static enum leat_err check_numbers(const struct leat_worker_config *config, stru
     }
     if (config->outbox_results_max != 0) {
         return check_number("room of the outbox", config->outbox_results_max,
-                            config->slots + config->prefetch, LEAT_OUTBOX_RESULTS_MAX, why);
+                            config->slots + most_ahead(config), LEAT_OUTBOX_RESULTS_MAX, why);
     }
     return LEAT_OK;
 }
@@ -167,7 +173,7 @@ enum leat_err leat_worker_new(const struct leat_worker_config *config,
     }
     w->session_id = config->session;
     w->slots = config->slots;
-    w->prefetch = config->prefetch;
+    leat_worker_ahead_init(&w->ahead, config->prefetch, most_ahead(config));
     w->results_max =
         config->outbox_results_max != 0 ? config->outbox_results_max : LEAT_OUTBOX_RESULTS_MAX;
     w->bytes_max =
@@ -257,6 +263,7 @@ static void turn(struct leat_worker *w, struct leat_now now, struct leat_out *ou
         leat_worker_say_returns(w, out);
     }
     leat_worker_outbox_turn(w, now_us, out);
+    leat_worker_ahead_turn(w, now_us);
     leat_worker_credit_turn(w, now_us, out);
     leat_worker_session_ping(w, now_us, out);
     leat_worker_drain_turn(w, now_us, out);
@@ -288,6 +295,7 @@ int64_t leat_worker_deadline_us(const struct leat_worker *w)
         s->open ? leat_min_us(s->ping_us, leat_add_us(s->heard_us, s->lost_after_us)) : s->hello_us;
     deadline_us = leat_min_us(deadline_us, w->token_us);
     deadline_us = leat_min_us(deadline_us, leat_worker_outbox_deadline_us(w));
+    deadline_us = leat_min_us(deadline_us, leat_worker_ahead_deadline_us(w));
     return leat_min_us(deadline_us, leat_worker_drain_deadline_us(w));
 }
 

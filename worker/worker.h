@@ -53,14 +53,17 @@ struct leat_worker_config {
     const struct leat_worker_handler *handlers;
     size_t handler_count; /* 1 to LEAT_HANDLERS_MAX */
     const struct leat_worker_rate *rates;
-    size_t rate_count; /* at most one for the worker and LEAT_SESSION_LIMITS_MAX for types */
-    size_t slots;      /* 1 to LEAT_SLOTS_MAX */
-    size_t prefetch;   /* jobs held beyond the slots, 0 to LEAT_PREFETCH_MAX */
-    size_t outbox_results_max; /* slots + prefetch to LEAT_OUTBOX_RESULTS_MAX; 0: that maximum */
-    size_t outbox_bytes_max;   /* 0: LEAT_OUTBOX_BYTES_MAX; exceeded by what was running at most */
-    int64_t drain_ms;          /* after a stop, attempts may go on for this time; >= 0 */
-    int64_t grace_ms;          /* what the spawner may need to end killed attempts; >= 0 */
-    uint64_t seed;             /* of back-off and jitter */
+    size_t rate_count;   /* at most one for the worker and LEAT_SESSION_LIMITS_MAX for types */
+    size_t slots;        /* 1 to LEAT_SLOTS_MAX */
+    size_t prefetch;     /* jobs held beyond the slots, 0 to LEAT_PREFETCH_MAX */
+    size_t prefetch_max; /* the same while jobs end quickly; prefetch to LEAT_PREFETCH_MAX; 0: as
+                            prefetch */
+    size_t
+        outbox_results_max;  /* slots + prefetch_max to LEAT_OUTBOX_RESULTS_MAX; 0: that maximum */
+    size_t outbox_bytes_max; /* 0: LEAT_OUTBOX_BYTES_MAX; exceeded by what was running at most */
+    int64_t drain_ms;        /* after a stop, attempts may go on for this time; >= 0 */
+    int64_t grace_ms;        /* what the spawner may need to end killed attempts; >= 0 */
+    uint64_t seed;           /* of back-off and jitter */
 };
 
 struct leat_worker;

@@ -35,7 +35,9 @@ static void at_worker(struct sim_ledger *ledger, const struct sim_node *node)
 {
     const struct sim_settings *settings = &ledger->settings;
     struct leat_worker_counts counts = leat_worker_counts(node->core);
-    size_t window = SIM_SLOTS + settings->prefetch;
+    size_t window =
+        SIM_SLOTS +
+        (settings->prefetch_max > settings->prefetch ? settings->prefetch_max : settings->prefetch);
     hold(ledger, "jobs at a worker", counts.queued + counts.started, window);
     hold(ledger, "results at a worker", counts.finished,
          settings->outbox_results_max > 0 ? settings->outbox_results_max : LEAT_OUTBOX_RESULTS_MAX);

@@ -171,6 +171,9 @@ static void choose_bounds(struct sim_settings *settings, struct leat_rng *rng)
     settings->batch_jobs_max = leat_rng_chance(rng, 800000) ? 8 : 200;
     settings->prefetch = leat_rng_below(rng, 9);
     settings->outbox_results_max = leat_rng_chance(rng, 300000) ? 11 : 0;
+    if (settings->outbox_results_max == 0 && leat_rng_chance(rng, 500000)) {
+        settings->prefetch_max = settings->prefetch + leat_rng_below(rng, 40);
+    }
     settings->push_items_max = few_or_many[leat_rng_below(rng, 4)];
     settings->settled_window = few_or_many[leat_rng_below(rng, 4)];
     settings->filling_bytes_max = leat_rng_chance(rng, 200000) ? 4000 : LEAT_FILLING_BYTES_MAX;

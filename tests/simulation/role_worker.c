@@ -328,6 +328,7 @@ static void *worker_boot(struct sim_node *node, struct leat_out *out)
         .rate_count = settings->rate_limits ? 1 : 0,
         .slots = SIM_SLOTS,
         .prefetch = settings->prefetch,
+        .prefetch_max = settings->prefetch_max,
         .outbox_results_max = settings->outbox_results_max,
         .drain_ms = settings->drain_ms,
         .grace_ms = 100,

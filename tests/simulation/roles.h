@@ -38,7 +38,7 @@ struct sim_settings {
     bool resubmits; /* a producer that comes back submits again what it has submitted before */
     int queues;     /* 1 to SIM_QUEUES */
     bool rate_limits;
-    size_t prefetch, outbox_results_max;
+    size_t prefetch, prefetch_max, outbox_results_max;
     int64_t drain_ms;
     size_t push_items_max;   /* in one JOBS */
     uint64_t settled_window; /* of the sink */

@@ -73,6 +73,116 @@ static void a_busy_worker_asks_in_batches(void **state)
     assert_true(rig.credit_count <= 1 + 1000 / 50);
 }
 
+/* A ventilator that pushes `round_us` after it was granted; jobs that take `job_us` in one of two
+ * slots. Returns the most that was held beyond the slots. */
+static size_t work(uint64_t *pushed, int64_t total_us, int64_t job_us, int64_t round_us)
+{
+    static const int64_t batch_us = 500; /* in which the spawner's answers come */
+    size_t most = 0;
+    int64_t credit_us = rig.now.mono_us;
+    int64_t spent_us = 0;
+    for (int64_t at_us = 0; at_us < total_us; at_us += batch_us) {
+        if (*pushed == rig.credit) {
+            credit_us = rig.now.mono_us;
+        } else if (rig.now.mono_us - credit_us >= round_us) {
+            const uint64_t count = rig.credit - *pushed;
+            rig_jobs(&rig, "b", *pushed + 1, count);
+            *pushed += count;
+        }
+        spent_us += 2 * batch_us;
+        const struct leat_worker_counts counts = leat_worker_counts(rig.worker);
+        const size_t held = counts.queued + counts.started;
+        most = held > 2 && held - 2 > most ? held - 2 : most;
+        for (; spent_us >= job_us && rig.ended < rig.run_count; spent_us -= job_us) {
+            rig_ran_next(&rig);
+        }
+        if (rig.ended == rig.run_count) {
+            spent_us = 0; /* the slots had nothing to do */
+        }
+        rig_stored(&rig, rig.last_batch);
+        rig_pass(&rig, batch_us);
+    }
+    return most;
+}
+
+static void start_following(size_t prefetch, size_t prefetch_max)
+{
+    static const struct leat_worker_handler plugin = {{"b", 1}, LEAT_WORKER_PLUGIN};
+    struct leat_worker_config config;
+    rig_config(&config, 2, prefetch);
+    config.handlers = &plugin;
+    config.handler_count = 1;
+    config.prefetch_max = prefetch_max;
+    rig_init(&rig, &config);
+    rig.quiet = true;
+    rig_open(&rig);
+}
+
+static void quick_jobs_are_held_for_longer_than_the_ventilator_needs_to_send_more(void **state)
+{
+    (void)state;
+    start_following(2, 5000);
+    uint64_t pushed = 0;
+    (void)work(&pushed, 200000, 200, 5000); /* 10 a ms at most */
+    const size_t before = rig.ended;
+    const size_t held = work(&pushed, 200000, 200, 5000);
+    assert_in_range(rig.ended - before, 1990, 2000); /* the slots never waited */
+    assert_in_range(held, 300, 600);                 /* 50 ms of work, not all that it may hold */
+    assert_int_equal(rig.returned, 0);
+}
+
+static void slow_jobs_are_left_for_other_workers_and_none_is_handed_back(void **state)
+{
+    (void)state;
+    start_following(2, 5000);
+    uint64_t pushed = 0;
+    (void)work(&pushed, 200000, 200, 5000);
+    (void)work(&pushed, 600000, 2000, 5000); /* what is held of the quick ones ends */
+    assert_in_range(work(&pushed, 500000, 2000, 5000), 30, 60);
+    rig_pass(&rig, 100000);
+    assert_in_range(rig.credit - pushed + leat_worker_counts(rig.worker).queued, 0, 60);
+    assert_int_equal(rig.returned, 0);
+}
+
+static void an_idle_worker_asks_for_no_more_than_slots_and_the_least_prefetch(void **state)
+{
+    (void)state;
+    start_following(2, 5000);
+    uint64_t pushed = 0;
+    (void)work(&pushed, 200000, 200, 5000);
+    while (rig.ended < rig.run_count) {
+        rig_ran_next(&rig);
+    }
+    assert_true(rig.credit - pushed > 300);
+    rig_pass(&rig, 500000);
+    assert_int_equal(rig.credit - pushed, 4);
+    assert_true(leat_worker_deadline_us(rig.worker) > rig.now.mono_us + 100000); /* and sleeps */
+}
+
+static void what_was_granted_before_the_prefetch_fell_is_taken(void **state)
+{
+    (void)state;
+    start_following(2, 5000);
+    uint64_t pushed = 0;
+    (void)work(&pushed, 200000, 200, 5000);
+    while (rig.ended < rig.run_count) {
+        rig_ran_next(&rig);
+    }
+    const uint64_t granted = rig.credit;
+    rig_pass(&rig, 500000);
+    assert_true(rig.credit < granted);
+    rig_jobs(&rig, "b", pushed + 1, granted - pushed); /* they were on their way */
+    assert_int_equal(rig.returned, 0);
+}
+
+static void a_given_prefetch_stays_as_it_is(void **state)
+{
+    (void)state;
+    start_following(3, 0);
+    uint64_t pushed = 0;
+    assert_int_equal(work(&pushed, 300000, 200, 0), 3);
+}
+
 static void without_tokens_nothing_is_granted_and_a_token_brings_credit(void **state)
 {
     (void)state;
@@ -237,6 +347,11 @@ int main(void)
         TEST(a_worker_grants_what_slots_and_prefetch_have_room_for),
         TEST(more_than_was_granted_is_handed_back),
         TEST(a_busy_worker_asks_in_batches),
+        TEST(quick_jobs_are_held_for_longer_than_the_ventilator_needs_to_send_more),
+        TEST(slow_jobs_are_left_for_other_workers_and_none_is_handed_back),
+        TEST(an_idle_worker_asks_for_no_more_than_slots_and_the_least_prefetch),
+        TEST(what_was_granted_before_the_prefetch_fell_is_taken),
+        TEST(a_given_prefetch_stays_as_it_is),
         TEST(without_tokens_nothing_is_granted_and_a_token_brings_credit),
         TEST(a_job_that_waits_has_its_token_set_aside),
         TEST(a_limited_type_has_a_total_of_its_own_and_lets_others_pass),

@@ -153,7 +153,7 @@ static void commands_get_one_attempt_per_slot_and_plugins_a_pipeline(void **stat
     rig_open(&rig);
     rig_jobs(&rig, "a", 1, 10);
     assert_int_equal(leat_worker_counts(rig.worker).started, 2);
-    rig_jobs(&rig, "b", 100, 200);
+    rig_jobs(&rig, "b", 100, 2 * LEAT_PIPELINE_JOBS + 50);
     assert_int_equal(leat_worker_counts(rig.worker).started, 2 + 2 * LEAT_PIPELINE_JOBS);
 }
 

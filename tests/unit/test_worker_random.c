@@ -413,7 +413,8 @@ static void begin(uint64_t seed)
     config.handlers = handlers;
     config.handler_count = 2;
     config.seed = seed;
-    config.outbox_results_max = config.slots + config.prefetch + leat_rng_below(&w.rng, 8);
+    config.prefetch_max = config.prefetch + leat_rng_below(&w.rng, 8);
+    config.outbox_results_max = config.slots + config.prefetch_max + leat_rng_below(&w.rng, 8);
     struct leat_worker_rate rates[] = {{{"", 0}, {50, 1000000}, 5}, {{"b", 1}, {20, 1000000}, 2}};
     config.rates = rates;
     config.rate_count = leat_rng_below(&w.rng, 3);
