@@ -214,7 +214,8 @@ static bool read_factor(struct leat_producer_settings *settings, int *ret_status
     const char *text = leat_options_text(settings->options, "backoff-factor");
     char *end = NULL;
     double factor = strtod(text, &end);
-    if (end == text || *end != '\0' || !(factor >= 1 && factor <= LEAT_BACKOFF_FACTOR_MAX / 1000)) {
+    if (end == text || *end != '\0' ||
+        !(factor >= 1 && factor <= LEAT_BACKOFF_FACTOR_MAX / 1000.0)) {
         *ret_status = leat_options_refuse(&leat_producer_program,
                                           "option --backoff-factor: '%s' is no number from 1 to %d",
                                           text, LEAT_BACKOFF_FACTOR_MAX / 1000);
@@ -282,6 +283,34 @@ static void read_template(struct leat_producer_settings *settings)
     settings->quiet = leat_options_flag(options, "quiet");
 }
 
+static bool check_settings(struct leat_producer_settings *settings, int *ret_status)
+{
+    if (!choose_source(settings)) {
+        *ret_status = leat_options_refuse(
+            &leat_producer_program,
+            "exactly one of --lines, --lines0, --json, --files, --paths, --every is needed");
+        return false;
+    }
+    read_template(settings);
+    if (settings->template.type == NULL && settings->kind != LEAT_PRODUCER_JSON) {
+        *ret_status = leat_options_refuse(&leat_producer_program, "--type is needed");
+        return false;
+    }
+    if (!settings->wait && (settings->results_path != NULL || settings->outputs_path != NULL)) {
+        *ret_status = leat_options_refuse(&leat_producer_program, "--%s needs --wait",
+                                          settings->results_path != NULL ? "results" : "outputs");
+        return false;
+    }
+    if (!read_factor(settings, ret_status) ||
+        !leat_header_options_read(settings->options, &leat_producer_program, &settings->headers,
+                                  ret_status)) {
+        return false;
+    }
+    settings->template.headers = settings->headers.items;
+    settings->template.headers_count = settings->headers.count;
+    return check_template(settings, ret_status);
+}
+
 bool leat_producer_settings_read(int argc, char *const argv[], struct leat_producer_settings *ret,
                                  int *ret_status)
 {
@@ -290,30 +319,11 @@ bool leat_producer_settings_read(int argc, char *const argv[], struct leat_produ
     if (ret->options == NULL) {
         return false;
     }
-    if (!choose_source(ret)) {
-        *ret_status = leat_options_refuse(
-            &leat_producer_program,
-            "exactly one of --lines, --lines0, --json, --files, --paths, --every is needed");
+    if (!check_settings(ret, ret_status)) {
+        leat_producer_settings_fini(ret);
         return false;
     }
-    read_template(ret);
-    if (ret->template.type == NULL && ret->kind != LEAT_PRODUCER_JSON) {
-        *ret_status = leat_options_refuse(&leat_producer_program, "--type is needed");
-        return false;
-    }
-    if (!ret->wait && (ret->results_path != NULL || ret->outputs_path != NULL)) {
-        *ret_status = leat_options_refuse(&leat_producer_program, "--%s needs --wait",
-                                          ret->results_path != NULL ? "results" : "outputs");
-        return false;
-    }
-    if (!read_factor(ret, ret_status) ||
-        !leat_header_options_read(ret->options, &leat_producer_program, &ret->headers,
-                                  ret_status)) {
-        return false;
-    }
-    ret->template.headers = ret->headers.items;
-    ret->template.headers_count = ret->headers.count;
-    return check_template(ret, ret_status);
+    return true;
 }
 
 void leat_producer_settings_fini(struct leat_producer_settings *settings)

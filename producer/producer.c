@@ -148,7 +148,8 @@ static enum leat_err make_body(struct leat_producer *producer, const struct leat
     body.backoff_cap_ms = job->backoff_cap_ms > 0 ? job->backoff_cap_ms : body.backoff_cap_ms;
     body.backoff_jitter = !job->backoff_no_jitter;
     if (job->backoff_factor != 0) {
-        if (!(job->backoff_factor >= 1 && job->backoff_factor <= LEAT_BACKOFF_FACTOR_MAX / 1000)) {
+        if (!(job->backoff_factor >= 1 &&
+              job->backoff_factor <= LEAT_BACKOFF_FACTOR_MAX / 1000.0)) {
             return leat_fail(&producer->error, LEAT_ERR_INVALID,
                              "backoff factor is %g, must be 1 to %d", job->backoff_factor,
                              LEAT_BACKOFF_FACTOR_MAX / 1000);

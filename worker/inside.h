@@ -180,8 +180,8 @@ int64_t leat_worker_ahead_deadline_us(const struct leat_worker *w);
 /* outbox.c */
 void leat_worker_outbox_init(struct leat_worker_outbox *outbox);
 void leat_worker_outbox_add(struct leat_worker *w, struct leat_worker_job *job);
-void leat_worker_outbox_stored(struct leat_worker *w, uint64_t batch);
-void leat_worker_outbox_busy(struct leat_worker *w, uint64_t batch, uint64_t retry_after_ms,
+void leat_worker_outbox_stored(struct leat_worker *w, uint64_t number);
+void leat_worker_outbox_busy(struct leat_worker *w, uint64_t number, uint64_t retry_after_ms,
                              int64_t now_us);
 void leat_worker_outbox_turn(struct leat_worker *w, int64_t now_us, struct leat_out *out);
 int64_t leat_worker_outbox_deadline_us(const struct leat_worker *w);

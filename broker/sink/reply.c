@@ -13,7 +13,7 @@ static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 json_t *leat_reply_text(struct leat_str text)
 {
     json_t *json = json_stringn(text.size > 0 ? text.data : "", text.size);
-    if (json != NULL) {
+    if (json != NULL || text.size == 0) {
         return json;
     }
     char *shown = malloc(text.size);

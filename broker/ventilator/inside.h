@@ -242,13 +242,13 @@ struct leat_held_lease *leat_lease_find(const struct leat_ventilator *v, const s
 /* The lease ends because the job is settled. */
 void leat_lease_drop(struct leat_ventilator *v, struct leat_held_lease *lease);
 /* The job is ready again; no delivery is counted. */
-void leat_lease_return(struct leat_ventilator *v, struct leat_held_lease *lease,
+void leat_lease_return(struct leat_ventilator *v, struct leat_held_lease *ending,
                        struct leat_out *out);
 /* Its worker was lost. */
-void leat_lease_lose(struct leat_ventilator *v, struct leat_held_lease *lease,
+void leat_lease_lose(struct leat_ventilator *v, struct leat_held_lease *ending,
                      struct leat_out *out);
 /* Its attempt failed and is to be repeated. */
-void leat_lease_retry(struct leat_ventilator *v, struct leat_held_lease *lease, uint64_t delay_ms,
+void leat_lease_retry(struct leat_ventilator *v, struct leat_held_lease *ending, uint64_t delay_ms,
                       struct leat_out *out);
 /* Takes a lease that a worker announces after a restart of ours or a lost link. */
 bool leat_lease_adopt(struct leat_ventilator *v, struct leat_session *session,

@@ -1,6 +1,7 @@
 /* Reading the store at the start: lanes, counts, what is due. Nothing is kept of single jobs:
  * windows fill when jobs are asked for, leases come back with the workers. */
 #include "broker/ventilator/inside.h"
+#include "core/name.h"
 
 struct recovery {
     struct leat_ventilator *v;
@@ -25,9 +26,9 @@ static bool visit_lane(uint32_t number, struct leat_str queue, struct leat_str t
 static bool visit_paused(struct leat_str name, void *context)
 {
     struct recovery *recovery = context;
-    struct leat_queue *queue = name.size == 0 || name.size > LEAT_QUEUE_BYTES_MAX
-                                   ? NULL
-                                   : leat_queue_make(recovery->v, name);
+    /* The name is a key, which no checksum covers. */
+    struct leat_queue *queue =
+        leat_name_check_queue(name, NULL) != LEAT_OK ? NULL : leat_queue_make(recovery->v, name);
     if (queue == NULL) {
         recovery->err = leat_fail(&recovery->why, LEAT_ERR_CORRUPT, "table queues: a bad name");
         return false;

@@ -151,7 +151,7 @@ struct lane_scan {
 static bool visit_lane(struct leat_bytes key, struct leat_bytes value, void *context)
 {
     struct lane_scan *scan = context;
-    struct leat_item_held_lane held;
+    struct leat_item_held_lane held = {0};
     uint32_t lane = 0;
     leat_arena_clear(&scan->store->scratch);
     scan->err = leat_ventilator_key_read_lane(key, &lane);

@@ -159,7 +159,8 @@ struct leat_str leat_arena_copy_str(struct leat_arena *arena, struct leat_str te
     return (struct leat_str){(const char *)copy.data, copy.size};
 }
 
-static struct leat_str format_into(struct leat_arena *arena, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static struct leat_str
+format_into(struct leat_arena *arena, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);

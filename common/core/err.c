@@ -67,6 +67,7 @@ static void drop_cut_character(char *text, size_t size)
     }
 }
 
+#undef leat_fail
 enum leat_err leat_fail(struct leat_why *why, enum leat_err err, const char *format, ...)
 {
     if (why == NULL) {

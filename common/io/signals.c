@@ -10,8 +10,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static void fill_set(sigset_t *ret_set)
 {
     sigemptyset(ret_set);

@@ -11,8 +11,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-extern char **environ;
-
 #define OWN_VARIABLES 5
 
 static bool starts_with(const char *text, const char *prefix)

@@ -66,8 +66,9 @@ static void result_clear(struct leat_handler_result *calls)
     result->no_memory = false;
 }
 
-static int result_fail(struct leat_handler_result *calls, enum leat_handler_verdict verdict,
-                       int code, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static int result_fail(struct leat_handler_result *calls,
+                                                             enum leat_handler_verdict verdict,
+                                                             int code, const char *format, ...)
 {
     struct result *result = (struct result *)(void *)calls;
     va_list arguments;

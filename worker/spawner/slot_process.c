@@ -106,13 +106,12 @@ void leat_slot_drain_signals(int fd)
     }
 }
 
-static void limit(unsigned which, uint64_t value)
+static void limit(__rlimit_resource_t which, uint64_t value)
 {
     struct rlimit now;
-    if (getrlimit((int)which, &now) == 0 &&
-        (now.rlim_max == RLIM_INFINITY || value <= now.rlim_max)) {
+    if (getrlimit(which, &now) == 0 && (now.rlim_max == RLIM_INFINITY || value <= now.rlim_max)) {
         now.rlim_cur = value;
-        setrlimit((int)which, &now);
+        setrlimit(which, &now);
     }
 }
 

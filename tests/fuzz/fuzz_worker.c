@@ -1,0 +1,204 @@
+/* A history of a worker: anything from ventilator and sink; a spawner that keeps its promise (each
+ * RUN gets one RAN, or is named in one RECALLED) but reports whatever it likes. leat_worker_check
+ * asserts after each step. */
+#include <string.h>
+
+#include "tests/fuzz/fuzz.h"
+
+#include "worker/worker.h"
+
+#define RUNS_MAX 4096
+
+struct run {
+    struct leat_id id;
+    uint64_t delivery;
+};
+
+struct rig {
+    struct fuzz_world world;
+    struct leat_worker *worker;
+    struct run runs[RUNS_MAX]; /* with the spawner */
+    size_t run_count;
+    size_t recalls; /* not yet answered */
+};
+
+static const enum leat_link links[2] = {LEAT_LINK_VENTILATOR, LEAT_LINK_SINK};
+
+static void take_orders(struct rig *rig)
+{
+    for (size_t i = 0; i < rig->world.out.count; i++) {
+        const struct leat_action *action = &rig->world.out.actions[i];
+        if (action->kind != LEAT_ACTION_SEND || action->link != LEAT_LINK_SPAWNER) {
+            continue;
+        }
+        if (action->msg.type == LEAT_MSG_RECALL) {
+            rig->recalls++;
+        } else if (action->msg.type == LEAT_MSG_RUN) {
+            if (rig->run_count == RUNS_MAX) {
+                fuzz_fail("more runs than slots and pipeline allow");
+            }
+            rig->runs[rig->run_count++] =
+                (struct run){action->msg.run.id, action->msg.run.delivery};
+        }
+    }
+}
+
+static void feed(struct rig *rig, struct leat_event event)
+{
+    event.now = rig->world.now;
+    leat_out_clear(&rig->world.out);
+    leat_worker_step(rig->worker, &event, &rig->world.out);
+    fuzz_check_out(&rig->world);
+    take_orders(rig);
+    leat_worker_check(rig->worker);
+}
+
+static void settle(struct rig *rig)
+{
+    for (int steps = 0; leat_worker_deadline_us(rig->worker) <= rig->world.now.mono_us &&
+                        !leat_worker_is_ended(rig->worker);
+         steps++) {
+        feed(rig, (struct leat_event){.kind = LEAT_EVENT_TICK});
+        if (steps > 10000) {
+            fuzz_fail("the deadline does not move");
+        }
+    }
+}
+
+static void pass(struct rig *rig, int64_t us)
+{
+    struct leat_now *now = &rig->world.now;
+    if (us < 0) {
+        int64_t deadline_us = leat_worker_deadline_us(rig->worker);
+        us = deadline_us == LEAT_NEVER_US || deadline_us <= now->mono_us
+                 ? 0
+                 : deadline_us - now->mono_us;
+    }
+    now->mono_us += us;
+    now->wall.us += us;
+    settle(rig);
+}
+
+static void from_spawner(struct rig *rig, struct leat_msg *msg)
+{
+    feed(rig,
+         (struct leat_event){.kind = LEAT_EVENT_MESSAGE, .link = LEAT_LINK_SPAWNER, .msg = msg});
+}
+
+/* One of the runs ends; the RAN says what the fuzzer likes. */
+static void end_run(struct rig *rig)
+{
+    struct fuzz_world *world = &rig->world;
+    size_t index = fuzz_byte(&world->in);
+    if (rig->run_count == 0) {
+        return;
+    }
+    index %= rig->run_count;
+    struct leat_msg ran = {.type = LEAT_MSG_RAN};
+    uint8_t how = fuzz_byte(&world->in);
+    ran.ran.failure = how & 0x80 ? how & 0x1f : 0;
+    ran.ran.permanent = (how & 0x40) != 0;
+    ran.ran.truncated = (how & 0x20) != 0;
+    ran.ran.code = (int64_t)fuzz_number(&world->in, &world->words, 0);
+    ran.ran.queued_us = fuzz_number(&world->in, &world->words, 0);
+    ran.ran.run_us = fuzz_number(&world->in, &world->words, 0);
+    ran.ran.output = fuzz_bytes(&world->in, fuzz_byte(&world->in) & 0x1f);
+    ran.ran.error = leat_str_of(how & 0x10 ? "it failed" : "");
+    ran.ran.id = rig->runs[index].id;
+    ran.ran.delivery = rig->runs[index].delivery;
+    rig->run_count--;
+    memmove(&rig->runs[index], &rig->runs[index + 1],
+            (rig->run_count - index) * sizeof rig->runs[0]);
+    from_spawner(rig, &ran);
+}
+
+/* The answer to a RECALL: the last few of what runs has not started. */
+static void recalled(struct rig *rig)
+{
+    struct leat_item_lease leases[256];
+    struct leat_msg msg = {.type = LEAT_MSG_RECALLED};
+    size_t count = fuzz_byte(&rig->world.in);
+    if (rig->recalls == 0) {
+        return;
+    }
+    rig->recalls--;
+    msg.recalled.jobs.items = leases;
+    while (msg.recalled.jobs.count < count && rig->run_count > 0) {
+        struct run last = rig->runs[--rig->run_count];
+        leases[msg.recalled.jobs.count++] = (struct leat_item_lease){last.id, last.delivery};
+    }
+    from_spawner(rig, &msg);
+}
+
+static void one(struct rig *rig)
+{
+    struct fuzz_world *world = &rig->world;
+    struct leat_event event;
+    uint8_t op = fuzz_byte(&world->in) % FUZZ_OPS;
+    switch (op) {
+    case FUZZ_OP_PASS:
+        pass(rig, fuzz_duration_us(world));
+        break;
+    case FUZZ_OP_WALL:
+        fuzz_jump_wall(world);
+        break;
+    case FUZZ_OP_COMMIT:
+    case FUZZ_OP_SPACE:
+        end_run(rig);
+        break;
+    case FUZZ_OP_RESTART:
+        recalled(rig);
+        break;
+    default:
+        if (fuzz_event(world, op, links, &event)) {
+            feed(rig, event);
+        }
+        break;
+    }
+}
+
+static void open_worker(struct rig *rig)
+{
+    static const struct leat_str queues[] = {{"default", 7}, {"mail", 4}};
+    const struct leat_worker_handler handlers[] = {{leat_str_of("echo"), LEAT_WORKER_EXEC},
+                                                   {leat_str_of("send"), LEAT_WORKER_PLUGIN}};
+    const struct leat_worker_rate rates[] = {{leat_str_of("send"), {1, 1000000}, 1},
+                                             {leat_str_of(""), {5, 1000000}, 5}};
+    uint8_t options = fuzz_byte(&rig->world.in);
+    struct leat_worker_config config = {
+        .session = fuzz_id(0xEE),
+        .name = leat_str_of("host:1"),
+        .queues = queues,
+        .queue_count = 2,
+        .handlers = handlers,
+        .handler_count = 2,
+        .rates = rates,
+        .rate_count = options & 0x80 ? 2 : 0,
+        .slots = 1 + options % 4,
+        .prefetch = options >> 2 & 7,
+        .drain_ms = 30000,
+        .grace_ms = 5000,
+        .seed = 7,
+    };
+    config.outbox_results_max = options & 0x20 ? config.slots + config.prefetch : 0;
+    config.outbox_bytes_max = options & 0x40 ? 64 : 0;
+    struct leat_why why;
+    if (leat_worker_new(&config, &rig->worker, &why) != LEAT_OK) {
+        fuzz_fail("%s", why.text);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct rig rig;
+    memset(&rig, 0, sizeof rig);
+    fuzz_world_open(&rig.world, data, size);
+    open_worker(&rig);
+    while (!fuzz_is_done(&rig.world.in) && !leat_worker_is_ended(rig.worker)) {
+        one(&rig);
+    }
+    leat_out_clear(&rig.world.out);
+    leat_worker_destroy(&rig.worker);
+    fuzz_world_close(&rig.world);
+    return 0;
+}
