@@ -26,7 +26,6 @@ static bool visit_lane(uint32_t number, struct leat_str queue, struct leat_str t
 static bool visit_paused(struct leat_str name, void *context)
 {
     struct recovery *recovery = context;
-    /* The name is a key, which no checksum covers. */
     struct leat_queue *queue =
         leat_name_check_queue(name, NULL) != LEAT_OK ? NULL : leat_queue_make(recovery->v, name);
     if (queue == NULL) {

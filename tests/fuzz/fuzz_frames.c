@@ -34,9 +34,11 @@ static bool take(struct rig *rig)
         }
         rig->at += 4 + frame.size;
         struct leat_msg msg;
-        struct leat_why why;
+        struct leat_why why = {""};
         leat_arena_clear(&rig->arena);
-        (void)leat_wire_decode(frame, &rig->arena, &msg, &why);
+        if (leat_wire_decode(frame, &rig->arena, &msg, &why) != LEAT_OK && why.text[0] == '\0') {
+            fuzz_fail("refused without a reason");
+        }
     }
     if (err == LEAT_ERR_LIMIT) {
         const uint8_t *head = rig->data + rig->at;

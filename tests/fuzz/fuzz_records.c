@@ -205,7 +205,8 @@ static void put(struct rig *rig, leat_table table, struct leat_bytes key, struct
 {
     struct leat_wire_buffer buffer;
     leat_wire_buffer_init(&buffer, 0);
-    if (sealed && leat_record_seal(value, &buffer) != LEAT_OK) {
+    struct leat_record_place place = {table, key};
+    if (sealed && leat_record_seal(place, value, &buffer) != LEAT_OK) {
         fuzz_fail("cannot seal");
     }
     leat_store_put(rig->store, table, key, sealed ? leat_wire_buffer_view(&buffer) : value);
@@ -224,12 +225,13 @@ static void change_byte(struct fuzz_input *in, uint8_t *bytes, size_t size)
 enum damage {
     FLIPPED = 0, /* bits of a value */
     CUT,
+    MOVED,    /* also under another key */
     REPLACED, /* any bytes in place of a value */
     DAMAGES,
+    /* What no flipped bit does: not tried, but here for experiments. */
     RESEALED, /* other contents under a right checksum */
     SEALED,   /* any bytes under a right checksum */
     GONE,
-    MOVED, /* also under another key */
 };
 
 static void damage(struct rig *rig)
@@ -257,8 +259,8 @@ static void damage(struct rig *rig)
         put(rig, table, key, payload, false);
         break;
     case RESEALED:
-        if (leat_record_unseal(leat_bytes_of(row.value, row.value_size), &payload, NULL) !=
-            LEAT_OK) {
+        if (leat_record_unseal(leat_bytes_of(row.value, row.value_size),
+                               (struct leat_record_place){table, key}, &payload, NULL) != LEAT_OK) {
             break;
         }
         change_byte(in, row.value + (payload.data - row.value), payload.size);

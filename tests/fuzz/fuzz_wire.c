@@ -9,6 +9,8 @@
 #include "wire/dump.h"
 #include "wire/record.h"
 
+static const struct leat_record_place place = {.table = 3, .key = {(const uint8_t *)"key", 3}};
+
 struct rig {
     struct leat_arena arena;
     struct leat_wire_buffer first, second;
@@ -74,10 +76,10 @@ static void try_body(struct rig *rig, struct leat_bytes bytes)
     }
     leat_wire_buffer_clear(&rig->first);
     leat_wire_buffer_clear(&rig->second);
-    if (leat_wire_seal_item_body(&body, &rig->first) != LEAT_OK ||
-        leat_wire_unseal_item_body(leat_wire_buffer_view(&rig->first), &rig->arena, &body, &why) !=
-            LEAT_OK ||
-        leat_wire_seal_item_body(&body, &rig->second) != LEAT_OK) {
+    if (leat_wire_seal_item_body(&body, place, &rig->first) != LEAT_OK ||
+        leat_wire_unseal_item_body(leat_wire_buffer_view(&rig->first), place, &rig->arena, &body,
+                                   &why) != LEAT_OK ||
+        leat_wire_seal_item_body(&body, place, &rig->second) != LEAT_OK) {
         fuzz_fail("a body does not come back: %s", why.text);
     }
     if (rig->first.size != rig->second.size ||
@@ -118,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try_frame(&rig, bytes);
     try_body(&rig, bytes);
     try_cursor(bytes);
-    enum leat_err err = leat_record_unseal(bytes, &payload, &why);
+    enum leat_err err = leat_record_unseal(bytes, place, &payload, &why);
     if (err != LEAT_OK) {
         check_refusal(err, &why);
     }

@@ -24,6 +24,17 @@ struct rig {
 
 static const enum leat_link links[2] = {LEAT_LINK_VENTILATOR, LEAT_LINK_SINK};
 
+static void take_runs(struct rig *rig, const struct leat_msg_run *run)
+{
+    for (size_t i = 0; i < run->attempts.count; i++) {
+        const struct leat_item_attempt *attempt = &run->attempts.items[i];
+        if (rig->run_count == RUNS_MAX) {
+            fuzz_fail("more runs than slots and pipeline allow");
+        }
+        rig->runs[rig->run_count++] = (struct run){attempt->id, attempt->delivery};
+    }
+}
+
 static void take_orders(struct rig *rig)
 {
     for (size_t i = 0; i < rig->world.out.count; i++) {
@@ -34,11 +45,7 @@ static void take_orders(struct rig *rig)
         if (action->msg.type == LEAT_MSG_RECALL) {
             rig->recalls++;
         } else if (action->msg.type == LEAT_MSG_RUN) {
-            if (rig->run_count == RUNS_MAX) {
-                fuzz_fail("more runs than slots and pipeline allow");
-            }
-            rig->runs[rig->run_count++] =
-                (struct run){action->msg.run.id, action->msg.run.delivery};
+            take_runs(rig, &action->msg.run);
         }
     }
 }
@@ -85,30 +92,42 @@ static void from_spawner(struct rig *rig, struct leat_msg *msg)
          (struct leat_event){.kind = LEAT_EVENT_MESSAGE, .link = LEAT_LINK_SPAWNER, .msg = msg});
 }
 
-/* One of the runs ends; the RAN says what the fuzzer likes. */
-static void end_run(struct rig *rig)
+/* One of the runs ends, with whatever the fuzzer likes. False: there is none. */
+static bool end_run(struct rig *rig, struct leat_item_outcome *ret_outcome)
 {
     struct fuzz_world *world = &rig->world;
     size_t index = fuzz_byte(&world->in);
     if (rig->run_count == 0) {
-        return;
+        return false;
     }
     index %= rig->run_count;
-    struct leat_msg ran = {.type = LEAT_MSG_RAN};
     uint8_t how = fuzz_byte(&world->in);
-    ran.ran.failure = how & 0x80 ? how & 0x1f : 0;
-    ran.ran.permanent = (how & 0x40) != 0;
-    ran.ran.truncated = (how & 0x20) != 0;
-    ran.ran.code = (int64_t)fuzz_number(&world->in, &world->words, 0);
-    ran.ran.queued_us = fuzz_number(&world->in, &world->words, 0);
-    ran.ran.run_us = fuzz_number(&world->in, &world->words, 0);
-    ran.ran.output = fuzz_bytes(&world->in, fuzz_byte(&world->in) & 0x1f);
-    ran.ran.error = leat_str_of(how & 0x10 ? "it failed" : "");
-    ran.ran.id = rig->runs[index].id;
-    ran.ran.delivery = rig->runs[index].delivery;
+    *ret_outcome = (struct leat_item_outcome){
+        .id = rig->runs[index].id,
+        .delivery = rig->runs[index].delivery,
+        .failure = how & 0x80 ? how & 0x1f : 0,
+        .permanent = (how & 0x40) != 0,
+        .truncated = (how & 0x20) != 0,
+        .error = leat_str_of(how & 0x10 ? "it failed" : ""),
+    };
+    ret_outcome->code = (int64_t)fuzz_number(&world->in, &world->words, 0);
+    ret_outcome->queued_us = fuzz_number(&world->in, &world->words, 0);
+    ret_outcome->run_us = fuzz_number(&world->in, &world->words, 0);
+    ret_outcome->output = fuzz_bytes(&world->in, fuzz_byte(&world->in) & 0x1f);
     rig->run_count--;
     memmove(&rig->runs[index], &rig->runs[index + 1],
             (rig->run_count - index) * sizeof rig->runs[0]);
+    return true;
+}
+
+static void end_runs(struct rig *rig, size_t count)
+{
+    struct leat_item_outcome outcomes[4];
+    struct leat_msg ran = {.type = LEAT_MSG_RAN};
+    ran.ran.outcomes.items = outcomes;
+    while (ran.ran.outcomes.count < count && end_run(rig, &outcomes[ran.ran.outcomes.count])) {
+        ran.ran.outcomes.count++;
+    }
     from_spawner(rig, &ran);
 }
 
@@ -143,8 +162,10 @@ static void one(struct rig *rig)
         fuzz_jump_wall(world);
         break;
     case FUZZ_OP_COMMIT:
+        end_runs(rig, 1);
+        break;
     case FUZZ_OP_SPACE:
-        end_run(rig);
+        end_runs(rig, 4);
         break;
     case FUZZ_OP_RESTART:
         recalled(rig);
