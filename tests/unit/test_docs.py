@@ -24,7 +24,7 @@ VARIABLES = {"LEAT_SEED", "LEAT_SEEDS", "LEAT_MANUALS", "LEAT_TRACE", "LEAT_BIN"
 def tree():
     """Every file of the source tree, by its path from the root."""
     for folder, folders, files in os.walk(ROOT):
-        folders[:] = sorted(f for f in folders if f not in ("build", "__pycache__") and (not f.startswith(".") or f == ".ci"))
+        folders[:] = sorted(f for f in folders if f not in ("build", "__pycache__", "corpus") and (not f.startswith(".") or f == ".ci"))
         for name in sorted(set(files) - {".git"}):  # a file in worktrees of git
             yield os.path.relpath(os.path.join(folder, name), ROOT)
 
