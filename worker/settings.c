@@ -71,6 +71,13 @@ static const struct leat_option rows[] = {
      .max = LEAT_TIMEOUT_MS_MAX,
      .group = "Handlers",
      .help = "processor time of a command, in whole seconds; default: no limit of its own"},
+    {.name = "max-processes",
+     .kind = LEAT_OPTION_COUNT,
+     .min = 1,
+     .max = 1 << 22,
+     .group = "Handlers",
+     .help = "processes of a handler at one time; beyond it fork fails with EAGAIN; default: no "
+             "limit of its own"},
     {.name = "recycle",
      .kind = LEAT_OPTION_COUNT,
      .max = INT64_MAX,
@@ -179,6 +186,7 @@ static void read_bounds(const struct leat_options *options, struct leat_worker_s
     spawner->memory_bytes_max = (uint64_t)leat_options_number(options, "max-memory");
     spawner->cpu_s_max =
         (uint64_t)((leat_options_number(options, "max-cpu") + LEAT_MS_PER_S - 1) / LEAT_MS_PER_S);
+    spawner->processes_max = (size_t)leat_options_number(options, "max-processes");
     spawner->recycle_jobs = (uint64_t)leat_options_number(options, "recycle");
     /* The core gives the spawner no more than this at one time; it must not wait for less. */
     spawner->held_bytes_max = 2 * (size_t)LEAT_STARTED_BYTES_MAX;

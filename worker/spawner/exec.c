@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include "worker/spawner/process_limit.h"
+
+extern char **environ;
 
 #define OWN_VARIABLES 5
 
@@ -139,6 +144,7 @@ struct launch {
     char **variables;
     const struct leat_exec_files *files;
     pid_t parent;
+    int limit_fd;       /* where the listener goes; -1: processes are not limited */
     volatile int error; /* written by the child, in memory that it shares until exec */
 };
 
@@ -163,6 +169,10 @@ static noreturn void launch_child(struct launch *launch)
         _exit(127);
     }
     leat_slot_limits(launch->setup);
+    launch->error = launch->limit_fd < 0 ? 0 : leat_process_limit_install(launch->limit_fd);
+    if (launch->error != 0) {
+        _exit(127);
+    }
     leat_slot_restore_signals();
     execve(launch->handler->path, launch->handler->argv, launch->variables);
     launch->error = errno;
@@ -170,9 +180,16 @@ static noreturn void launch_child(struct launch *launch)
 }
 
 int leat_exec_start(const struct leat_slot_setup *setup, const struct leat_spawner_handler *handler,
-                    char **variables, struct leat_exec_files *files, pid_t *ret_pid)
+                    char **variables, struct leat_exec_files *files, pid_t *ret_pid,
+                    int *ret_listener)
 {
-    struct launch launch = {setup, handler, variables, files, getpid(), 0};
+    int limit[2] = {-1, -1};
+    *ret_listener = -1;
+    if (setup->config->processes_max > 0 &&
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, limit) != 0) {
+        return errno;
+    }
+    struct launch launch = {setup, handler, variables, files, getpid(), limit[1], 0};
     /* Not fork: it would copy the page tables for nothing. vfork comes back when the child has
      * called exec or has ended, and so also tells whether exec failed. */
     pid_t pid = vfork();
@@ -180,6 +197,11 @@ int leat_exec_start(const struct leat_slot_setup *setup, const struct leat_spawn
         launch_child(&launch);
     }
     int error = pid < 0 ? errno : launch.error;
+    if (limit[0] >= 0) {
+        close(limit[1]);
+        *ret_listener = leat_process_limit_receive(limit[0]); /* was sent before exec, or never */
+        close(limit[0]);
+    }
     if (error != 0) {
         /* A child that could not call exec is a zombie now; the keeper reaps it with the others. */
         close_pair(files->in);

@@ -36,9 +36,12 @@ int leat_exec_open(struct leat_exec_files *files, int null_fd);
 void leat_exec_close_far(struct leat_exec_files *files);
 
 /* Starts the command in a session of its own, that dies with this process. 0 and *ret_pid, or the
- * errno of whatever failed, exec included; then our ends of the pipes are closed too. */
+ * errno of whatever failed, exec included; then our ends of the pipes are closed too. With a bound
+ * on processes *ret_listener is what leat_process_limit_answer takes, and the caller's to close;
+ * else -1. */
 int leat_exec_start(const struct leat_slot_setup *setup, const struct leat_spawner_handler *handler,
-                    char **variables, struct leat_exec_files *files, pid_t *ret_pid);
+                    char **variables, struct leat_exec_files *files, pid_t *ret_pid,
+                    int *ret_listener);
 
 /* SPAWN with the reason. A missing or forbidden file is permanent, lack of memory is not. */
 void leat_exec_report(const struct leat_spawner_handler *handler, int error,

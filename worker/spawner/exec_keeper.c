@@ -13,6 +13,7 @@
 #include "core/arena.h"
 #include "worker/spawner/exec.h"
 #include "worker/spawner/inside.h"
+#include "worker/spawner/process_limit.h"
 #include "worker/spawner/report.h"
 #include "worker/spawner/slot_bytes.h"
 #include "worker/spawner/tree.h"
@@ -45,6 +46,7 @@ struct keeper {
     int in_fd; /* -1: closed */
     int out_fd;
     int err_fd;
+    int limit_fd; /* asks for every fork (process_limit.h); -1: they are free */
     size_t written;
     bool truncated;
     enum phase phase;
@@ -205,14 +207,15 @@ static void check_time(struct keeper *keeper)
 /* One turn: waits for whatever comes next and deals with it. */
 static void turn(struct keeper *keeper)
 {
-    struct pollfd fds[5] = {
+    struct pollfd fds[6] = {
         {.fd = keeper->setup->control_fd, .events = POLLIN},
         {.fd = keeper->signals_fd, .events = POLLIN},
         {.fd = keeper->in_fd, .events = POLLOUT},
         {.fd = keeper->out_fd, .events = POLLIN},
         {.fd = keeper->err_fd, .events = POLLIN},
+        {.fd = keeper->limit_fd, .events = POLLIN},
     };
-    int ready = poll(fds, 5, leat_spawner_wait_ms(keeper->deadline_us, leat_spawner_now_us()));
+    int ready = poll(fds, 6, leat_spawner_wait_ms(keeper->deadline_us, leat_spawner_now_us()));
     if (ready > 0) {
         if (fds[3].revents != 0) {
             read_output(keeper, &keeper->out_fd);
@@ -229,6 +232,11 @@ static void turn(struct keeper *keeper)
         if (fds[0].revents != 0) {
             obey(keeper);
         }
+        if ((fds[5].revents & POLLIN) != 0) {
+            leat_process_limit_answer(keeper->limit_fd, keeper->setup->config->processes_max);
+        } else if (fds[5].revents != 0) {
+            close_fd(&keeper->limit_fd); /* nobody is left who could ask */
+        }
     }
     if (!keeper->ended) {
         check_time(keeper);
@@ -244,9 +252,9 @@ static bool start(struct keeper *keeper, const struct leat_spawner_handler *hand
     int error = leat_exec_open(&files, with_input ? -1 : keeper->null_fd);
     if (error == 0) {
         char **variables = leat_exec_variables(&keeper->environment, keeper->run, &keeper->arena);
-        error = variables == NULL
-                    ? ENOMEM
-                    : leat_exec_start(keeper->setup, handler, variables, &files, &keeper->pid);
+        error = variables == NULL ? ENOMEM
+                                  : leat_exec_start(keeper->setup, handler, variables, &files,
+                                                    &keeper->pid, &keeper->limit_fd);
         leat_exec_close_far(&files);
     }
     if (error != 0) {
@@ -308,9 +316,11 @@ static void run_attempt(struct keeper *keeper, struct leat_item_outcome *ran,
         close_fd(&keeper->in_fd);
         close_fd(&keeper->out_fd);
         close_fd(&keeper->err_fd);
+        close_fd(&keeper->limit_fd);
         report(keeper, ran, reason);
     } else {
         end_tree(keeper); /* a child that came no further than exec */
+        close_fd(&keeper->limit_fd);
     }
     ran->run_us = (uint64_t)(leat_spawner_now_us() - started_us);
 }
@@ -372,7 +382,7 @@ static void prepare(struct keeper *keeper)
     leat_slot_detach(0, keep, 2, "leat-slot");
     keeper->signals_fd = leat_slot_signals(0);
     keeper->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    keeper->in_fd = keeper->out_fd = keeper->err_fd = -1;
+    keeper->in_fd = keeper->out_fd = keeper->err_fd = keeper->limit_fd = -1;
     leat_frames_init(&keeper->frames, setup->jobs_fd, 0);
     leat_arena_init(&keeper->arena, LEAT_MESSAGE_BYTES_MAX);
     leat_wire_buffer_init(&keeper->output, setup->config->result_bytes_max);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "worker/spawner/inside.h"
+#include "worker/spawner/process_limit.h"
 
 #define STDERR_BYTES_DEFAULT 2048
 #define HELD_BYTES_DEFAULT   (64u << 20)
@@ -50,7 +51,7 @@ static enum leat_err complete(struct leat_spawner_config *config, struct leat_wh
                          "its limit",
                          config->pipeline_jobs, (long long)config->grace_ms);
     }
-    return LEAT_OK;
+    return config->processes_max == 0 ? LEAT_OK : leat_process_limit_check(why);
 }
 
 /* Handlers get descriptors 0 to 2 in any case, so nothing else of ours may have them. */

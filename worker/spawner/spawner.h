@@ -63,6 +63,7 @@ struct leat_spawner_config {
                                   until attempts have ended; 0: 64 MiB */
     uint64_t memory_bytes_max; /* RLIMIT_AS of a command or plug-in child; 0: as the worker's own */
     uint64_t cpu_s_max;        /* RLIMIT_CPU of a command; 0: as the worker's own */
+    size_t processes_max; /* of one slot's handler at one time (process_limit.h); 0: no limit */
 
     uint32_t permanent_exits[8]; /* bit set of exit statuses that are not retried */
 };

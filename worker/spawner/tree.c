@@ -91,6 +91,77 @@ size_t leat_tree_kill_children(leat_tree_spare_fn *spare, void *context)
     return killed;
 }
 
+/* ---- counting ---- */
+
+static size_t count_below(pid_t pid, size_t enough);
+
+static size_t count_in_file(const char *path, size_t enough)
+{
+    FILE *file = fopen(path, "re");
+    size_t count = 0;
+    int child;
+    while (file != NULL && count < enough && fscanf(file, "%d", &child) == 1) {
+        count++;
+        count += count < enough ? count_below((pid_t)child, enough - count) : 0;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return count;
+}
+
+/* The children of each of its threads. */
+static size_t count_below(pid_t pid, size_t enough)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *threads = opendir(path);
+    size_t count = 0;
+    for (struct dirent *entry = threads == NULL ? NULL : readdir(threads);
+         entry != NULL && count < enough; entry = readdir(threads)) {
+        if (isdigit((unsigned char)entry->d_name[0])) {
+            snprintf(path, sizeof path, "/proc/%d/task/%.20s/children", (int)pid, entry->d_name);
+            count += count_in_file(path, enough - count);
+        }
+    }
+    if (threads != NULL) {
+        closedir(threads);
+    }
+    return count;
+}
+
+/* For kernels without CONFIG_PROC_CHILDREN: whose line of parents leads here? */
+static size_t count_by_scan(size_t enough)
+{
+    DIR *proc = opendir("/proc");
+    const pid_t self = getpid();
+    size_t count = 0;
+    for (struct dirent *entry = proc == NULL ? NULL : readdir(proc);
+         entry != NULL && count < enough; entry = readdir(proc)) {
+        char text[24];
+        snprintf(text, sizeof text, "%.20s", entry->d_name);
+        pid_t pid = isdigit((unsigned char)text[0]) ? parent_of(text) : 0;
+        while (pid > 1 && pid != self) {
+            snprintf(text, sizeof text, "%d", (int)pid);
+            pid = parent_of(text);
+        }
+        count += pid == self ? 1 : 0;
+    }
+    if (proc != NULL) {
+        closedir(proc);
+    }
+    return count;
+}
+
+size_t leat_tree_count(size_t enough)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    return access(path, R_OK) == 0 ? count_below(getpid(), enough) : count_by_scan(enough);
+}
+
+/* ---- ending ---- */
+
 void leat_tree_end(pid_t main_pid, int *ret_status)
 {
     for (;;) {

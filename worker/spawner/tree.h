@@ -16,6 +16,10 @@ typedef bool leat_tree_spare_fn(pid_t pid, void *context);
  * killed. */
 size_t leat_tree_kill_children(leat_tree_spare_fn *spare, void *context);
 
+/* How many processes are below the caller, zombies included; counts no further than `enough`. While
+ * they come and go it is the number of some moment, or nearly. */
+size_t leat_tree_count(size_t enough);
+
 /* Kills and reaps until there are no children. Blocks until then: not longer than the kernel needs
  * to end killed processes. If `main_pid` is met, *ret_status gets its wait status. */
 void leat_tree_end(pid_t main_pid, int *ret_status);

@@ -1,0 +1,114 @@
+/* A disk that fails, for LD_PRELOAD: the nth call of one kind on a file below one directory ends
+ * with EIO, the ones before and after it do what they are meant to. So the program under test sees
+ * what a kernel shows whose device had one bad moment, which is worse than a dead device: whoever
+ * tries again seems to succeed.
+ *
+ *   LEAT_FAIL_BELOW=DIRECTORY   calls on files whose path begins so are counted
+ *   LEAT_FAIL_CALL=NAME         fdatasync, fsync, msync, pwrite or writev
+ *   LEAT_FAIL_AT=N              the Nth fails; 0: none
+ *   LEAT_FAIL_TOLD=FILE         gets the monotonic time of the failure in nanoseconds, before it is
+ * returned */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+static atomic_long calls;
+
+static void tell(void)
+{
+    const char *path = getenv("LEAT_FAIL_TOLD");
+    int fd = path == NULL ? -1 : open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        abort();
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    dprintf(fd, "%lld\n", (long long)now.tv_sec * 1000000000LL + now.tv_nsec);
+    close(fd);
+    /* Time for the test to see it, and to ask for more that must not be acknowledged. */
+    nanosleep(&(struct timespec){0, 40000000L}, NULL);
+}
+
+static bool is_below(int fd)
+{
+    char link[64];
+    char path[PATH_MAX];
+    const char *below = getenv("LEAT_FAIL_BELOW");
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, path, sizeof path - 1);
+    return below != NULL && size > 0 && strncmp(path, below, strlen(below)) == 0;
+}
+
+/* msync has no descriptor; the store is all that is mapped for writing here. */
+static bool fails(const char *call, int fd)
+{
+    const char *wanted = getenv("LEAT_FAIL_CALL");
+    const char *at = getenv("LEAT_FAIL_AT");
+    if (wanted == NULL || at == NULL || strcmp(wanted, call) != 0 || (fd >= 0 && !is_below(fd))) {
+        return false;
+    }
+    if (atomic_fetch_add(&calls, 1) + 1 != strtol(at, NULL, 10)) {
+        return false;
+    }
+    tell();
+    errno = EIO;
+    return true;
+}
+
+/* The real function; POSIX lets a void pointer be turned into one this way only. */
+#define REAL(function, type)                                                                       \
+    static type *real;                                                                             \
+    if (real == NULL) {                                                                            \
+        *(void **)&real = dlsym(RTLD_NEXT, function);                                              \
+    }
+
+typedef int sync_fn(int);
+typedef int map_sync_fn(void *, size_t, int);
+typedef ssize_t write_fn(int, const void *, size_t, off_t);
+typedef ssize_t vector_fn(int, const struct iovec *, int);
+
+int fdatasync(int fd)
+{
+    REAL("fdatasync", sync_fn)
+    return fails("fdatasync", fd) ? -1 : real(fd);
+}
+
+int fsync(int fd)
+{
+    REAL("fsync", sync_fn)
+    return fails("fsync", fd) ? -1 : real(fd);
+}
+
+int msync(void *start, size_t size, int flags)
+{
+    REAL("msync", map_sync_fn)
+    return fails("msync", -1) ? -1 : real(start, size, flags);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
+{
+    REAL("pwrite", write_fn)
+    return fails("pwrite", fd) ? -1 : real(fd, data, size, at);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t size, off_t at)
+{
+    REAL("pwrite64", write_fn)
+    return fails("pwrite", fd) ? -1 : real(fd, data, size, at);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+    REAL("writev", vector_fn)
+    return fails("writev", fd) ? -1 : real(fd, parts, count);
+}
