@@ -80,12 +80,13 @@ class Lab:
 
     # ---- processes ----
 
-    def spawn(self, name, arguments, env=None, ready=True, must_start=True):
-        """Starts an executable of leat and waits until it is ready; its Process. One that need not start may have ended."""
+    def spawn(self, name, arguments, env=None, ready=True, must_start=True, prefix=()):
+        """Starts an executable of leat and waits until it is ready; its Process. One that need not start may have ended.
+        `prefix`: the command that runs it, say in another network namespace."""
         self.serial += 1
         log = os.path.join(self.dir, f"{self.serial:02d}-{name}.log")
         read_end, write_end = os.pipe()
-        command = [os.path.join(self.bin, arguments[0]), *arguments[1:]]
+        command = [*prefix, os.path.join(self.bin, arguments[0]), *arguments[1:]]
         if ready:
             command += ["--ready-fd", str(write_end)]
         with open(log, "wb") as out:
@@ -127,15 +128,15 @@ class Lab:
         process.popen.send_signal(signal.SIGTERM)
         return process.wait(timeout)
 
-    def run(self, *arguments, stdin=None, timeout=PATIENCE_S, env=None):
+    def run(self, *arguments, stdin=None, timeout=PATIENCE_S, env=None, prefix=()):
         """Runs an executable of leat to its end: CompletedProcess with text."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        done = subprocess.run([os.path.join(self.bin, arguments[0]), *arguments[1:]], input=data if data is not None else b"",
+        done = subprocess.run([*prefix, os.path.join(self.bin, arguments[0]), *arguments[1:]], input=data if data is not None else b"",
                               capture_output=True, timeout=timeout, env={**self.env, **(env or {})}, cwd=self.dir)
         done.out, done.err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         return done
 
-    def background(self, name, *arguments, stdin=None):
+    def background(self, name, *arguments, stdin=None, prefix=()):
         """Starts an executable that does not announce itself (a producer); stdin is a text."""
         self.serial += 1
         log = os.path.join(self.dir, f"{self.serial:02d}-{name}.log")
@@ -143,7 +144,7 @@ class Lab:
         source.write((stdin or "").encode())
         source.seek(0)
         with open(log, "wb") as out:
-            popen = subprocess.Popen([os.path.join(self.bin, arguments[0]), *arguments[1:]], stdin=source, stdout=out,
+            popen = subprocess.Popen([*prefix, os.path.join(self.bin, arguments[0]), *arguments[1:]], stdin=source, stdout=out,
                                      stderr=out, env=self.env, cwd=self.dir)
         process = Process(name, popen, log)
         self.processes.append(process)

@@ -27,7 +27,7 @@ class Cluster:
     def __init__(self, laboratory, ledger, seed):
         self.lab = laboratory
         self.files = {f"producer{n}": Files(laboratory.dir, f"producer{n}", ledger, seed + n, 60) for n in range(1, PRODUCERS + 1)}
-        self.start = {"sink": lambda: laboratory.sink(), "ventilator": self.ventilator}
+        self.start = {"sink": self.sink, "ventilator": self.ventilator}
         self.start.update({f"worker{n}": lambda n=n: self.worker(n) for n in range(1, WORKERS + 1)})
         self.start.update({name: lambda name=name: laboratory.background(name, *self.files[name].arguments()) for name in self.files})
         self.processes = {name: start() for name, start in self.start.items()}
@@ -36,6 +36,9 @@ class Cluster:
 
     def ventilator(self):
         return self.lab.ventilator("--lost-after", "2s", "--ping", "400ms", "--recovery-grace", "1s", "--deliveries", "1000")
+
+    def sink(self):
+        return self.lab.sink()
 
     def worker(self, n):
         handlers = [part for kind, of in KINDS.items() if of.script for part in ("--exec-shell", f"{kind}={of.script}")]

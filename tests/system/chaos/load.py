@@ -83,10 +83,15 @@ class Submitter(threading.Thread):
             self.trouble = f"a producer: {error}"
 
     def submit(self, producer):
-        kind, id = self.rng.choice(OFTEN), new_job_id()
-        self.ledger.submitted({id: kind})
+        self.submit_one(producer, self.ledger, self.rng.choice(OFTEN))
+
+    @staticmethod
+    def submit_one(producer, ledger, kind):
+        id = new_job_id()
+        ledger.submitted({id: kind})
         producer.submit("default", kind, id.hex(), id=id, attempts_max=KINDS[kind].attempts, timeout_ms=KINDS[kind].timeout_ms,
                         backoff_base_ms=BACKOFF_MS, backoff_cap_ms=4 * BACKOFF_MS)
+        return id
 
 
 class Files:
