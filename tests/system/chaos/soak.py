@@ -133,7 +133,7 @@ def sample(laboratory, cluster, prober):
 
 # What may come on top, as a share and as an amount, from the second third to the last. The first is for caches to fill, and for what is
 # kept for a time to reach its size.
-ALLOWED = {"memory": (0.05, 2.0), "descriptors": (0.05, 6), "processes": (0.1, 8), "store": (0.1, 16.0), "latency": (1.0, 100.0)}
+ALLOWED = {"memory": (0.03, 1.0), "descriptors": (0.05, 6), "processes": (0.1, 8), "store": (0.1, 16.0), "latency": (1.0, 100.0)}
 
 
 def judge(samples):
