@@ -35,7 +35,7 @@ class Verdicts(unittest.TestCase):
         self.assertFalse(self.judge("sink memory, MiB", lambda at: 40 + 10 * at))
         self.assertFalse(self.judge("sink descriptors", lambda at: 30 + 40 * at))
         self.assertFalse(self.judge("ventilator store, MiB", lambda at: 48 + 160 * at))
-        self.assertFalse(self.judge("latency, ms", lambda at: [20 + 1000 * at]))
+        self.assertFalse(self.judge("latency, ms", lambda at: [20 * 100 ** at]))
 
 
 if __name__ == "__main__":
