@@ -151,7 +151,7 @@ static int dies(const struct leat_handler_job *job, struct leat_handler_result *
 static int segfaults(const struct leat_handler_job *job, struct leat_handler_result *result)
 {
     (void)result;
-    volatile int *volatile nowhere = (int *)(job->attempt - job->attempt);
+    volatile int *volatile nowhere = (int *)(uintptr_t)(job->attempt >> 63);
     *nowhere = 1;
     return 0;
 }

@@ -14,8 +14,6 @@
 
 #include "worker/spawner/process_limit.h"
 
-extern char **environ;
-
 #define OWN_VARIABLES 5
 
 static bool starts_with(const char *text, const char *prefix)
