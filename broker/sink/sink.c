@@ -55,6 +55,16 @@ enum leat_err leat_sink_recover(struct leat_sink *sink, struct leat_now now, str
     } else if (err != LEAT_OK) {
         return err;
     }
+    uint64_t lost = 0;
+    err = leat_sink_store_repair_log(sink->store, &meta, &lost);
+    if (err != LEAT_OK) {
+        return leat_fail(why, err, "the log cannot be read");
+    }
+    if (lost > 0) {
+        leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, NULL, leat_str_of("log"), 0);
+        leat_out_note(out, LEAT_NOTE_RECORD_MENDED, NULL, leat_str_of("log"), (int64_t)lost);
+        leat_sink_store_save(sink->store, &meta);
+    }
     int64_t start_us = now.wall.us > meta.steady_us ? now.wall.us : meta.steady_us;
     sink->steady_base_us = start_us - now.mono_us;
     sink->meta = meta;

@@ -65,7 +65,7 @@ void leat_sink_step(struct leat_sink *sink, const struct leat_event *event, stru
 /* Whether FINISHED is emitted on LEAT_LINK_EVENTS from now on: only while somebody listens. */
 void leat_sink_publish(struct leat_sink *sink, bool events);
 
-/* Monotonic time of the next TICK: retention, trimming, repeating SETTLED. */
+/* Monotonic time of the next TICK: retention, repeating SETTLED. */
 int64_t leat_sink_deadline_us(const struct leat_sink *sink);
 
 /* ---- queries ---- */

@@ -4,11 +4,11 @@
 
 #include "broker/sink/sink.h"
 
-/* What is known of the oldest success or failure, so that a step need not look. */
-struct leat_sink_head {
-    bool known; /* `any` and `oldest` are right */
+/* What is known of the oldest failure, so that a step need not look. */
+struct leat_sink_oldest {
+    bool known; /* `any` and `failure` are right */
     bool any;
-    struct leat_sink_oldest oldest;
+    struct leat_sink_failure failure;
 };
 
 struct leat_sink {
@@ -28,8 +28,9 @@ struct leat_sink {
     int64_t quiet_since_us; /* last time that something was sent or confirmed */
     int64_t repeat_after_us;
 
-    /* retention; [1] successes, [0] everything else */
-    struct leat_sink_head head[2];
+    /* retention */
+    struct leat_sink_oldest oldest_failure;
+    struct leat_sink_block first_block; /* right while it holds the number after meta.trimmed */
     int64_t retire_at_us;
     uint64_t recorded_now; /* results recorded by this step */
 
@@ -64,15 +65,16 @@ void leat_sink_on_follow(struct leat_sink *sink, const struct leat_event *event,
                          struct leat_out *out);
 /* Sends what the window allows; returns whether anything was sent. */
 bool leat_sink_push(struct leat_sink *sink, int64_t mono_us, struct leat_out *out);
-/* Repeats what was not confirmed in time, and deletes what was confirmed, a bounded part of it. */
+/* Repeats what was not confirmed in time. */
 void leat_sink_tend_stream(struct leat_sink *sink, int64_t mono_us, struct leat_out *out);
+/* Makes the log whole again; notes what it does. LEAT_ERR_IO. */
+LEAT_MUST_USE enum leat_err leat_sink_mend_log(struct leat_sink *sink, struct leat_out *out);
 int64_t leat_sink_stream_deadline_us(const struct leat_sink *sink);
 void leat_sink_forget_follower(struct leat_sink *sink);
 
 /* sink_retention.c */
-/* A result was recorded now: it may be the oldest of its kind. */
-void leat_sink_retention_added(struct leat_sink *sink, bool success,
-                               const struct leat_sink_oldest *added);
+/* A failure was recorded: it may be the oldest one. */
+void leat_sink_retention_added(struct leat_sink *sink, struct leat_wall stored);
 /* Removes what is due, a bounded part of it, and computes retire_at_us. */
 void leat_sink_retire(struct leat_sink *sink, struct leat_now now, struct leat_out *out);
 

@@ -6,8 +6,7 @@
 #define LEAT_RECORD_IMPLEMENT
 #include "wire/record_template.h"
 
-const char *const leat_sink_table_names[LEAT_SINK_TABLES] = {"meta", "results", "age", "failures",
-                                                             "settle"};
+const char *const leat_sink_table_names[LEAT_SINK_TABLES] = {"meta", "results", "log", "failures"};
 
 static void put_u64(uint8_t bytes[8], uint64_t value)
 {

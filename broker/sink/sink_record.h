@@ -13,7 +13,7 @@
 #include "wire/record_template.h"
 
 /* Names of the tables, in the order of enum leat_sink_table, for leat_store_open_lmdb. */
-#define LEAT_SINK_TABLES 5
+#define LEAT_SINK_TABLES 4
 extern const char *const leat_sink_table_names[LEAT_SINK_TABLES];
 
 static inline struct leat_record_place leat_sink_at(unsigned table, struct leat_bytes key)

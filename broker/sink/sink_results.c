@@ -96,7 +96,8 @@ static void add_finished(struct finished *finished, const struct leat_item_resul
  * again; unless a number of it is still to be sent, else senders that repeat while no ventilator
  * listens would make the stream grow without bound. */
 static enum leat_err take_duplicate(struct leat_sink *sink, const struct leat_item_result *result,
-                                    const struct leat_sink_kept *kept, struct leat_out *out)
+                                    const struct leat_sink_kept *kept, struct leat_wall stored,
+                                    struct leat_out *out)
 {
     sink->duplicate_total++;
     leat_out_note(out, LEAT_NOTE_RESULT_DUPLICATE, &result->id, result->worker,
@@ -106,7 +107,8 @@ static enum leat_err take_duplicate(struct leat_sink *sink, const struct leat_it
     }
     sink->meta_changed = true;
     sink->meta.last++;
-    return leat_sink_store_settle_again(sink->store, &result->id, sink->meta.last);
+    sink->meta.repeats++;
+    return leat_sink_store_settle_again(sink->store, &result->id, stored, sink->meta.last);
 }
 
 static enum leat_err take_first(struct leat_sink *sink, const struct leat_item_result *result,
@@ -118,7 +120,6 @@ static enum leat_err take_first(struct leat_sink *sink, const struct leat_item_r
         return err;
     }
     bool success = result->status == LEAT_STATE_SUCCEEDED;
-    struct leat_sink_oldest added = {.id = result->id, .stored = stored, .number = number};
     sink->meta.last = number;
     sink->meta.recorded_total++;
     if (success) {
@@ -128,24 +129,27 @@ static enum leat_err take_first(struct leat_sink *sink, const struct leat_item_r
     }
     sink->meta_changed = true;
     sink->recorded_now++;
-    leat_sink_retention_added(sink, success, &added);
+    if (!success) {
+        leat_sink_retention_added(sink, stored);
+    }
     return LEAT_OK;
 }
 
 static enum leat_err take(struct leat_sink *sink, const struct leat_item_result *result,
                           struct leat_now now, struct finished *finished, struct leat_out *out)
 {
+    struct leat_wall stored = leat_sink_steady(sink, now);
     struct leat_sink_kept kept;
     enum leat_err err = leat_sink_store_find(sink->store, &result->id, &kept);
     switch ((int)err) {
     case LEAT_OK:
-        return take_duplicate(sink, result, &kept, out);
+        return take_duplicate(sink, result, &kept, stored, out);
     case LEAT_ERR_CORRUPT:
         /* There is a result, though it cannot be read: what comes later may not replace it. */
         leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, &result->id, leat_str_of("results"), 0);
-        return take_duplicate(sink, result, NULL, out);
+        return take_duplicate(sink, result, NULL, stored, out);
     case LEAT_ERR_NOT_FOUND:
-        err = take_first(sink, result, leat_sink_steady(sink, now));
+        err = take_first(sink, result, stored);
         if (err == LEAT_OK) {
             add_finished(finished, result, now.wall, &out->arena);
         }
@@ -182,22 +186,9 @@ static void answer_busy(struct leat_sink *sink, const struct leat_event *event,
     reply->busy.reason = leat_str_of("the sink's store is full");
 }
 
-void leat_sink_on_results(struct leat_sink *sink, const struct leat_event *event,
-                          struct leat_out *out)
+static void take_all(struct leat_sink *sink, const struct leat_event *event, struct leat_out *out)
 {
     const struct leat_msg_results *results = &event->msg->results;
-    struct leat_why why;
-    for (size_t i = 0; i < results->results.count; i++) {
-        enum leat_err err = validate(&results->results.items[i], &why);
-        if (err != LEAT_OK) {
-            leat_sink_refuse(sink, event, out, err, why.text, results->batch);
-            return;
-        }
-    }
-    if (sink->store_full) {
-        answer_busy(sink, event, out);
-        return;
-    }
     struct finished finished = {0};
     finished.items = leat_arena_take(&out->arena, results->results.count * sizeof *finished.items);
     for (size_t i = 0; i < results->results.count; i++) {
@@ -218,4 +209,24 @@ void leat_sink_on_results(struct leat_sink *sink, const struct leat_event *event
     reply->stored.sender = results->sender;
     reply->stored.batch = results->batch;
     tell(sink, &finished, out);
+}
+
+void leat_sink_on_results(struct leat_sink *sink, const struct leat_event *event,
+                          struct leat_out *out)
+{
+    const struct leat_msg_results *results = &event->msg->results;
+    struct leat_why why;
+    for (size_t i = 0; i < results->results.count; i++) {
+        enum leat_err err = validate(&results->results.items[i], &why);
+        if (err != LEAT_OK) {
+            leat_sink_refuse(sink, event, out, err, why.text, results->batch);
+            return;
+        }
+    }
+    if (sink->store_full) {
+        answer_busy(sink, event, out);
+        return;
+    }
+    take_all(sink, event, out);
+    leat_sink_store_close_block(sink->store);
 }

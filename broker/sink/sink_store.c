@@ -5,7 +5,9 @@
 #include "broker/sink/sink_store_inside.h"
 
 /* For the lists of one record while it is looked at. */
-#define SCRATCH_BYTES (64 << 10)
+#define SCRATCH_BYTES (128 << 10)
+_Static_assert(SCRATCH_BYTES > 2 * LEAT_SINK_BLOCK_MAX * sizeof(struct leat_item_kept_entry),
+               "a block of the log fits");
 
 static const char META_KEY[] = "state";
 
@@ -34,11 +36,6 @@ void leat_sink_store_destroy(struct leat_sink_store **store)
 static struct leat_bytes id_key(const struct leat_id *id)
 {
     return leat_bytes_of(id->bytes, LEAT_ID_BYTES);
-}
-
-static leat_table age_table(bool success)
-{
-    return success ? LEAT_SINK_TABLE_AGE : LEAT_SINK_TABLE_FAILURES;
 }
 
 /* ---- meta ---- */
@@ -74,12 +71,12 @@ enum leat_err leat_sink_store_load(struct leat_sink_store *store, struct leat_si
         .failures = kept.failures,
         .recorded_total = kept.recorded_total,
         .steady_us = kept.steady_us,
+        .repeats = kept.repeats,
     };
     return LEAT_OK;
 }
 
-/* Records of a few numbers cannot fail but for memory, and then the process cannot go on. */
-static void must(enum leat_err err)
+void leat_sink_store_must(enum leat_err err)
 {
     if (err != LEAT_OK) {
         abort();
@@ -99,9 +96,10 @@ void leat_sink_store_save(struct leat_sink_store *store, const struct leat_sink_
         .failures = meta->failures,
         .recorded_total = meta->recorded_total,
         .steady_us = meta->steady_us,
+        .repeats = meta->repeats,
     };
     leat_wire_buffer_clear(&store->buffer);
-    must(leat_wire_seal_item_kept_meta(
+    leat_sink_store_must(leat_wire_seal_item_kept_meta(
         &kept, leat_sink_at(LEAT_SINK_TABLE_META, leat_bytes_of(META_KEY, sizeof META_KEY - 1)),
         &store->buffer));
     leat_store_put(store->store, LEAT_SINK_TABLE_META, leat_bytes_of(META_KEY, sizeof META_KEY - 1),
@@ -140,47 +138,29 @@ enum leat_err leat_sink_store_find(struct leat_sink_store *store, const struct l
     }
     *ret_kept = (struct leat_sink_kept){
         .stored = {kept.stored_us},
+        .first = kept.first,
         .number = kept.number,
         .success = is_success(&kept.result),
     };
     return LEAT_OK;
 }
 
-void leat_sink_store_put_settle(struct leat_sink_store *store, const struct leat_id *id,
-                                uint64_t number)
+static void put_failure(struct leat_sink_store *store, const struct leat_item_result *result,
+                        struct leat_wall stored, uint64_t number)
 {
-    struct leat_item_kept_settle settle = {.id = *id};
-    struct leat_sink_number_key key = leat_sink_number_key(number);
-    leat_wire_buffer_clear(&store->buffer);
-    must(leat_wire_seal_item_kept_settle(
-        &settle, leat_sink_at(LEAT_SINK_TABLE_SETTLE, leat_bytes_of(key.bytes, sizeof key.bytes)),
-        &store->buffer));
-    leat_store_put(store->store, LEAT_SINK_TABLE_SETTLE, leat_bytes_of(key.bytes, sizeof key.bytes),
-                   leat_wire_buffer_view(&store->buffer));
-}
-
-static void put_age(struct leat_sink_store *store, const struct leat_item_result *result,
-                    struct leat_wall stored, uint64_t number)
-{
-    bool success = is_success(result);
     struct leat_sink_age_key key = leat_sink_age_key(stored, &result->id);
-    struct leat_record_place place =
-        leat_sink_at(age_table(success), leat_bytes_of(key.bytes, sizeof key.bytes));
+    struct leat_bytes row_key = leat_bytes_of(key.bytes, sizeof key.bytes);
+    struct leat_item_kept_failure failure = {
+        .number = number,
+        .result = leat_sink_result_summary(result),
+    };
     leat_wire_buffer_clear(&store->buffer);
-    if (success) {
-        struct leat_item_kept_age age = {.number = number};
-        must(leat_wire_seal_item_kept_age(&age, place, &store->buffer));
-    } else {
-        struct leat_item_kept_failure failure = {
-            .number = number,
-            .result = leat_sink_result_summary(result),
-        };
-        must(leat_wire_seal_item_kept_failure(&failure, place, &store->buffer));
-    }
-    leat_store_put(store->store, place.table, place.key, leat_wire_buffer_view(&store->buffer));
-    struct leat_sink_age_key *floor = &store->floor[success];
-    if (memcmp(key.bytes, floor->bytes, sizeof key.bytes) < 0) {
-        *floor = key;
+    leat_sink_store_must(leat_wire_seal_item_kept_failure(
+        &failure, leat_sink_at(LEAT_SINK_TABLE_FAILURES, row_key), &store->buffer));
+    leat_store_put(store->store, LEAT_SINK_TABLE_FAILURES, row_key,
+                   leat_wire_buffer_view(&store->buffer));
+    if (memcmp(key.bytes, store->floor.bytes, sizeof key.bytes) < 0) {
+        store->floor = key;
     }
 }
 
@@ -190,6 +170,7 @@ enum leat_err leat_sink_store_record(struct leat_sink_store *store,
 {
     struct leat_item_kept_result kept = {
         .stored_us = stored.us,
+        .first = number,
         .number = number,
         .result = *result,
     };
@@ -201,13 +182,17 @@ enum leat_err leat_sink_store_record(struct leat_sink_store *store,
     }
     leat_store_put(store->store, LEAT_SINK_TABLE_RESULTS, id_key(&result->id),
                    leat_wire_buffer_view(&store->buffer));
-    put_age(store, result, stored, number);
-    leat_sink_store_put_settle(store, &result->id, number);
+    if (!is_success(result)) {
+        put_failure(store, result, stored, number);
+    }
+    leat_sink_store_log(store, &result->id,
+                        is_success(result) ? LEAT_SINK_ENTRY_SUCCESS : LEAT_SINK_ENTRY_FAILURE,
+                        stored, number);
     return LEAT_OK;
 }
 
 enum leat_err leat_sink_store_settle_again(struct leat_sink_store *store, const struct leat_id *id,
-                                           uint64_t number)
+                                           struct leat_wall stored, uint64_t number)
 {
     struct leat_item_kept_result kept;
     enum leat_err err = get_result(store, id, &kept);
@@ -224,7 +209,7 @@ enum leat_err leat_sink_store_settle_again(struct leat_sink_store *store, const 
                            leat_wire_buffer_view(&store->buffer));
         }
     }
-    leat_sink_store_put_settle(store, id, number);
+    leat_sink_store_log(store, id, LEAT_SINK_ENTRY_REPEAT, stored, number);
     return LEAT_OK;
 }
 
@@ -277,13 +262,12 @@ enum leat_err leat_sink_store_mark_rerun(struct leat_sink_store *store, const st
     return err;
 }
 
-/* ---- age ---- */
+/* ---- failures by age ---- */
 
 struct first_row {
     struct leat_sink_store *store;
-    bool success;
     enum leat_err err;
-    struct leat_sink_oldest oldest;
+    struct leat_sink_failure oldest;
 };
 
 static bool visit_first(struct leat_bytes key, struct leat_bytes value, void *context)
@@ -293,29 +277,21 @@ static bool visit_first(struct leat_bytes key, struct leat_bytes value, void *co
     /* A damaged row counts as one that may go: its key says whose it is. */
     first->oldest.number = 0;
     leat_arena_clear(&first->store->scratch);
-    if (first->success) {
-        struct leat_item_kept_age age;
-        if (leat_wire_unseal_item_kept_age(value, leat_sink_at(LEAT_SINK_TABLE_AGE, key),
-                                           &first->store->scratch, &age, NULL) == LEAT_OK) {
-            first->oldest.number = age.number;
-        }
-    } else {
-        struct leat_item_kept_failure failure;
-        if (leat_wire_unseal_item_kept_failure(value, leat_sink_at(LEAT_SINK_TABLE_FAILURES, key),
-                                               &first->store->scratch, &failure, NULL) == LEAT_OK) {
-            first->oldest.number = failure.number;
-        }
+    struct leat_item_kept_failure failure;
+    if (leat_wire_unseal_item_kept_failure(value, leat_sink_at(LEAT_SINK_TABLE_FAILURES, key),
+                                           &first->store->scratch, &failure, NULL) == LEAT_OK) {
+        first->oldest.number = failure.number;
     }
     return false;
 }
 
-enum leat_err leat_sink_store_oldest(struct leat_sink_store *store, bool success,
-                                     struct leat_sink_oldest *ret_oldest)
+enum leat_err leat_sink_store_oldest_failure(struct leat_sink_store *store,
+                                             struct leat_sink_failure *ret_oldest)
 {
-    struct first_row first = {.store = store, .success = success, .err = LEAT_ERR_NOT_FOUND};
-    struct leat_sink_age_key from = store->floor[success];
+    struct first_row first = {.store = store, .err = LEAT_ERR_NOT_FOUND};
+    struct leat_sink_age_key from = store->floor;
     enum leat_err err =
-        leat_store_scan(store->store, age_table(success),
+        leat_store_scan(store->store, LEAT_SINK_TABLE_FAILURES,
                         leat_bytes_of(from.bytes, sizeof from.bytes), visit_first, &first);
     if (err != LEAT_OK) {
         return err;
@@ -323,71 +299,16 @@ enum leat_err leat_sink_store_oldest(struct leat_sink_store *store, bool success
     if (first.err != LEAT_OK) {
         return first.err;
     }
-    store->floor[success] = leat_sink_age_key(first.oldest.stored, &first.oldest.id);
+    store->floor = leat_sink_age_key(first.oldest.stored, &first.oldest.id);
     *ret_oldest = first.oldest;
     return LEAT_OK;
 }
 
-void leat_sink_store_remove(struct leat_sink_store *store, bool success,
-                            const struct leat_sink_oldest *oldest)
+void leat_sink_store_remove_failure(struct leat_sink_store *store,
+                                    const struct leat_sink_failure *failure)
 {
-    struct leat_sink_age_key key = leat_sink_age_key(oldest->stored, &oldest->id);
-    leat_store_del(store->store, age_table(success), leat_bytes_of(key.bytes, sizeof key.bytes));
-    leat_store_del(store->store, LEAT_SINK_TABLE_RESULTS, id_key(&oldest->id));
-}
-
-/* ---- the stream ---- */
-
-struct reading {
-    struct leat_sink_store *store;
-    uint64_t next;
-    size_t max;
-    struct leat_item_job_id *ids;
-    size_t count;
-    enum leat_err err;
-};
-
-static bool visit_settle(struct leat_bytes key, struct leat_bytes value, void *context)
-{
-    struct reading *reading = context;
-    uint64_t number = 0;
-    struct leat_item_kept_settle settle;
-    leat_arena_clear(&reading->store->scratch);
-    if (leat_sink_number_key_read(key, &number) != LEAT_OK || number != reading->next ||
-        leat_wire_unseal_item_kept_settle(value, leat_sink_at(LEAT_SINK_TABLE_SETTLE, key),
-                                          &reading->store->scratch, &settle, NULL) != LEAT_OK) {
-        reading->err = LEAT_ERR_CORRUPT;
-        return false;
-    }
-    reading->ids[reading->count].id = settle.id;
-    reading->count++;
-    reading->next++;
-    return reading->count < reading->max;
-}
-
-enum leat_err leat_sink_store_stream(struct leat_sink_store *store, uint64_t first, size_t max,
-                                     struct leat_item_job_id *ret_ids, size_t *ret_count)
-{
-    struct reading reading = {.store = store, .next = first, .max = max, .ids = ret_ids};
-    struct leat_sink_number_key from = leat_sink_number_key(first);
-    enum leat_err err =
-        leat_store_scan(store->store, LEAT_SINK_TABLE_SETTLE,
-                        leat_bytes_of(from.bytes, sizeof from.bytes), visit_settle, &reading);
-    if (err != LEAT_OK) {
-        return err;
-    }
-    if (reading.err != LEAT_OK) {
-        return reading.err;
-    }
-    *ret_count = reading.count;
-    return LEAT_OK;
-}
-
-void leat_sink_store_trim(struct leat_sink_store *store, uint64_t first, uint64_t last)
-{
-    for (uint64_t number = first; number <= last; number++) {
-        struct leat_sink_number_key key = leat_sink_number_key(number);
-        leat_store_del(store->store, LEAT_SINK_TABLE_SETTLE,
-                       leat_bytes_of(key.bytes, sizeof key.bytes));
-    }
+    struct leat_sink_age_key key = leat_sink_age_key(failure->stored, &failure->id);
+    leat_store_del(store->store, LEAT_SINK_TABLE_FAILURES,
+                   leat_bytes_of(key.bytes, sizeof key.bytes));
+    leat_store_del(store->store, LEAT_SINK_TABLE_RESULTS, id_key(&failure->id));
 }

@@ -5,8 +5,6 @@
 
 #define REPEAT_MIN_US (1 * LEAT_US_PER_S)
 #define REPEAT_MAX_US (16 * LEAT_US_PER_S)
-/* Numbers deleted by one step, so that a step stays short however far behind the ventilator was. */
-#define TRIM_PER_STEP 8192
 
 void leat_sink_forget_follower(struct leat_sink *sink)
 {
@@ -19,16 +17,16 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Numbers up to `last` are in the store, always; a hole or a damaged row is damage, and to go on
+/* Numbers up to `last` are in the log, always; a hole or a damaged block is damage, and to go on
  * without it would let the ventilator keep jobs for ever or forget the wrong ones. */
-static enum leat_err mend(struct leat_sink *sink, struct leat_out *out)
+enum leat_err leat_sink_mend_log(struct leat_sink *sink, struct leat_out *out)
 {
-    size_t mended = 0;
-    leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, NULL, leat_str_of("settle"), 0);
-    enum leat_err err = leat_sink_store_mend_stream(sink->store, sink->meta.confirmed + 1,
-                                                    sink->meta.last, &mended);
+    uint64_t mended = 0;
+    leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, NULL, leat_str_of("log"), 0);
+    enum leat_err err = leat_sink_store_repair_log(sink->store, &sink->meta, &mended);
     if (err == LEAT_OK) {
-        leat_out_note(out, LEAT_NOTE_RECORD_MENDED, NULL, leat_str_of("settle"), (int64_t)mended);
+        leat_out_note(out, LEAT_NOTE_RECORD_MENDED, NULL, leat_str_of("log"), (int64_t)mended);
+        sink->meta_changed = true;
     }
     return err;
 }
@@ -49,7 +47,7 @@ static bool send_some(struct leat_sink *sink, struct leat_out *out)
     }
     enum leat_err err = leat_sink_store_stream(sink->store, sink->sent + 1, most, ids, &count);
     if ((err == LEAT_OK && count < most) || err == LEAT_ERR_CORRUPT) {
-        err = mend(sink, out);
+        err = leat_sink_mend_log(sink, out);
         if (err == LEAT_OK) {
             err = leat_sink_store_stream(sink->store, sink->sent + 1, most, ids, &count);
         }
@@ -153,16 +151,6 @@ void leat_sink_on_follow(struct leat_sink *sink, const struct leat_event *event,
     }
 }
 
-static void trim_some(struct leat_sink *sink)
-{
-    uint64_t count = smaller(sink->meta.confirmed - sink->meta.trimmed, TRIM_PER_STEP);
-    if (count > 0) {
-        leat_sink_store_trim(sink->store, sink->meta.trimmed + 1, sink->meta.trimmed + count);
-        sink->meta.trimmed += count;
-        sink->meta_changed = true;
-    }
-}
-
 /* When SETTLED that was not confirmed is sent again. */
 static int64_t repeat_at_us(const struct leat_sink *sink)
 {
@@ -174,7 +162,6 @@ static int64_t repeat_at_us(const struct leat_sink *sink)
 
 void leat_sink_tend_stream(struct leat_sink *sink, int64_t mono_us, struct leat_out *out)
 {
-    trim_some(sink);
     if (mono_us >= repeat_at_us(sink)) {
         sink->sent = sink->meta.confirmed;
         sink->repeat_after_us = leat_min_us(2 * sink->repeat_after_us, REPEAT_MAX_US);
@@ -184,8 +171,5 @@ void leat_sink_tend_stream(struct leat_sink *sink, int64_t mono_us, struct leat_
 
 int64_t leat_sink_stream_deadline_us(const struct leat_sink *sink)
 {
-    if (sink->meta.trimmed < sink->meta.confirmed) {
-        return 0; /* at once */
-    }
     return repeat_at_us(sink);
 }

@@ -7,8 +7,9 @@
 #define LEAT_PROTOCOL_VERSION 1
 #endif
 #define LEAT_RECORD_VERSION 1
+/* Of seals, keys and tables. 1: seals did not cover the place; 2: the sink had no log. */
 #ifndef LEAT_STORE_VERSION
-#define LEAT_STORE_VERSION 2 /* of seals, keys and tables; 1: seals did not cover the place */
+#define LEAT_STORE_VERSION 3
 #endif
 
 /* a job */

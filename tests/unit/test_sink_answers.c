@@ -204,18 +204,11 @@ static void a_broken_store_ends_it_with_the_status_of_the_store(void **state)
 {
     struct rig *rig = *state;
     rig_follow(rig, 9, (struct leat_id){{0}}, 0);
-    /* A hole in the stream and no result, which only damage can make. */
-    struct leat_item_result result = rig_success(1);
-    rig_feed(rig, (struct leat_event){.kind = LEAT_EVENT_UNREACHABLE,
-                                      .link = LEAT_LINK_PEERS,
-                                      .peer = rig_peer(9)});
-    rig_results(rig, 1, &result, 1);
-    struct leat_sink_kept kept;
-    assert_int_equal(leat_sink_store_find(rig->typed, &result.id, &kept), LEAT_OK);
-    struct leat_sink_oldest row = {result.id, kept.stored, 0};
-    leat_sink_store_remove(rig->typed, true, &row);
-    leat_sink_store_trim(rig->typed, 1, 1);
-    rig_confirm(rig, 9, 0);
+    rig_record(rig, 1);
+    leat_store_memory_fail(rig->store);
+    leat_store_seal(rig->store);
+    assert_int_equal(leat_store_advance(rig->store, NULL), LEAT_ERR_IO);
+    rig_record(rig, 2);
     assert_int_equal(last_action(rig)->kind, LEAT_ACTION_EXIT);
     assert_int_equal(last_action(rig)->exit_status, LEAT_SINK_EXIT_STORE);
 }

@@ -216,7 +216,7 @@ static void a_full_store_answers_busy_keeps_nothing_and_goes_on_settling(void **
     rig_confirm(rig, 9, 0);
     assert_int_equal(rig_reply(rig, LEAT_MSG_SETTLED)->settled.jobs.count, 1);
     rig_confirm(rig, 9, 1);
-    assert_int_equal(leat_sink_info(rig->sink).trimmed, 1);
+    assert_int_equal(leat_sink_info(rig->sink).confirmed, 1);
 
     rig_feed(rig, (struct leat_event){.kind = LEAT_EVENT_SPACE, .store_full = false});
     rig_record(rig, 2);

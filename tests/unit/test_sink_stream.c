@@ -1,4 +1,5 @@
 /* The stream of settled ids, and how long results are kept. */
+#include "broker/sink/sink_record.h"
 #include "tests/unit/sink_rig.h"
 
 #define HOUR_US (INT64_C(3600) * LEAT_US_PER_S)
@@ -94,16 +95,28 @@ static void a_follow_always_gets_an_answer(void **state)
     expect_settled(rig, 0, 9, 3, 0);
 }
 
-static void what_the_ventilator_has_on_disk_is_deleted(void **state)
+static void a_block_of_the_log_goes_with_the_results_that_it_stands_for(void **state)
 {
     struct rig *rig = *state;
+    rig->config.keep_results_ms = 1000;
+    reboot(rig);
     rig_follow(rig, 9, (struct leat_id){{0}}, 0);
     record_many(rig, 1, 10);
     rig_confirm(rig, 9, 4);
-    assert_int_equal(leat_sink_info(rig->sink).trimmed, 4);
-    assert_int_equal(leat_store_count(rig->store, LEAT_SINK_TABLE_SETTLE), 6);
+    assert_int_equal(leat_sink_info(rig->sink).trimmed, 0);
+    assert_int_equal(leat_store_count(rig->store, LEAT_SINK_TABLE_LOG), 1);
     rig_confirm(rig, 9, 2); /* an old FOLLOW that comes late takes nothing back */
     assert_int_equal(leat_sink_info(rig->sink).confirmed, 4);
+    rig_pass(rig, 1001 * LEAT_US_PER_MS);
+    rig_tick(rig);
+    assert_int_equal(leat_sink_info(rig->sink).trimmed, 4); /* the others are not confirmed */
+    assert_int_equal(leat_sink_info(rig->sink).successes, 6);
+    assert_int_equal(leat_store_count(rig->store, LEAT_SINK_TABLE_LOG), 1);
+    rig_check(rig);
+    rig_confirm(rig, 9, 10);
+    assert_int_equal(leat_sink_info(rig->sink).trimmed, 10);
+    assert_int_equal(leat_store_count(rig->store, LEAT_SINK_TABLE_LOG), 0);
+    assert_int_equal(leat_store_count(rig->store, LEAT_SINK_TABLE_RESULTS), 0);
     rig_check(rig);
 }
 
@@ -133,12 +146,6 @@ static void long_stretches_are_cut_into_batches(void **state)
     expect_settled(rig, 1, 9, 1 + LEAT_BATCH_ITEMS_MAX, LEAT_BATCH_ITEMS_MAX);
     expect_settled(rig, 2, 9, 1 + 2 * LEAT_BATCH_ITEMS_MAX, 12000 - 2 * LEAT_BATCH_ITEMS_MAX);
     rig_confirm(rig, 9, 12000);
-    /* Deleted in bounded steps, at once but not all in one. */
-    assert_true(leat_sink_info(rig->sink).trimmed < 12000);
-    while (leat_sink_info(rig->sink).trimmed < 12000) {
-        assert_true(leat_sink_deadline_us(rig->sink) <= rig->now.mono_us);
-        rig_tick(rig);
-    }
     rig_check(rig);
 }
 
@@ -277,86 +284,90 @@ static void numbers_that_a_restored_sink_gave_again_are_not_taken_for_known_ones
     rig_check(rig);
 }
 
-/* Flips a bit of number 2's row, or moves the row to another number as a flipped key would. */
-static void damage_two(struct rig *rig, bool key_too)
+/* Flips a bit of the block that ends with `last`. */
+static void damage_block(struct rig *rig, uint64_t last)
 {
     struct leat_bytes value;
-    uint8_t row[64];
-    static const uint8_t key[] = {0, 0, 0, 0, 0, 0, 0, 2};
-    static const uint8_t wrong[] = {1, 0, 0, 0, 0, 0, 0, 2};
-    struct leat_bytes place = leat_bytes_of(key, sizeof key);
-    assert_int_equal(leat_store_get(rig->store, LEAT_SINK_TABLE_SETTLE, place, &value), LEAT_OK);
+    uint8_t row[512];
+    struct leat_sink_number_key key = leat_sink_number_key(last);
+    struct leat_bytes place = leat_bytes_of(key.bytes, sizeof key.bytes);
+    assert_int_equal(leat_store_get(rig->store, LEAT_SINK_TABLE_LOG, place, &value), LEAT_OK);
     assert_true(value.size <= sizeof row);
     memcpy(row, value.data, value.size);
-    if (key_too) {
-        leat_store_del(rig->store, LEAT_SINK_TABLE_SETTLE, place);
-        place = leat_bytes_of(wrong, sizeof wrong);
-    } else {
-        row[value.size - 1] ^= 1;
-    }
-    leat_store_put(rig->store, LEAT_SINK_TABLE_SETTLE, place, leat_bytes_of(row, value.size));
+    row[value.size - 1] ^= 1;
+    leat_store_put(rig->store, LEAT_SINK_TABLE_LOG, place, leat_bytes_of(row, value.size));
 }
 
-static void a_damaged_row_of_the_stream_is_named_and_made_again_from_the_results(void **state)
+static void expect_ids_from_1(struct rig *rig, size_t count)
 {
-    struct rig *rig = *state;
-    for (unsigned round = 0; round < 2; round++) {
-        record_many(rig, 1, 3);
-        damage_two(rig, round == 1);
-        rig_follow(rig, 9, (struct leat_id){{0}}, 0);
-        assert_true(rig_noted(rig, LEAT_NOTE_RECORD_DAMAGED));
-        assert_true(rig_noted(rig, LEAT_NOTE_RECORD_MENDED));
-        assert_false(leat_sink_info(rig->sink).ended);
-        const struct leat_action *sent = rig_sent(rig, LEAT_LINK_PEERS, LEAT_MSG_SETTLED, 0);
-        assert_non_null(sent);
-        assert_int_equal(sent->msg.settled.jobs.count, 3);
-        for (unsigned i = 0; i < 3; i++) {
-            struct leat_id expected = rig_id(i + 1);
-            assert_true(leat_id_equal(&sent->msg.settled.jobs.items[i].id, &expected));
-        }
-        rig_confirm(rig, 9, 3);
-        rig_pass(rig, LEAT_US_PER_S);
-        rig_tick(rig);
-        rig_shut(rig);
-        leat_store_close(&rig->store);
-        rig->store = leat_store_open_memory();
-        rig_boot(rig);
+    expect_settled(rig, 0, 9, 1, count);
+    const struct leat_msg *settled = rig_reply(rig, LEAT_MSG_SETTLED);
+    for (unsigned i = 0; i < count; i++) {
+        struct leat_id id = rig_id(i + 1);
+        assert_true(leat_id_equal(&settled->settled.jobs.items[i].id, &id));
     }
 }
 
-static void a_row_of_the_stream_whose_result_is_damaged_too_lets_another_id_stand_in(void **state)
+static void a_damaged_block_is_named_and_made_again_from_the_results(void **state)
 {
     struct rig *rig = *state;
     record_many(rig, 1, 3);
-    damage_two(rig, false);
-    struct leat_id second = rig_id(2);
-    struct leat_sink_kept kept;
-    assert_int_equal(leat_sink_store_find(rig->typed, &second, &kept), LEAT_OK);
-    struct leat_sink_oldest row = {second, kept.stored, 0};
-    leat_sink_store_remove(rig->typed, true, &row);
+    record_many(rig, 4, 3);
+    record_many(rig, 7, 3);
+    damage_block(rig, 6);
     rig_follow(rig, 9, (struct leat_id){{0}}, 0);
-    const struct leat_action *sent = rig_sent(rig, LEAT_LINK_PEERS, LEAT_MSG_SETTLED, 0);
-    assert_non_null(sent);
-    assert_int_equal(sent->msg.settled.jobs.count, 3);
-    /* Settled once more, which changes nothing; the second comes again with its next result. */
-    assert_false(leat_id_equal(&sent->msg.settled.jobs.items[1].id, &second));
+    assert_true(rig_noted(rig, LEAT_NOTE_RECORD_DAMAGED));
+    assert_true(rig_noted(rig, LEAT_NOTE_RECORD_MENDED));
     assert_false(leat_sink_info(rig->sink).ended);
+    expect_ids_from_1(rig, 9);
+    rig_check(rig);
+    damage_block(rig, 9);
+    reboot(rig); /* which looks at all of it */
+    assert_true(rig_noted(rig, LEAT_NOTE_RECORD_DAMAGED));
+    assert_true(rig_noted(rig, LEAT_NOTE_RECORD_MENDED));
+    rig_check(rig);
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    assert_false(rig_noted(rig, LEAT_NOTE_RECORD_DAMAGED));
+    expect_ids_from_1(rig, 9);
 }
 
-static void a_stream_without_any_result_left_ends_the_sink(void **state)
+static void a_number_whose_result_is_gone_as_well_stands_for_nobody(void **state)
 {
     struct rig *rig = *state;
-    record_many(rig, 1, 1);
-    struct leat_id id = rig_id(1);
-    struct leat_sink_kept kept;
-    assert_int_equal(leat_sink_store_find(rig->typed, &id, &kept), LEAT_OK);
-    struct leat_sink_oldest row = {id, kept.stored, 0};
-    leat_sink_store_remove(rig->typed, true, &row);
-    leat_sink_store_trim(rig->typed, 1, 1);
+    record_many(rig, 1, 3);
+    damage_block(rig, 3);
+    struct leat_id second = rig_id(2);
+    leat_store_del(rig->store, LEAT_SINK_TABLE_RESULTS, leat_bytes_of(second.bytes, LEAT_ID_BYTES));
     rig_follow(rig, 9, (struct leat_id){{0}}, 0);
-    expect_silence(rig);
-    assert_true(rig_noted(rig, LEAT_NOTE_RECORD_DAMAGED));
-    assert_true(leat_sink_info(rig->sink).ended);
+    expect_settled(rig, 0, 9, 1, 3);
+    const struct leat_item_job_id *ids = rig_reply(rig, LEAT_MSG_SETTLED)->settled.jobs.items;
+    struct leat_id third = rig_id(3);
+    assert_true(leat_id_is_zero(&ids[1].id));
+    assert_true(leat_id_equal(&ids[2].id, &third));
+}
+
+/* The last block, and one that a result got when it came again. */
+static void a_lost_end_of_the_log_is_made_anew_from_what_the_results_know(void **state)
+{
+    struct rig *rig = *state;
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    record_many(rig, 1, 2);
+    rig_confirm(rig, 9, 2);
+    record_many(rig, 1, 1); /* known: its id gets the number 3 */
+    record_many(rig, 3, 2);
+    struct leat_sink_number_key key = leat_sink_number_key(5);
+    leat_store_del(rig->store, LEAT_SINK_TABLE_LOG, leat_bytes_of(key.bytes, sizeof key.bytes));
+    damage_block(rig, 3);
+    reboot(rig);
+    rig_check(rig);
+    rig_confirm(rig, 9, 2);
+    expect_settled(rig, 0, 9, 3, 3);
+    const struct leat_item_job_id *ids = rig_reply(rig, LEAT_MSG_SETTLED)->settled.jobs.items;
+    static const unsigned expected[] = {1, 3, 4};
+    for (unsigned i = 0; i < 3; i++) {
+        struct leat_id id = rig_id(expected[i]);
+        assert_true(leat_id_equal(&ids[i].id, &id));
+    }
 }
 
 static void a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_name(void **state)
@@ -553,7 +564,7 @@ int main(void)
         TEST(a_ventilator_without_a_stream_gets_everything_from_1_on),
         TEST(new_results_are_pushed_to_the_follower_at_once_in_one_message),
         TEST(a_follow_always_gets_an_answer),
-        TEST(what_the_ventilator_has_on_disk_is_deleted),
+        TEST(a_block_of_the_log_goes_with_the_results_that_it_stands_for),
         TEST(no_more_than_the_window_is_sent_unconfirmed),
         TEST(long_stretches_are_cut_into_batches),
         TEST(lost_settled_is_sent_again_after_a_while_and_less_and_less_often),
@@ -565,9 +576,9 @@ int main(void)
         TEST(repeated_results_do_not_let_the_stream_grow_while_nobody_follows),
         TEST(a_ventilator_that_knows_more_than_the_sink_gets_a_stream_with_a_new_name),
         TEST(numbers_that_a_restored_sink_gave_again_are_not_taken_for_known_ones),
-        TEST(a_damaged_row_of_the_stream_is_named_and_made_again_from_the_results),
-        TEST(a_row_of_the_stream_whose_result_is_damaged_too_lets_another_id_stand_in),
-        TEST(a_stream_without_any_result_left_ends_the_sink),
+        TEST(a_damaged_block_is_named_and_made_again_from_the_results),
+        TEST(a_number_whose_result_is_gone_as_well_stands_for_nobody),
+        TEST(a_lost_end_of_the_log_is_made_anew_from_what_the_results_know),
         TEST(a_ventilator_restored_from_an_older_copy_gets_a_stream_with_a_new_name),
         TEST(a_ventilator_that_does_not_know_the_stream_gets_the_rest_as_a_stream_from_1),
         TEST(successes_are_removed_when_they_are_old),
