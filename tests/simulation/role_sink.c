@@ -57,6 +57,7 @@ static void *sink_boot(struct sim_node *node, struct leat_out *out)
     config.settled_window = sink->ledger->settings.settled_window;
     if (sink->ledger->settings.keep_results_max > 0) {
         config.keep_results_max = (int64_t)sink->ledger->settings.keep_results_max;
+        config.keep_failures_ms = 2000; /* failures go early, too */
     }
     sink->store = leat_sink_store_new(node->store);
     sink->sink = leat_sink_new(&config, sink->store);

@@ -194,7 +194,7 @@ static void a_record_of_a_later_version_is_not_called_damaged(void **state)
     leat_record_end(&sealed, 0, place);
     assert_int_equal(leat_record_unseal(leat_wire_buffer_view(&sealed), place, &payload, &why),
                      LEAT_ERR_VERSION);
-    assert_string_equal(why.text, "store version 3, this program reads 2");
+    assert_string_equal(why.text, "store version 4, this program reads 3");
     leat_wire_buffer_fini(&sealed);
 }
 
