@@ -20,6 +20,7 @@
 #include "core/arena.h"
 #include "core/instant.h"
 #include "core/messages.h"
+#include "core/policy.h"
 
 /* A peer on a ROUTER socket: the routing id that libzmq made for its connection. */
 struct leat_peer {
@@ -49,6 +50,10 @@ enum leat_event_kind {
     LEAT_EVENT_UNREACHABLE = 4, /* link, peer: a send failed; what was sent is lost */
     LEAT_EVENT_STOP = 5,        /* SIGTERM: end in order; a second one: end now */
     LEAT_EVENT_SPACE = 6,       /* space: the store's room has changed */
+    LEAT_EVENT_FORBIDDEN = 7,   /* link, peer, msg, why: its sender may not say this; to be answered
+                                   with ERROR FORBIDDEN, and nothing of it to be done */
+    LEAT_EVENT_REVOKED = 8,     /* who, instead: somebody's rights have changed; what rests on those
+                                   that are no more ends */
 };
 
 struct leat_event {
@@ -57,9 +62,13 @@ struct leat_event {
     enum leat_link link;
     struct leat_peer peer;
     const struct leat_msg *msg; /* borrowed for the call */
-    enum leat_err error;        /* MALFORMED: what is wrong with the bytes */
-    const char *why;            /* MALFORMED: in words; borrowed for the call */
-    bool store_full;            /* SPACE: the store can take no new jobs */
+    /* MESSAGE: who sent it; NULL: keys are not in use. REVOKED: as it was. Borrowed for the call.
+     */
+    const struct leat_principal *who;
+    const struct leat_principal *instead; /* REVOKED: as it is; NULL: not known any more */
+    enum leat_err error;                  /* MALFORMED: what is wrong with the bytes */
+    const char *why;   /* MALFORMED, FORBIDDEN: in words; borrowed for the call */
+    bool store_full;   /* SPACE: the store can take no new jobs */
     uint64_t msg_type; /* MALFORMED: type number for the ERROR that answers, 0: unreadable */
 };
 

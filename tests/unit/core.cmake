@@ -1,4 +1,4 @@
-foreach(module arena backoff bucket check err histogram id job list map rng step tables units)
+foreach(module arena backoff bucket check err histogram id job list map policy rng step tables units)
     leat_test(test_core_${module} unit ${CMAKE_CURRENT_SOURCE_DIR}/test_core_${module}.c)
     target_link_libraries(test_core_${module} PRIVATE leat_core)
 endforeach()

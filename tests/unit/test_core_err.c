@@ -15,6 +15,7 @@ static const struct {
     {12, "INVALID"},     {13, "CORRUPT"},     {14, "IO"},
     {15, "NO_SPACE"},    {16, "TIMEOUT"},     {17, "UNREACHABLE"},
     {18, "CLOSED"},      {19, "LOCKED"},      {20, "REFUSED"},
+    {21, "FORBIDDEN"},
 };
 
 static void numbers_on_the_wire_never_change(void **state)
