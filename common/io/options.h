@@ -80,6 +80,31 @@ struct leat_program {
         .help =                                                                                    \
             "bind to addresses that other hosts can reach, though nobody is authenticated there"   \
     }
+#define LEAT_OPTIONS_OWN_KEY                                                                       \
+    {                                                                                              \
+        .name = "key", .kind = LEAT_OPTION_STRING, .value = "FILE", .group = "Keys",               \
+        .help = "private key of this process (see leat keys); default: nothing is encrypted"       \
+    }
+/* For who connects. */
+#define LEAT_OPTIONS_KEY                                                                           \
+    LEAT_OPTIONS_OWN_KEY,                                                                          \
+        {.name = "server-key",                                                                     \
+         .kind = LEAT_OPTION_STRING,                                                               \
+         .value = "FILE|KEY",                                                                      \
+         .group = "Keys",                                                                          \
+         .help = "public key of the ventilator and the sink; needed with --key"},                  \
+    {                                                                                              \
+        .name = "sink-key", .kind = LEAT_OPTION_STRING, .value = "FILE|KEY", .group = "Keys",      \
+        .help = "public key of the sink, when it has another one than the ventilator"              \
+    }
+/* For who binds. */
+#define LEAT_OPTIONS_KEYS                                                                          \
+    LEAT_OPTIONS_OWN_KEY,                                                                          \
+    {                                                                                              \
+        .name = "keys", .kind = LEAT_OPTION_STRING, .value = "DIR", .group = "Keys",               \
+        .help = "directory of the public keys (NAME.pub) that are known; nobody else gets in; "    \
+                "changes count within seconds"                                                     \
+    }
 #define LEAT_OPTIONS_READY                                                                         \
     {.name = "ready-fd",                                                                           \
      .kind = LEAT_OPTION_COUNT,                                                                    \

@@ -72,6 +72,7 @@ struct leat_runner *leat_runner_new(const struct leat_runner_config *config)
     leat_arena_init(&runner->arena, ARENA_BYTES_MAX);
     leat_wire_buffer_init(&runner->encoded, 0);
     zmq_msg_init(&runner->frame);
+    leat_guard_view_open(&runner->view, config->guard);
     update_now(runner);
     return runner;
 }
@@ -83,6 +84,7 @@ void leat_runner_destroy(struct leat_runner **runner_address)
         return;
     }
     leat_runner_queue_fini(runner);
+    leat_guard_view_close(&runner->view);
     zmq_msg_close(&runner->frame);
     leat_wire_buffer_fini(&runner->encoded);
     leat_arena_fini(&runner->arena);
@@ -105,6 +107,17 @@ void leat_runner_step(struct leat_runner *runner, struct leat_event *event)
     runner->counts.steps++;
     runner->config.step(runner->config.core, event, &runner->out);
     leat_runner_collect(runner, &runner->out);
+}
+
+void leat_runner_replace(struct leat_runner *runner, enum leat_link link, zsock_t *socket)
+{
+    for (size_t i = 0; i < runner->config.link_count; i++) {
+        if (runner->links[i].link == link) {
+            runner->links[i].socket = socket;
+            return;
+        }
+    }
+    LEAT_UNREACHABLE("no such link");
 }
 
 void leat_runner_exit(struct leat_runner *runner, int status)
@@ -388,6 +401,7 @@ bool leat_runner_turn(struct leat_runner *runner, int64_t wait_us, int *ret_stat
             read_signals(runner);
         }
         call_ready(runner, &set);
+        leat_runner_refresh_keys(runner);
         runner->more = false;
         if (!runner->counts.paused && !runner->exiting) {
             leat_runner_read_links(runner);

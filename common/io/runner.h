@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #include "core/step.h"
+#include "io/guard.h"
 #include "io/socket.h"
 #include "store/store.h"
 
@@ -83,6 +84,13 @@ struct leat_runner_config {
     const struct leat_runner_fd *fds; /* copied */
     size_t fd_count;
     int signal_fd; /* from leat_signals_open; -1: none */
+    /* Who may say what on LEAT_LINK_PEERS, when it has keys. Borrowed; NULL: everybody everything.
+     */
+    struct leat_guard *guard;
+    /* The keys have changed, after the core was told. May be NULL. */
+    void (*keys_changed)(void *context, const struct leat_keyring *before,
+                         const struct leat_keyring *now);
+    void *keys_context;
     /* Called once per turn, before sealing; may call leat_runner_step. May be NULL. */
     void (*turn)(void *context, struct leat_now now);
     void *turn_context;
@@ -109,6 +117,8 @@ void leat_runner_take(struct leat_runner *runner, struct leat_out *out);
 void leat_runner_step(struct leat_runner *runner, struct leat_event *event);
 /* Ends the loop with this status after everything that waits now was carried out. */
 void leat_runner_exit(struct leat_runner *runner, int status);
+/* From now on the link is this socket (borrowed). */
+void leat_runner_replace(struct leat_runner *runner, enum leat_link link, zsock_t *socket);
 /* The time of this turn, as the core sees it. */
 struct leat_now leat_runner_now(const struct leat_runner *runner);
 
@@ -125,6 +135,7 @@ struct leat_runner_counts {
     uint64_t messages_in;
     uint64_t messages_out;
     uint64_t malformed;
+    uint64_t forbidden; /* messages that their senders may not send */
     uint64_t unreachable;
     uint64_t dropped;    /* on links that may drop */
     uint64_t unsendable; /* could not be encoded: logged, lost */

@@ -38,6 +38,8 @@ struct leat_runner {
     struct leat_runner_link links[LEAT_RUNNER_LINKS_MAX];
     struct leat_runner_fd fds[LEAT_RUNNER_FDS_MAX];
 
+    struct leat_guard_view view; /* of the keys of this turn */
+
     struct leat_now now;       /* as the core sees it */
     int64_t real_mono_us;      /* of this turn */
     int64_t held_us;           /* time that stood still for the core; now.mono_us = real - held */
@@ -80,6 +82,8 @@ bool leat_runner_is_congested(const struct leat_runner *runner);
 
 /* runner_links.c */
 
+/* Takes the keys of now; tells the core whose rights have ended. */
+void leat_runner_refresh_keys(struct leat_runner *runner);
 /* Reads every link within its budget; sets runner->more. */
 void leat_runner_read_links(struct leat_runner *runner);
 

@@ -46,7 +46,35 @@ static void feed_frame(struct leat_runner *runner, const struct leat_runner_link
     leat_log_message("in", link->link, &peer, &msg);
     struct leat_event event = {
         .kind = LEAT_EVENT_MESSAGE, .link = link->link, .peer = peer, .msg = &msg};
+    if (link->link == LEAT_LINK_PEERS && leat_guard_view_in_use(&runner->view)) {
+        event.who = leat_guard_view_who(&runner->view, &runner->frame);
+        if (leat_policy_check(event.who, &msg, &why) != LEAT_OK) {
+            runner->counts.forbidden++;
+            event.kind = LEAT_EVENT_FORBIDDEN;
+            event.why = why.text;
+        }
+    }
     leat_runner_step(runner, &event);
+}
+
+void leat_runner_refresh_keys(struct leat_runner *runner)
+{
+    struct leat_keyring *before = NULL;
+    if (!leat_guard_view_refresh(&runner->view, &before)) {
+        return;
+    }
+    for (size_t i = 0; i < leat_keyring_count(before); i++) {
+        const struct leat_principal *was = leat_keyring_at(before, i);
+        const struct leat_principal *is = leat_keyring_find(runner->view.keyring, &was->key);
+        if (is == NULL || !leat_principal_equal(was, is)) {
+            struct leat_event event = {.kind = LEAT_EVENT_REVOKED, .who = was, .instead = is};
+            leat_runner_step(runner, &event);
+        }
+    }
+    if (runner->config.keys_changed != NULL) {
+        runner->config.keys_changed(runner->config.keys_context, before, runner->view.keyring);
+    }
+    leat_keyring_release(&before);
 }
 
 /* One message; false when there is none. */

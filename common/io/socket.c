@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,8 +10,11 @@
 #include <unistd.h>
 
 #include "core/limits.h"
+#include "io/door.h"
+#include "io/guard.h"
 #include "io/log.h"
 #include "io/random.h"
+#include "io/zap.h"
 
 void leat_socket_config_init(struct leat_socket_config *config, int type)
 {
@@ -80,6 +84,86 @@ static void set_options(void *socket, const struct leat_socket_config *config)
     }
 }
 
+/* ---- keys ---- */
+
+static bool is_inproc(const char *endpoint)
+{
+    return strncmp(endpoint, "inproc://", strlen("inproc://")) == 0;
+}
+
+static bool set_text(void *socket, int option, const char *value)
+{
+    return zmq_setsockopt(socket, option, value, strlen(value)) == 0;
+}
+
+/* CURVE alone admits everybody, and a domain without the option that enforces it lets everybody in
+ * while no handler answers: all of it or nothing. */
+static enum leat_err guard_bind(void *socket, const struct leat_socket_config *config,
+                                struct leat_why *why)
+{
+    const struct leat_curve *curve = leat_guard_curve(config->guard);
+    const int on = 1;
+    assert(config->zap_domain != NULL && curve->on);
+    if (zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &on, sizeof on) != 0 ||
+        !set_text(socket, ZMQ_CURVE_SECRETKEY, curve->own_secret) ||
+        !set_text(socket, ZMQ_ZAP_DOMAIN, config->zap_domain) ||
+        zmq_setsockopt(socket, LEAT_ZAP_ENFORCE_DOMAIN, &on, sizeof on) != 0) {
+        return leat_fail(why, LEAT_ERR_STATE, "libzmq cannot guard a socket with keys: %s",
+                         zmq_strerror(errno));
+    }
+    return LEAT_OK;
+}
+
+static enum leat_err encrypt_connect(void *socket, const struct leat_curve *curve,
+                                     struct leat_why *why)
+{
+    if (!set_text(socket, ZMQ_CURVE_SERVERKEY, curve->server) ||
+        !set_text(socket, ZMQ_CURVE_PUBLICKEY, curve->own_public) ||
+        !set_text(socket, ZMQ_CURVE_SECRETKEY, curve->own_secret)) {
+        return leat_fail(why, LEAT_ERR_STATE, "libzmq cannot encrypt a socket: %s",
+                         zmq_strerror(errno));
+    }
+    return LEAT_OK;
+}
+
+static enum leat_err set_keys(void *socket, const struct leat_socket_config *config,
+                              struct leat_why *why)
+{
+    if (config->bind != NULL && !is_inproc(config->bind) && leat_guard_has_keys(config->guard)) {
+        return guard_bind(socket, config, why);
+    }
+    if (config->connect != NULL && !is_inproc(config->connect) && config->curve != NULL &&
+        config->curve->on) {
+        return encrypt_connect(socket, config->curve, why);
+    }
+    return LEAT_OK;
+}
+
+/* Lets the guard hear of the connections of a socket that is about to be bound. */
+static enum leat_err add_door(void *socket, const struct leat_socket_config *config,
+                              struct leat_why *why)
+{
+    if (config->guard == NULL || strncmp(config->bind, "tcp://", strlen("tcp://")) != 0) {
+        return LEAT_OK;
+    }
+    char endpoint[64];
+    snprintf(endpoint, sizeof endpoint, "inproc://leat-door-%016" PRIx64, leat_random_seed());
+    if (zmq_socket_monitor(socket, endpoint, LEAT_DOOR_EVENTS) != 0) {
+        return leat_fail(why, LEAT_ERR_STATE, "libzmq cannot watch a socket: %s",
+                         zmq_strerror(errno));
+    }
+    struct leat_socket_config monitor;
+    leat_socket_config_init(&monitor, ZMQ_PAIR);
+    monitor.connect = endpoint;
+    monitor.receive_hwm = 0; /* libzmq's thread would wait for room, and serve nobody meanwhile */
+    zsock_t *events = NULL;
+    enum leat_err err = leat_socket_open(&monitor, &events, NULL, why);
+    if (err == LEAT_OK) {
+        leat_guard_add_door(config->guard, &events);
+    }
+    return err;
+}
+
 /* ---- opening ---- */
 
 static enum leat_err fail_open(const char *verb, const char *endpoint, int error,
@@ -145,16 +229,20 @@ static enum leat_err bind_socket(void *socket, const struct leat_socket_config *
 {
     char endpoint[LEAT_ENDPOINT_BYTES_MAX];
     bindable(config->bind, endpoint);
-    bool local = leat_endpoint_is_local(endpoint);
-    if (!local && !config->allow_network) {
+    bool open_to_all = !leat_endpoint_is_local(endpoint) && !leat_guard_has_keys(config->guard);
+    if (open_to_all && !config->allow_network) {
         return leat_fail(why, LEAT_ERR_REFUSED,
-                         "refusing to bind %.80s: other hosts can reach it and nobody is "
-                         "authenticated; bind to tcp://127.0.0.1:PORT or give "
-                         "--allow-unauthenticated-network on a network you trust",
+                         "refusing to bind %.40s: other hosts can reach it and nobody is "
+                         "authenticated; make keys (leat keys new) and give --keys and --key, or "
+                         "bind to 127.0.0.1, or trust the network: --allow-unauthenticated-network",
                          config->bind);
     }
     if (strncmp(endpoint, "ipc://", strlen("ipc://")) == 0 && ipc_is_taken(endpoint)) {
         return fail_open("bind", config->bind, EADDRINUSE, why);
+    }
+    enum leat_err err = add_door(socket, config, why);
+    if (err != LEAT_OK) {
+        return err;
     }
     if (zmq_bind(socket, endpoint) != 0) {
         return fail_open("bind", config->bind, errno, why);
@@ -164,7 +252,7 @@ static enum leat_err bind_socket(void *socket, const struct leat_socket_config *
     if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, real, &size) != 0) {
         return fail_open("bind", config->bind, errno, why);
     }
-    if (!local) {
+    if (open_to_all) {
         struct leat_log line;
         leat_log_begin(&line, LEAT_LOG_WARN, "unauthenticated_network");
         leat_log_text(&line, "endpoint", real);
@@ -194,8 +282,8 @@ enum leat_err leat_socket_open(const struct leat_socket_config *config, zsock_t 
                                char ret_endpoint[LEAT_ENDPOINT_BYTES_MAX], struct leat_why *why)
 {
     assert((config->bind == NULL) != (config->connect == NULL));
-    assert(config->send_hwm >= 1 && config->receive_hwm >= 1 && config->message_bytes_max >= 1 &&
-           config->linger_ms >= 0);
+    assert(config->type == ZMQ_PAIR || (config->send_hwm >= 1 && config->receive_hwm >= 1));
+    assert(config->message_bytes_max >= 1 && config->linger_ms >= 0);
     bool binds = config->bind != NULL;
     enum leat_err err = leat_endpoint_check(binds ? config->bind : config->connect, why);
     if (err != LEAT_OK) {
@@ -207,8 +295,11 @@ enum leat_err leat_socket_open(const struct leat_socket_config *config, zsock_t 
     }
     void *raw = zsock_resolve(socket);
     set_options(raw, config);
-    err = binds ? bind_socket(raw, config, ret_endpoint, why)
-                : connect_socket(raw, config, ret_endpoint, why);
+    err = set_keys(raw, config, why);
+    if (err == LEAT_OK) {
+        err = binds ? bind_socket(raw, config, ret_endpoint, why)
+                    : connect_socket(raw, config, ret_endpoint, why);
+    }
     if (err != LEAT_OK) {
         zsock_destroy(&socket);
         return err;
@@ -231,8 +322,16 @@ enum leat_err leat_socket_bind(int type, const char *endpoint, bool allow_networ
 enum leat_err leat_socket_connect(int type, const char *endpoint, zsock_t **ret_socket,
                                   struct leat_why *why)
 {
+    return leat_socket_connect_curve(type, endpoint, NULL, ret_socket, why);
+}
+
+enum leat_err leat_socket_connect_curve(int type, const char *endpoint,
+                                        const struct leat_curve *curve, zsock_t **ret_socket,
+                                        struct leat_why *why)
+{
     struct leat_socket_config config;
     leat_socket_config_init(&config, type);
     config.connect = endpoint;
+    config.curve = curve;
     return leat_socket_open(&config, ret_socket, NULL, why);
 }

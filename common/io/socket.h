@@ -32,14 +32,23 @@
 #define LEAT_SOCKET_RECONNECT_MS_BASE_MAX 500  /* ... and this, doubling ... */
 #define LEAT_SOCKET_RECONNECT_MS_MAX      4000 /* ... up to this */
 
+struct leat_curve;
+struct leat_guard;
+
 struct leat_socket_config {
     int type;         /* ZMQ_ROUTER, DEALER, REP, REQ, XPUB, SUB, PAIR */
     const char *bind; /* endpoint; exactly one of bind and connect */
     const char *connect;
-    bool allow_network; /* bind to what other hosts can reach, unauthenticated */
-    bool immediate;     /* connect: sends fail while there is no connection, nothing queues up for
-                           a peer that is away */
-    int send_hwm;       /* messages per peer; a fuse, not flow control; at least 1 */
+    bool allow_network;             /* bind to what other hosts can reach, unauthenticated */
+    struct leat_guard *guard;       /* bind: counts connections, and when it has keys only known
+                                       peers get in, encrypted; borrowed, outlives the socket; NULL:
+                                       none */
+    const char *zap_domain;         /* bind, with a guard: LEAT_ZAP_... */
+    const struct leat_curve *curve; /* connect: keys to use; NULL or off: not encrypted */
+    bool immediate; /* connect: sends fail while there is no connection, nothing queues up for
+                       a peer that is away */
+    int send_hwm;   /* messages per peer; a fuse, not flow control; at least 1 (PAIR: 0, no
+                       bound) */
     int receive_hwm;
     int64_t message_bytes_max; /* a peer that sends more is cut off; at least 1 */
     int linger_ms;             /* how long closing may wait for what was sent; at least 0 */
@@ -53,10 +62,11 @@ void leat_socket_config_init(struct leat_socket_config *config, int type);
  * (port 0 and * replaced by the port that the system chose). zsock_destroy is the caller's.
  *
  *   LEAT_ERR_INVALID      not a tcp://, ipc:// or inproc:// endpoint, or one that cannot be parsed
- *   LEAT_ERR_REFUSED      a bind beyond loopback without allow_network; `why` names the fix
+ *   LEAT_ERR_REFUSED      a bind beyond loopback without keys or allow_network; `why` names the fix
  *   LEAT_ERR_LOCKED       address in use
  *   LEAT_ERR_UNREACHABLE  no such address on this host, permission denied
- *   LEAT_ERR_MEMORY       the system gives no more sockets */
+ *   LEAT_ERR_MEMORY       the system gives no more sockets
+ *   LEAT_ERR_STATE        libzmq cannot encrypt or authenticate; nothing was bound or connected */
 LEAT_MUST_USE enum leat_err leat_socket_open(const struct leat_socket_config *config,
                                              zsock_t **ret_socket,
                                              char ret_endpoint[LEAT_ENDPOINT_BYTES_MAX],
@@ -69,6 +79,10 @@ LEAT_MUST_USE enum leat_err leat_socket_bind(int type, const char *endpoint, boo
                                              struct leat_why *why);
 LEAT_MUST_USE enum leat_err leat_socket_connect(int type, const char *endpoint,
                                                 zsock_t **ret_socket, struct leat_why *why);
+/* The same with keys; `curve` may be NULL. */
+LEAT_MUST_USE enum leat_err leat_socket_connect_curve(int type, const char *endpoint,
+                                                      const struct leat_curve *curve,
+                                                      zsock_t **ret_socket, struct leat_why *why);
 
 /* Whether the text is an endpoint that leat takes. LEAT_ERR_INVALID. */
 LEAT_MUST_USE enum leat_err leat_endpoint_check(const char *endpoint, struct leat_why *why);

@@ -84,6 +84,8 @@ static void step(void *core, const struct leat_event *event, struct leat_out *ou
         break;
     case LEAT_EVENT_UNREACHABLE:
     case LEAT_EVENT_SPACE:
+    case LEAT_EVENT_FORBIDDEN:
+    case LEAT_EVENT_REVOKED:
     default:
         break;
     }
