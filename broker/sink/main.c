@@ -11,10 +11,13 @@
 #include "broker/sink/sink.h"
 #include "broker/sink/sink_record.h"
 #include "io/exit.h"
+#include "io/keys.h"
+#include "io/log.h"
 #include "io/random.h"
 #include "io/runner.h"
 #include "io/serve.h"
 #include "io/signals.h"
+#include "io/zap.h"
 #include "store/lmdb.h"
 #include "store/reader.h"
 
@@ -71,6 +74,7 @@ static const struct leat_option rows[] = {
      .min = 1,
      .max = YEARS_MS,
      .help = "how long other results are kept, with the jobs' bodies, to be run again"},
+    LEAT_OPTIONS_KEYS,
     LEAT_OPTIONS_COMMON,
     LEAT_OPTIONS_BIND,
     LEAT_OPTIONS_READY,
@@ -89,8 +93,10 @@ struct process {
     struct leat_store *store;
     struct leat_store_reader *reader; /* for the actor's thread alone */
     struct leat_metrics_actor *actor;
+    struct leat_guard *guard;
     zsock_t *peers;
     zsock_t *events;
+    bool events_closed; /* `events` stands in until the real one can be bound again */
     int signal_fd;
     int timer_fd;
     struct leat_sink_store *typed;
@@ -129,23 +135,40 @@ static enum leat_err open_store(struct process *process, struct leat_why *why)
     return leat_store_reader_open(process->store, &process->reader, why);
 }
 
+static enum leat_err bind_socket(struct process *process, int type, const char *endpoint,
+                                 const char *zap_domain, zsock_t **ret_socket,
+                                 char ret_endpoint[LEAT_ENDPOINT_BYTES_MAX], struct leat_why *why)
+{
+    struct leat_socket_config config;
+    leat_socket_config_init(&config, type);
+    config.bind = endpoint;
+    config.allow_network = leat_options_flag(process->options, "allow-unauthenticated-network");
+    config.guard = process->guard;
+    config.zap_domain = zap_domain;
+    return leat_socket_open(&config, ret_socket, ret_endpoint, why);
+}
+
 static enum leat_err open_sockets(struct process *process, struct leat_why *why)
 {
     const struct leat_options *options = process->options;
-    bool network = leat_options_flag(options, "allow-unauthenticated-network");
-    enum leat_err err = leat_socket_bind(ZMQ_ROUTER, leat_options_text(options, "listen"), network,
-                                         &process->peers, process->endpoints[0], why);
-    if (err != LEAT_OK) {
-        return err;
+    struct leat_curve own;
+    enum leat_err err = leat_keys_start_guard(options, 3, &own, &process->guard, why);
+    leat_curve_wipe(&own); /* the sink connects to nobody */
+    if (err == LEAT_OK) {
+        err = bind_socket(process, ZMQ_ROUTER, leat_options_text(options, "listen"), LEAT_ZAP_PEERS,
+                          &process->peers, process->endpoints[0], why);
     }
-    err = leat_socket_bind(ZMQ_XPUB, leat_options_text(options, "events"), network,
-                           &process->events, process->endpoints[2], why);
+    if (err == LEAT_OK) {
+        err = bind_socket(process, ZMQ_XPUB, leat_options_text(options, "events"), LEAT_ZAP_EVENTS,
+                          &process->events, process->endpoints[2], why);
+    }
     if (err != LEAT_OK) {
         return err;
     }
     struct leat_metrics_actor_config actor = {
         .endpoint = leat_options_text(options, "stats"),
-        .allow_network = network,
+        .allow_network = leat_options_flag(options, "allow-unauthenticated-network"),
+        .guard = process->guard,
         .view = {.context = process->reader, .get = view_get, .scan = view_scan},
     };
     return leat_metrics_actor_start(&actor, &process->actor, process->endpoints[1], why);
@@ -170,6 +193,59 @@ static enum leat_err open_descriptors(struct process *process, struct leat_why *
 
 /* ---- while it runs ---- */
 
+static void replace_events(struct process *process, zsock_t *socket)
+{
+    leat_runner_replace(process->runner, LEAT_LINK_EVENTS, socket);
+    zsock_destroy(&process->events);
+    process->events = socket;
+}
+
+/* A subscriber says nothing that could be checked, so that one who may not listen any more has to
+ * be cut off; and only with the socket can one be. The others connect again by themselves. */
+static void close_events(struct process *process)
+{
+    zsock_t *stand_in = NULL;
+    struct leat_why why = {""};
+    if (process->events_closed || leat_socket_bind(ZMQ_XPUB, "inproc://leat-no-events", false,
+                                                   &stand_in, NULL, &why) != LEAT_OK) {
+        return;
+    }
+    replace_events(process, stand_in);
+    process->events_closed = true;
+    leat_log_reason(LEAT_LOG_INFO, "events_reopened",
+                    "a key that could read events may not any more; subscribers connect again");
+}
+
+/* The address is free when libzmq's thread has closed the old socket; until then: later. */
+static void reopen_events(struct process *process)
+{
+    zsock_t *events = NULL;
+    struct leat_why why = {""};
+    if (!process->events_closed) {
+        return;
+    }
+    if (bind_socket(process, ZMQ_XPUB, process->endpoints[2], LEAT_ZAP_EVENTS, &events, NULL,
+                    &why) == LEAT_OK) {
+        replace_events(process, events);
+        process->events_closed = false;
+    } else {
+        leat_log_reason(LEAT_LOG_DEBUG, "events_not_open", "%s", why.text);
+    }
+}
+
+static void keys_changed(void *context, const struct leat_keyring *before,
+                         const struct leat_keyring *now)
+{
+    for (size_t i = 0; i < leat_keyring_count(before); i++) {
+        const struct leat_principal *was = leat_keyring_at(before, i);
+        if (leat_policy_may_subscribe(was) &&
+            !leat_policy_may_subscribe(leat_keyring_find(now, &was->key))) {
+            close_events(context);
+            return;
+        }
+    }
+}
+
 static void tell_figures(void *context, short revents)
 {
     struct process *process = context;
@@ -178,6 +254,7 @@ static void tell_figures(void *context, short revents)
         read(process->timer_fd, &expired, sizeof expired) != (ssize_t)sizeof expired) {
         return;
     }
+    reopen_events(process);
     struct leat_sink_info info = leat_sink_info(process->sink);
     struct leat_metrics_sink figures = {
         .successes = info.successes,
@@ -188,6 +265,7 @@ static void tell_figures(void *context, short revents)
         .removed_total = info.removed_total,
         .busy_total = info.busy_total,
         .refused_total = info.refused_total,
+        .forbidden_total = leat_runner_counts(process->runner).forbidden,
         .store_bytes = leat_store_used_bytes(process->store),
         .dropped_total = leat_runner_counts(process->runner).dropped + process->untold_total,
     };
@@ -240,6 +318,9 @@ static void new_runner(struct process *process)
     config.turn = look_for_subscribers; /* the figures' timer makes ten turns a second at least */
     config.turn_context = process;
     config.signal_fd = process->signal_fd;
+    config.guard = process->guard;
+    config.keys_changed = keys_changed;
+    config.keys_context = process;
     process->runner = leat_runner_new(&config);
 }
 
@@ -301,6 +382,7 @@ static void stop(struct process *process)
     leat_metrics_actor_stop(&process->actor);
     zsock_destroy(&process->peers);
     zsock_destroy(&process->events);
+    leat_guard_stop(&process->guard); /* after the last socket that it guards */
     if (process->signal_fd >= 0) {
         close(process->signal_fd);
     }

@@ -9,6 +9,7 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "io/random.h"
+#include "io/zap.h"
 #include "wire/codec.h"
 
 /* Updates and requests that are taken in one turn, so that neither starves the other. */
@@ -28,6 +29,8 @@ struct actor {
     zsock_t *feed;    /* owned once the thread runs */
     zsock_t *replies; /* the same */
     struct leat_sink_view view;
+    struct leat_guard_view keys; /* opened by the thread */
+    struct leat_guard *guard;
     struct leat_metrics *metrics;
     struct leat_stats stats;
     struct leat_arena arena;
@@ -81,22 +84,43 @@ static bool drain_feed(struct actor *actor)
     return taken == BUDGET_UPDATES;
 }
 
-static json_t *answer(struct actor *actor, struct leat_bytes bytes, bool one_frame)
+static enum leat_err check_rights(struct actor *actor, const struct leat_principal *who,
+                                  const struct leat_request *request, struct leat_why *why)
+{
+    if (!leat_guard_view_in_use(&actor->keys)) {
+        return LEAT_OK;
+    }
+    enum leat_err err =
+        leat_policy_check_request(who, leat_request_name(request->verb), request->queue, why);
+    if (err != LEAT_OK) {
+        leat_log_reason(LEAT_LOG_WARN, "message_refused", "%s", why->text);
+    }
+    return err;
+}
+
+static json_t *answer(struct actor *actor, zmq_msg_t *frame, bool one_frame)
 {
     struct leat_request request;
     struct leat_why why = {"a request is one frame"};
     enum leat_err err = LEAT_ERR_MALFORMED;
+    const struct leat_principal *who =
+        leat_guard_view_in_use(&actor->keys) ? leat_guard_view_who(&actor->keys, frame) : NULL;
     if (one_frame) {
-        err = leat_request_parse(bytes, &request, &why);
+        err = leat_request_parse(leat_bytes_of(zmq_msg_data(frame), zmq_msg_size(frame)), &request,
+                                 &why);
     }
+    if (err == LEAT_OK) {
+        err = check_rights(actor, who, &request, &why);
+    }
+    actor->stats.who = who;
     return err == LEAT_OK ? leat_stats_answer(&actor->stats, &request, mono_us())
                           : leat_reply_error(err, why.text);
 }
 
-static void reply(struct actor *actor, struct leat_bytes bytes, bool one_frame)
+static void reply(struct actor *actor, zmq_msg_t *request, bool one_frame)
 {
-    bool text = leat_request_is_text(bytes);
-    json_t *tree = answer(actor, bytes, one_frame);
+    bool text = leat_request_is_text(leat_bytes_of(zmq_msg_data(request), zmq_msg_size(request)));
+    json_t *tree = answer(actor, request, one_frame);
     actor->stats.requests_total++;
     /* A job's error is a text; only an error reply holds an object by that name. */
     actor->stats.errors_total += json_is_object(json_object_get(tree, "error")) ? 1 : 0;
@@ -119,14 +143,17 @@ static bool drain_requests(struct actor *actor)
     zmq_msg_t frame;
     struct leat_peer nobody;
     unsigned taken = 0;
+    struct leat_keyring *before = NULL;
+    if (leat_guard_view_refresh(&actor->keys, &before)) {
+        leat_keyring_release(&before);
+    }
     zmq_msg_init(&frame);
     for (; taken < BUDGET_REQUESTS; taken++) {
         enum leat_received received = leat_socket_recv(actor->replies, &nobody, &frame);
         if (received != LEAT_RECEIVED && received != LEAT_RECEIVED_MALFORMED) {
             break;
         }
-        reply(actor, leat_bytes_of(zmq_msg_data(&frame), zmq_msg_size(&frame)),
-              received == LEAT_RECEIVED);
+        reply(actor, &frame, received == LEAT_RECEIVED);
     }
     zmq_msg_close(&frame);
     return taken == BUDGET_REQUESTS;
@@ -171,10 +198,12 @@ static void run(zsock_t *pipe, void *argument)
         .view = &actor->view,
         .started_mono_us = mono_us(),
     };
+    leat_guard_view_open(&actor->keys, actor->guard);
     leat_arena_init(&actor->arena, ARENA_BYTES);
     leat_wire_buffer_init(&actor->buffer, 0);
     zsock_signal(pipe, 0);
     loop(actor, pipe);
+    leat_guard_view_close(&actor->keys);
     leat_metrics_destroy(&actor->metrics);
     leat_arena_fini(&actor->arena);
     leat_wire_buffer_fini(&actor->buffer);
@@ -219,6 +248,8 @@ static enum leat_err open_replies(const struct leat_metrics_actor_config *config
     leat_socket_config_init(&socket, ZMQ_REP);
     socket.bind = config->endpoint;
     socket.allow_network = config->allow_network;
+    socket.guard = config->guard;
+    socket.zap_domain = LEAT_ZAP_STATS;
     socket.message_bytes_max = LEAT_METRICS_FRAME_BYTES_MAX;
     return leat_socket_open(&socket, ret_socket, ret_endpoint, why);
 }
@@ -236,6 +267,7 @@ enum leat_err leat_metrics_actor_start(const struct leat_metrics_actor_config *c
         goto failed;
     }
     actor->view = config->view;
+    actor->guard = config->guard;
     err = open_replies(config, &actor->replies, ret_endpoint, why);
     if (err != LEAT_OK) {
         goto failed;

@@ -13,6 +13,7 @@
 
 #include "broker/sink/metrics.h"
 #include "broker/sink/store_view.h"
+#include "io/guard.h"
 #include "io/socket.h"
 
 /* Updates on their way to the actor; each is at most one batch of results. */
@@ -26,6 +27,8 @@ struct leat_metrics_actor;
 struct leat_metrics_actor_config {
     const char *endpoint; /* of the REP socket */
     bool allow_network;
+    struct leat_guard
+        *guard; /* who may ask what, when it has keys; outlives the actor; NULL: none */
     struct leat_sink_view
         view; /* its context must outlive the actor; called on the actor's thread */
 };

@@ -173,6 +173,15 @@ static void on_message(struct leat_sink *sink, const struct leat_event *event, s
     }
 }
 
+static void on_revoked(struct leat_sink *sink, const struct leat_event *event)
+{
+    bool is_follower = sink->followed && sink->follower_has_key &&
+                       leat_key_equal(&sink->follower_key, &event->who->key);
+    if (is_follower && (event->instead == NULL || event->instead->role != LEAT_ROLE_BROKER)) {
+        leat_sink_forget_follower(sink);
+    }
+}
+
 static void on_space(struct leat_sink *sink, bool full, struct leat_out *out)
 {
     if (full != sink->store_full) {
@@ -210,6 +219,13 @@ void leat_sink_step(struct leat_sink *sink, const struct leat_event *event, stru
         break;
     case LEAT_EVENT_SPACE:
         on_space(sink, event->store_full, out);
+        break;
+    case LEAT_EVENT_FORBIDDEN:
+        leat_sink_refuse(sink, event, out, LEAT_ERR_FORBIDDEN, event->why,
+                         leat_policy_ref(event->msg));
+        break;
+    case LEAT_EVENT_REVOKED:
+        on_revoked(sink, event);
         break;
     }
     if (!sink->ended) {

@@ -52,7 +52,7 @@ void leat_sink_on_query(struct leat_sink *sink, const struct leat_event *event,
         if (err == LEAT_ERR_CORRUPT) {
             leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, id, leat_str_of("results"), 0);
         }
-        if (err == LEAT_OK) {
+        if (err == LEAT_OK && leat_policy_serves(event->who, items[count].queue)) {
             bytes += result_bytes(&items[count]);
             count++;
         }

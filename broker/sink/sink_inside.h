@@ -24,6 +24,8 @@ struct leat_sink {
     /* the stream */
     bool followed;
     struct leat_peer follower;
+    bool follower_has_key;
+    struct leat_key follower_key;
     uint64_t sent; /* numbers up to this one are with the follower, or were lost on the way */
     int64_t quiet_since_us; /* last time that something was sent or confirmed */
     int64_t repeat_after_us;

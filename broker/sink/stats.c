@@ -196,7 +196,7 @@ json_t *leat_stats_answer(const struct leat_stats *stats, const struct leat_requ
     case LEAT_REQUEST_WORKERS:
         return answer_workers(stats, mono_us);
     case LEAT_REQUEST_JOB:
-        return leat_stats_job(stats->view, request);
+        return leat_stats_job(stats->view, stats->who, request);
     case LEAT_REQUEST_FAILURES:
         break;
     }

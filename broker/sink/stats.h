@@ -8,8 +8,10 @@
 #include "broker/sink/metrics.h"
 #include "broker/sink/request.h"
 #include "broker/sink/store_view.h"
+#include "core/policy.h"
 
 struct leat_stats {
+    const struct leat_principal *who;   /* who asks; NULL: keys are not in use */
     const struct leat_metrics *metrics; /* borrowed */
     const struct leat_sink_view *view;  /* borrowed */
     int64_t started_mono_us;
@@ -22,7 +24,8 @@ json_t *leat_stats_answer(const struct leat_stats *stats, const struct leat_requ
                           int64_t mono_us);
 
 /* stats_store.c: answers that come from the store. */
-json_t *leat_stats_job(const struct leat_sink_view *view, const struct leat_request *request);
+json_t *leat_stats_job(const struct leat_sink_view *view, const struct leat_principal *who,
+                       const struct leat_request *request);
 json_t *leat_stats_failures(const struct leat_sink_view *view, const struct leat_request *request);
 
 #endif

@@ -85,13 +85,17 @@ static enum leat_err get(const struct leat_sink_view *view, const struct leat_id
     return err == LEAT_OK ? LEAT_OK : LEAT_ERR_CORRUPT;
 }
 
-json_t *leat_stats_job(const struct leat_sink_view *view, const struct leat_request *request)
+json_t *leat_stats_job(const struct leat_sink_view *view, const struct leat_principal *who,
+                       const struct leat_request *request)
 {
     struct leat_arena arena;
     struct leat_item_kept_result kept;
     json_t *reply = NULL;
     leat_arena_init(&arena, SCRATCH_BYTES);
     enum leat_err err = get(view, &request->id, &arena, &kept);
+    if (err == LEAT_OK && !leat_policy_serves(who, kept.result.queue)) {
+        err = LEAT_ERR_NOT_FOUND; /* for this key it is not there */
+    }
     if (err == LEAT_OK) {
         reply = summary(&kept.result, (struct leat_wall){kept.stored_us});
         set(reply, "reply", json_string("job"));

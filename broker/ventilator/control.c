@@ -99,11 +99,15 @@ static int64_t due_ms(const struct leat_ventilator *v, const struct leat_ventila
 }
 
 static void fill_found(struct leat_ventilator *v, const struct leat_ventilator_place *place,
-                       struct leat_msg_found *found, struct leat_arena *arena)
+                       const struct leat_principal *who, struct leat_msg_found *found,
+                       struct leat_arena *arena)
 {
     const struct leat_held_lease *lease = leat_lease_find(v, &found->id);
     struct leat_ventilator_job job = {0};
     const struct leat_lane *lane = v->lanes[place->lane];
+    if (!leat_policy_serves(who, leat_queue_name(lane->queue))) {
+        return; /* as if it were not here */
+    }
     enum leat_err err = leat_ventilator_store_read(v->store, &found->id, place, &job, NULL, NULL);
     if (leat_ventilator_broke(v, err)) {
         return;
@@ -132,7 +136,7 @@ void leat_ventilator_on_lookup(struct leat_ventilator *v, const struct leat_even
     }
     if (err == LEAT_OK && state_of(place.where, false) != LEAT_STATE_NONE &&
         place.lane < LEAT_LANES_MAX && v->lanes[place.lane] != NULL) {
-        fill_found(v, &place, &found, &out->arena);
+        fill_found(v, &place, event->who, &found, &out->arena);
     }
     if (!v->broken) {
         leat_out_send(out, LEAT_LINK_PEERS, event->peer, LEAT_MSG_FOUND)->found = found;

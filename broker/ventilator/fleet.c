@@ -269,6 +269,44 @@ void leat_fleet_forget_type(struct leat_ventilator *v, uint32_t type_number)
     }
 }
 
+/* ---- rights ---- */
+
+static bool serves_all(const struct leat_principal *who, const struct leat_session *session)
+{
+    for (size_t i = 0; i < session->queue_count; i++) {
+        const struct leat_session_queue *served = &session->queues[i];
+        if (!leat_policy_serves(who, (struct leat_str){served->name, served->name_size})) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void leat_fleet_on_revoked(struct leat_ventilator *v, const struct leat_event *event,
+                           struct leat_out *out)
+{
+    struct leat_list_node *node, *after;
+    LEAT_LIST_FOR_EACH(&v->heard, node, after)
+    {
+        struct leat_session *session = LEAT_CONTAINER_OF(node, struct leat_session, heard_link);
+        if (!session->has_key || !leat_key_equal(&session->key, &event->who->key)) {
+            continue;
+        }
+        bool may_stay = event->instead != NULL && event->instead->role == LEAT_ROLE_WORKER &&
+                        serves_all(event->instead, session);
+        if (!may_stay) {
+            lose(v, session, out);
+        }
+    }
+}
+
+/* A session is its key's: whoever knows its id and has another key may not go on with it. */
+static bool is_foreign(const struct leat_session *session, const struct leat_principal *who)
+{
+    return session->has_key != (who != NULL) ||
+           (who != NULL && !leat_key_equal(&session->key, &who->key));
+}
+
 /* ---- HELLO ---- */
 
 static bool is_refused(struct leat_ventilator *v, const struct leat_event *event,
@@ -384,6 +422,11 @@ void leat_fleet_on_hello(struct leat_ventilator *v, const struct leat_event *eve
         return;
     }
     struct leat_session *session = leat_map_get_pointer(&v->session_of, &hello->session);
+    if (session != NULL && is_foreign(session, event->who)) {
+        leat_ventilator_refuse(v, event, out, LEAT_ERR_FORBIDDEN,
+                               "this session was opened with another key", hello->round);
+        return;
+    }
     if (session != NULL && hello->round <= session->round) {
         return; /* it comes late or twice */
     }
@@ -395,6 +438,8 @@ void leat_fleet_on_hello(struct leat_ventilator *v, const struct leat_event *eve
     bool is_new = session == NULL;
     if (is_new) {
         session = add_session(v, &hello->session);
+        session->has_key = event->who != NULL;
+        session->key = event->who != NULL ? event->who->key : (struct leat_key){{0}};
     }
     attach(v, session, event->peer);
     hear(v, session);

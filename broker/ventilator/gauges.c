@@ -107,6 +107,7 @@ static void fill_counts(const struct leat_ventilator *v, struct leat_msg_gauges 
     gauges->lost_total = counts->lost_total;
     gauges->redelivered_total = counts->redelivered_total;
     gauges->malformed_total = counts->malformed_total;
+    gauges->forbidden_total = counts->forbidden_total;
 }
 
 /* Texts are copied, since what `out` holds may outlive a queue or a session. */

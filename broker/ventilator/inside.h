@@ -84,6 +84,8 @@ struct leat_session {
     struct leat_session_queue *queues; /* owned */
     size_t queue_count;
     size_t queue_turn; /* where the next round over the queues begins */
+    bool has_key;
+    struct leat_key key; /* whose session it is; nobody else may go on with it */
     uint64_t slots, busy, outbox;
     uint64_t round;
     uint64_t number_in;  /* last number taken in this round */
@@ -290,6 +292,9 @@ void leat_ventilator_sweep_producers(struct leat_ventilator *v);
 void leat_fleet_on_hello(struct leat_ventilator *v, const struct leat_event *event,
                          struct leat_out *out);
 void leat_fleet_on_goodbye(struct leat_ventilator *v, const struct leat_event *event,
+                           struct leat_out *out);
+/* Sessions that rest on rights which are no more are lost at once. */
+void leat_fleet_on_revoked(struct leat_ventilator *v, const struct leat_event *event,
                            struct leat_out *out);
 void leat_fleet_on_unreachable(struct leat_ventilator *v, struct leat_peer peer);
 /* The session that the next message of a round is from; NULL: it was answered or is to be ignored.

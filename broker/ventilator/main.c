@@ -4,10 +4,12 @@
 
 #include "broker/ventilator/ventilator.h"
 #include "io/exit.h"
+#include "io/keys.h"
 #include "io/random.h"
 #include "io/runner.h"
 #include "io/serve.h"
 #include "io/signals.h"
+#include "io/zap.h"
 #include "store/lmdb.h"
 
 _Static_assert(LEAT_VENTILATOR_EXIT_STORE == LEAT_EXIT_STORE, "one status for a broken store");
@@ -85,6 +87,12 @@ static const struct leat_option rows[] = {
      .min = 1000,
      .max = 365 * DAY_MS,
      .help = "how long the id of an ended job is remembered, so that it is not run again"},
+    LEAT_OPTIONS_KEYS,
+    {.name = "sink-key",
+     .kind = LEAT_OPTION_STRING,
+     .value = "FILE|KEY",
+     .group = "Keys",
+     .help = "public key of the sink; default: it has the same pair as this process"},
     LEAT_OPTIONS_COMMON,
     LEAT_OPTIONS_BIND,
     LEAT_OPTIONS_READY,
@@ -101,6 +109,7 @@ static const struct leat_program program = {
 struct process {
     struct leat_options *options;
     struct leat_store *store;
+    struct leat_guard *guard;
     zsock_t *peers;
     zsock_t *sink;
     int signal_fd;
@@ -134,16 +143,46 @@ static enum leat_err open_store(struct process *process, struct leat_why *why)
                                 &process->store, why);
 }
 
-static enum leat_err open_sockets(struct process *process, struct leat_why *why)
+/* With the ventilator's own pair; the sink's is the same unless another one is named. */
+static enum leat_err connect_sink(struct process *process, struct leat_curve *own,
+                                  struct leat_why *why)
 {
-    const struct leat_options *options = process->options;
-    bool network = leat_options_flag(options, "allow-unauthenticated-network");
-    enum leat_err err = leat_socket_bind(ZMQ_ROUTER, leat_options_text(options, "listen"), network,
-                                         &process->peers, process->endpoint, why);
+    const char *sink_key = leat_options_text(process->options, "sink-key");
+    enum leat_err err = LEAT_OK;
+    if (sink_key != NULL && !own->on) {
+        return leat_fail(why, LEAT_ERR_INVALID, "--sink-key needs --key and --keys");
+    }
+    memcpy(own->server, own->own_public, sizeof own->server);
+    if (sink_key != NULL) {
+        err = leat_curve_read_public(sink_key, own->server, why);
+    }
     if (err != LEAT_OK) {
         return err;
     }
-    return leat_socket_connect(ZMQ_DEALER, leat_options_text(options, "sink"), &process->sink, why);
+    return leat_socket_connect_curve(ZMQ_DEALER, leat_options_text(process->options, "sink"), own,
+                                     &process->sink, why);
+}
+
+static enum leat_err open_sockets(struct process *process, struct leat_why *why)
+{
+    const struct leat_options *options = process->options;
+    struct leat_curve own;
+    enum leat_err err = leat_keys_start_guard(options, 1, &own, &process->guard, why);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    struct leat_socket_config peers;
+    leat_socket_config_init(&peers, ZMQ_ROUTER);
+    peers.bind = leat_options_text(options, "listen");
+    peers.allow_network = leat_options_flag(options, "allow-unauthenticated-network");
+    peers.guard = process->guard;
+    peers.zap_domain = LEAT_ZAP_PEERS;
+    err = leat_socket_open(&peers, &process->peers, process->endpoint, why);
+    if (err == LEAT_OK) {
+        err = connect_sink(process, &own, why);
+    }
+    leat_curve_wipe(&own);
+    return err;
 }
 
 /* ---- while it runs ---- */
@@ -173,6 +212,7 @@ static void new_runner(struct process *process)
     config.links = links;
     config.link_count = LEAT_COUNT_OF(links);
     config.signal_fd = process->signal_fd;
+    config.guard = process->guard;
     process->runner = leat_runner_new(&config);
 }
 
@@ -242,6 +282,7 @@ static void stop(struct process *process)
     leat_ventilator_store_destroy(&process->typed);
     zsock_destroy(&process->peers);
     zsock_destroy(&process->sink);
+    leat_guard_stop(&process->guard); /* after the last socket that it guards */
     if (process->signal_fd >= 0) {
         close(process->signal_fd);
     }

@@ -123,6 +123,7 @@ void leat_ventilator_refuse(struct leat_ventilator *v, const struct leat_event *
                             struct leat_out *out, enum leat_err err, const char *text, uint64_t ref)
 {
     v->counts.malformed_total++;
+    v->counts.forbidden_total += err == LEAT_ERR_FORBIDDEN ? 1 : 0;
     struct leat_str copy = leat_arena_copy_str(&out->arena, leat_str_of(text));
     if (copy.data == NULL) {
         copy.size = 0;
@@ -134,8 +135,30 @@ void leat_ventilator_refuse(struct leat_ventilator *v, const struct leat_event *
     struct leat_msg *msg = leat_out_send(out, LEAT_LINK_PEERS, event->peer, LEAT_MSG_ERROR);
     msg->error.code = err;
     msg->error.text = copy;
-    msg->error.type = event->kind == LEAT_EVENT_MESSAGE ? event->msg->type : 0;
+    msg->error.type = event->msg != NULL ? event->msg->type : 0;
     msg->error.ref = ref;
+}
+
+/* A forbidden SUBMIT gets REJECTED, which says whose batch it was: an ERROR could be taken for one
+ * about another batch of the same number. */
+static void on_forbidden(struct leat_ventilator *v, const struct leat_event *event,
+                         struct leat_out *out)
+{
+    if (event->msg->type != LEAT_MSG_SUBMIT) {
+        leat_ventilator_refuse(v, event, out, LEAT_ERR_FORBIDDEN, event->why,
+                               leat_policy_ref(event->msg));
+        return;
+    }
+    const struct leat_msg_submit *submit = &event->msg->submit;
+    struct leat_str text = leat_arena_copy_str(&out->arena, leat_str_of(event->why));
+    v->counts.malformed_total++;
+    v->counts.forbidden_total++;
+    leat_out_note(out, LEAT_NOTE_SUBMIT_REFUSED, &submit->producer, text, (int64_t)submit->batch);
+    struct leat_msg *msg = leat_out_send(out, LEAT_LINK_PEERS, event->peer, LEAT_MSG_REJECTED);
+    msg->rejected.producer = submit->producer;
+    msg->rejected.batch = submit->batch;
+    msg->rejected.code = LEAT_ERR_FORBIDDEN;
+    msg->rejected.text = text.data == NULL ? leat_str_of("") : text;
 }
 
 static void on_peer(struct leat_ventilator *v, const struct leat_event *event, struct leat_out *out)
@@ -236,6 +259,12 @@ static void on_event(struct leat_ventilator *v, const struct leat_event *event,
         break;
     case LEAT_EVENT_SPACE:
         on_space(v, event->store_full, out);
+        break;
+    case LEAT_EVENT_FORBIDDEN:
+        on_forbidden(v, event, out);
+        break;
+    case LEAT_EVENT_REVOKED:
+        leat_fleet_on_revoked(v, event, out);
         break;
     }
 }

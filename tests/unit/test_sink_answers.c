@@ -213,6 +213,68 @@ static void a_broken_store_ends_it_with_the_status_of_the_store(void **state)
     assert_int_equal(last_action(rig)->exit_status, LEAT_SINK_EXIT_STORE);
 }
 
+static void a_producer_reads_only_results_of_its_own_queues(void **state)
+{
+    struct rig *rig = *state;
+    static const struct leat_str mail[] = {{"mail", 4}};
+    static const struct leat_str other[] = {{"other", 5}};
+    struct leat_principal own = {
+        .role = LEAT_ROLE_PRODUCER, .name = "own", .queues = mail, .queue_count = 1};
+    struct leat_principal foreign = {
+        .role = LEAT_ROLE_PRODUCER, .name = "foreign", .queues = other, .queue_count = 1};
+    struct leat_item_job_id id = {rig_id(1)};
+    rig_record(rig, 1);
+    struct leat_msg msg = {.type = LEAT_MSG_QUERY};
+    msg.query.jobs.items = &id;
+    msg.query.jobs.count = 1;
+    struct leat_event event = {
+        .kind = LEAT_EVENT_MESSAGE, .link = LEAT_LINK_PEERS, .peer = rig_peer(3), .msg = &msg};
+    event.who = &own;
+    rig_feed(rig, event);
+    assert_int_equal(rig_reply(rig, LEAT_MSG_ANSWERS)->answers.results.count, 1);
+    event.who = &foreign;
+    rig_feed(rig, event);
+    assert_int_equal(rig_reply(rig, LEAT_MSG_ANSWERS)->answers.results.count, 0);
+    assert_int_equal(rig_reply(rig, LEAT_MSG_ANSWERS)->answers.looked_at, 1);
+}
+
+static void what_is_forbidden_gets_an_error_with_its_ref(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_msg msg = {.type = LEAT_MSG_RERUN};
+    msg.rerun.ref = 17;
+    rig_feed(rig, (struct leat_event){.kind = LEAT_EVENT_FORBIDDEN,
+                                      .link = LEAT_LINK_PEERS,
+                                      .peer = rig_peer(3),
+                                      .msg = &msg,
+                                      .why = "key 'p' (producer) may not send RERUN"});
+    const struct leat_msg *reply = rig_reply(rig, LEAT_MSG_ERROR);
+    assert_int_equal(reply->error.code, LEAT_ERR_FORBIDDEN);
+    assert_int_equal(reply->error.type, LEAT_MSG_RERUN);
+    assert_int_equal(reply->error.ref, 17);
+    assert_int_equal(leat_sink_info(rig->sink).refused_total, 1);
+}
+
+static void a_ventilator_whose_key_is_revoked_follows_no_more(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_principal broker = {.key = {{1}}, .role = LEAT_ROLE_BROKER, .name = "b"};
+    struct leat_principal another = {.key = {{2}}, .role = LEAT_ROLE_BROKER, .name = "c"};
+    struct leat_msg msg = {.type = LEAT_MSG_FOLLOW};
+    rig_feed(rig, (struct leat_event){.kind = LEAT_EVENT_MESSAGE,
+                                      .link = LEAT_LINK_PEERS,
+                                      .peer = rig_peer(4),
+                                      .msg = &msg,
+                                      .who = &broker});
+    assert_true(leat_sink_info(rig->sink).followed);
+    rig_feed(rig, (struct leat_event){.kind = LEAT_EVENT_REVOKED, .who = &another});
+    rig_feed(rig,
+             (struct leat_event){.kind = LEAT_EVENT_REVOKED, .who = &broker, .instead = &broker});
+    assert_true(leat_sink_info(rig->sink).followed);
+    rig_feed(rig, (struct leat_event){.kind = LEAT_EVENT_REVOKED, .who = &broker});
+    assert_false(leat_sink_info(rig->sink).followed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +288,12 @@ int main(void)
         TEST(bad_bytes_and_strange_messages_get_an_error_and_an_error_gets_none),
         TEST(quit_and_stop_end_it_with_status_0_after_all_that_came_before),
         TEST(a_broken_store_ends_it_with_the_status_of_the_store),
+        cmocka_unit_test_setup_teardown(a_producer_reads_only_results_of_its_own_queues, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_is_forbidden_gets_an_error_with_its_ref, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_ventilator_whose_key_is_revoked_follows_no_more, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
