@@ -7,6 +7,7 @@
 
 #include "core/arena.h"
 #include "core/job.h"
+#include "io/curve.h"
 #include "leat/producer.h"
 #include "producer/submitter.h"
 #include "wire/buffer.h"
@@ -17,6 +18,7 @@ struct leat_producer {
     zsock_t *ventilator;
     zsock_t *sink; /* NULL until a result is asked for */
     char *sink_endpoint;
+    struct leat_curve curve, sink_curve; /* off: not encrypted */
     size_t payload_bytes_max;
     struct leat_wire_buffer body, frame; /* reused */
     struct leat_arena decoded;           /* of the last message received */
@@ -25,6 +27,7 @@ struct leat_producer {
     bool has_answers;
     uint64_t query_ref; /* of the last QUERY */
     int64_t turned_us;  /* monotonic: when the sockets were looked at last */
+    bool is_refused;    /* the sink answered it with ERROR; its text is in `error` */
     uint64_t rejected_reported;
     struct leat_arena outcome; /* what the caller was given last */
     struct leat_why error;
@@ -45,7 +48,7 @@ bool leat_producer_send_query(struct leat_producer *producer, const struct leat_
 
 /* As leat_producer_poll_results, for ids that are read already, and with the outputs if wanted. An
  * answer is waited for until timeout_ms (-1: as long as it takes). LEAT_OK, LEAT_ERR_UNREACHABLE,
- * or why the sink's endpoint cannot be used. */
+ * LEAT_ERR_REFUSED (the key may not ask), or why the sink's endpoint cannot be used. */
 LEAT_MUST_USE enum leat_err leat_producer_fetch(struct leat_producer *producer,
                                                 const struct leat_item_job_id *ids, size_t count,
                                                 bool with_output, int64_t timeout_ms,

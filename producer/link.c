@@ -16,7 +16,8 @@ enum leat_err leat_producer_open_links(struct leat_producer *producer, const cha
 {
     zsys_handler_set(NULL); /* signals are the program's own matter */
     zmq_msg_init(&producer->answer);
-    return leat_socket_connect(ZMQ_DEALER, ventilator, &producer->ventilator, why);
+    return leat_socket_connect_curve(ZMQ_DEALER, ventilator, &producer->curve,
+                                     &producer->ventilator, why);
 }
 
 enum leat_err leat_producer_open_sink(struct leat_producer *producer)
@@ -24,8 +25,8 @@ enum leat_err leat_producer_open_sink(struct leat_producer *producer)
     if (producer->sink != NULL) {
         return LEAT_OK;
     }
-    return leat_socket_connect(ZMQ_DEALER, producer->sink_endpoint, &producer->sink,
-                               &producer->error);
+    return leat_socket_connect_curve(ZMQ_DEALER, producer->sink_endpoint, &producer->sink_curve,
+                                     &producer->sink, &producer->error);
 }
 
 void leat_producer_close_links(struct leat_producer *producer)
@@ -63,6 +64,7 @@ bool leat_producer_send_query(struct leat_producer *producer, const struct leat_
     msg.query.jobs.items = (struct leat_item_job_id *)(uintptr_t)ids;
     msg.query.jobs.count = count;
     producer->has_answers = false;
+    producer->is_refused = false;
     return send_message(producer, producer->sink, &msg);
 }
 
@@ -117,10 +119,17 @@ static void take_from_sink(struct leat_producer *producer)
         struct leat_bytes bytes = {zmq_msg_data(&producer->answer),
                                    zmq_msg_size(&producer->answer)};
         struct leat_why why;
-        if (leat_wire_decode(bytes, &producer->decoded, &producer->answers, &why) == LEAT_OK &&
-            producer->answers.type == LEAT_MSG_ANSWERS &&
-            producer->answers.answers.ref == producer->query_ref) {
+        if (leat_wire_decode(bytes, &producer->decoded, &producer->answers, &why) != LEAT_OK) {
+            continue;
+        }
+        const struct leat_msg *msg = &producer->answers;
+        if (msg->type == LEAT_MSG_ANSWERS && msg->answers.ref == producer->query_ref) {
             producer->has_answers = true;
+        } else if (msg->type == LEAT_MSG_ERROR && msg->error.code == LEAT_ERR_FORBIDDEN &&
+                   msg->error.ref == producer->query_ref) {
+            producer->is_refused = true;
+            leat_fail(&producer->error, LEAT_ERR_REFUSED, "the sink refuses: %.*s",
+                      LEAT_STR_ARGS(msg->error.text));
         }
     }
 }

@@ -123,6 +123,9 @@ static bool set_up(struct run *run)
     options.ventilator = leat_options_text(run->settings.options, "ventilator");
     options.sink = leat_options_text(run->settings.options, "sink");
     options.payload_bytes_max = run->settings.payload_bytes_max;
+    options.key = leat_options_text(run->settings.options, "key");
+    options.server_key = leat_options_text(run->settings.options, "server-key");
+    options.sink_key = leat_options_text(run->settings.options, "sink-key");
     char error[LEAT_PRODUCER_ERROR_BYTES];
     if (leat_producer_connect(&options, &run->producer, error) != LEAT_PRODUCER_OK) {
         fprintf(stderr, "leat-producer: %s\n", error);

@@ -170,6 +170,7 @@ static const struct leat_option rows[] = {
      .initial = "tcp://127.0.0.1:5171",
      .group = "Common",
      .help = "where results are"},
+    LEAT_OPTIONS_KEY,
     LEAT_OPTIONS_COMMON,
 };
 

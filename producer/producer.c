@@ -29,7 +29,10 @@ _Static_assert(LEAT_PRODUCER_ID_TEXT_BYTES == LEAT_ID_TEXT_BYTES, "");
 /* A limit is a kind of invalid value to the caller. */
 static int public_result(enum leat_err err)
 {
-    return err == LEAT_ERR_LIMIT || err == LEAT_ERR_LOCKED ? LEAT_PRODUCER_INVALID : (int)err;
+    return err == LEAT_ERR_LIMIT || err == LEAT_ERR_LOCKED || err == LEAT_ERR_IO ||
+                   err == LEAT_ERR_STATE
+               ? LEAT_PRODUCER_INVALID
+               : (int)err;
 }
 
 static const char *endpoint_of(const char *given, const char *variable, const char *otherwise)
@@ -39,6 +42,25 @@ static const char *endpoint_of(const char *given, const char *variable, const ch
         return given;
     }
     return environment != NULL && environment[0] != '\0' ? environment : otherwise;
+}
+
+/* What is not given comes from the environment; there is no default. */
+static const char *setting_of(const char *given, const char *variable)
+{
+    return endpoint_of(given, variable, NULL);
+}
+
+static enum leat_err read_keys(struct leat_producer *producer,
+                               const struct leat_producer_options *options, struct leat_why *why)
+{
+    const char *key = setting_of(options->key, "LEAT_KEY");
+    const char *server = setting_of(options->server_key, "LEAT_SERVER_KEY");
+    const char *sink = setting_of(options->sink_key, "LEAT_SINK_KEY");
+    enum leat_err err = leat_curve_read_client(key, server, &producer->curve, why);
+    if (err == LEAT_OK) {
+        err = leat_curve_read_client(key, sink != NULL ? sink : server, &producer->sink_curve, why);
+    }
+    return err;
 }
 
 static enum leat_err check_options(const struct leat_producer_options *options,
@@ -76,6 +98,9 @@ static enum leat_err set_up(struct leat_producer *producer,
         return leat_fail(why, LEAT_ERR_MEMORY, "out of memory");
     }
     enum leat_err err = leat_endpoint_check(producer->sink_endpoint, why);
+    if (err == LEAT_OK) {
+        err = read_keys(producer, options, why);
+    }
     if (err != LEAT_OK) {
         return err;
     }
@@ -112,6 +137,8 @@ void leat_producer_close(struct leat_producer **producer)
     }
     struct leat_producer *p = *producer;
     leat_producer_close_links(p);
+    leat_curve_wipe(&p->curve);
+    leat_curve_wipe(&p->sink_curve);
     leat_submitter_destroy(&p->submitter);
     leat_out_fini(&p->out);
     leat_arena_fini(&p->decoded);

@@ -54,7 +54,8 @@ static int64_t left_until(int64_t end_us)
                                    : 0;
 }
 
-/* Asks until there is an answer. LEAT_OK with producer->answers, or LEAT_ERR_UNREACHABLE. */
+/* Asks until there is an answer. LEAT_OK with producer->answers, LEAT_ERR_UNREACHABLE, or
+ * LEAT_ERR_REFUSED. */
 static enum leat_err ask(struct leat_producer *producer, const struct leat_item_job_id *ids,
                          size_t count, bool with_output, int64_t end_us)
 {
@@ -63,12 +64,15 @@ static enum leat_err ask(struct leat_producer *producer, const struct leat_item_
         int64_t pause_us = sent ? ANSWER_WAIT_US : 20 * LEAT_US_PER_MS;
         int64_t again_us = end_of(pause_us / LEAT_US_PER_MS);
         int64_t left_us = leat_min_us(left_until(again_us), left_until(end_us));
-        while (!producer->has_answers && left_us > 0) {
+        while (!producer->has_answers && !producer->is_refused && left_us > 0) {
             leat_producer_turn(producer, left_us, -1);
             left_us = leat_min_us(left_until(again_us), left_until(end_us));
         }
         if (producer->has_answers) {
             return LEAT_OK;
+        }
+        if (producer->is_refused) {
+            return LEAT_ERR_REFUSED;
         }
     } while (left_until(end_us) > 0);
     return leat_fail(&producer->error, LEAT_ERR_UNREACHABLE, "the sink at %s does not answer",
@@ -181,5 +185,7 @@ int leat_producer_poll_results(struct leat_producer *producer, const char *const
     }
     enum leat_err err =
         leat_producer_fetch(producer, wanted, count, false, timeout_ms, visit, context);
-    return err == LEAT_OK || err == LEAT_ERR_UNREACHABLE ? (int)err : LEAT_PRODUCER_INVALID;
+    return err == LEAT_OK || err == LEAT_ERR_UNREACHABLE || err == LEAT_ERR_REFUSED
+               ? (int)err
+               : LEAT_PRODUCER_INVALID;
 }

@@ -281,9 +281,9 @@ static void send_what_is_due(struct leat_submitter *s, int64_t now_us, struct le
 
 /* ---- answers ---- */
 
-static void forget_first(struct leat_submitter *s, bool accepted)
+static void forget_at(struct leat_submitter *s, size_t index, bool accepted)
 {
-    struct batch *batch = &s->in_flight[0];
+    struct batch *batch = &s->in_flight[index];
     while (batch->jobs.first != NULL) {
         struct job *job = take_first(&batch->jobs);
         *(accepted ? &s->counts.accepted : &s->counts.rejected) += 1;
@@ -293,7 +293,7 @@ static void forget_first(struct leat_submitter *s, bool accepted)
         free(job);
     }
     s->in_flight_count--;
-    memmove(s->in_flight, s->in_flight + 1, s->in_flight_count * sizeof(*batch));
+    memmove(batch, batch + 1, (s->in_flight_count - index) * sizeof(*batch));
     if (s->unsent > s->in_flight_count) {
         s->unsent = s->in_flight_count;
     }
@@ -302,7 +302,7 @@ static void forget_first(struct leat_submitter *s, bool accepted)
 static void forget_up_to(struct leat_submitter *s, uint64_t number)
 {
     while (s->in_flight_count > 0 && s->in_flight[0].number <= number) {
-        forget_first(s, true);
+        forget_at(s, 0, true);
     }
 }
 
@@ -375,8 +375,13 @@ static void on_rejected(struct leat_submitter *s, const struct leat_msg_rejected
         return;
     }
     remember_error(s, msg->text);
-    forget_up_to(s, msg->batch - 1);
-    forget_first(s, false);
+    if (msg->code == LEAT_ERR_FORBIDDEN) {
+        /* Refused before its number was looked at: nothing follows for the batches before it. */
+        forget_at(s, (size_t)(msg->batch - s->in_flight[0].number), false);
+    } else {
+        forget_up_to(s, msg->batch - 1);
+        forget_at(s, 0, false);
+    }
     number_anew(s, out);
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "io/exit.h"
+#include "io/keys.h"
 #include "io/log.h"
 #include "io/runner.h"
 #include "io/serve.h"
@@ -55,13 +56,21 @@ static void new_runner(struct process *process)
 
 static enum leat_err open_sockets(struct process *process, struct leat_why *why)
 {
-    enum leat_err err = leat_socket_connect(
-        ZMQ_DEALER, leat_options_text(process->options, "ventilator"), &process->ventilator, why);
-    if (err != LEAT_OK) {
-        return err;
+    /* read here, and not before: the spawner, which is there already, must not know the secret */
+    struct leat_curve ventilator = {.on = false};
+    struct leat_curve sink = {.on = false};
+    enum leat_err err = leat_keys_read_client(process->options, &ventilator, &sink, why);
+    if (err == LEAT_OK) {
+        err =
+            leat_socket_connect_curve(ZMQ_DEALER, leat_options_text(process->options, "ventilator"),
+                                      &ventilator, &process->ventilator, why);
     }
-    err = leat_socket_connect(ZMQ_DEALER, leat_options_text(process->options, "sink"),
-                              &process->sink, why);
+    if (err == LEAT_OK) {
+        err = leat_socket_connect_curve(ZMQ_DEALER, leat_options_text(process->options, "sink"),
+                                        &sink, &process->sink, why);
+    }
+    leat_curve_wipe(&ventilator);
+    leat_curve_wipe(&sink);
     if (err != LEAT_OK) {
         return err;
     }

@@ -82,6 +82,11 @@ static void receive_error(struct leat_worker *w, const struct leat_msg_error *er
         error->code == LEAT_ERR_UNKNOWN_SESSION || error->code == LEAT_ERR_OUT_OF_ORDER;
     if (!round_is_lost) {
         leat_out_note(out, LEAT_NOTE_MESSAGE_REFUSED, NULL, error->text, (int64_t)error->code);
+        if (error->code == LEAT_ERR_FORBIDDEN && w->session.open) {
+            /* Our key has no rights, or not any more, and neither has the session. Perhaps it gets
+             * them back. */
+            leat_worker_session_renew_later(w, now_us);
+        }
         return;
     }
     /* Each message behind a gap brings this error again; the first has started the new round. */

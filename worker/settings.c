@@ -126,6 +126,7 @@ static const struct leat_option rows[] = {
      .max = LEAT_TIMEOUT_MS_MAX,
      .group = "Flow",
      .help = "from SIGTERM to SIGKILL for a handler that is to be ended"},
+    LEAT_OPTIONS_KEY,
     LEAT_OPTIONS_COMMON,
     LEAT_OPTIONS_READY,
 };

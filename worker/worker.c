@@ -245,6 +245,8 @@ static void take_event(struct leat_worker *w, const struct leat_event *event, st
         break;
     case LEAT_EVENT_TICK:
     case LEAT_EVENT_SPACE:
+    case LEAT_EVENT_FORBIDDEN: /* of brokers only */
+    case LEAT_EVENT_REVOKED:
     default:
         break;
     }

@@ -198,6 +198,7 @@ static void replace_events(struct process *process, zsock_t *socket)
     leat_runner_replace(process->runner, LEAT_LINK_EVENTS, socket);
     zsock_destroy(&process->events);
     process->events = socket;
+    process->topics = 0; /* the subscriptions went with the old one */
 }
 
 /* A subscriber says nothing that could be checked, so that one who may not listen any more has to

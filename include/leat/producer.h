@@ -46,8 +46,8 @@ enum leat_producer_result {
         12, /* the job or an option is not valid; the text names limit and value */
     LEAT_PRODUCER_TIMEOUT = 16,     /* the time was up; nothing is lost, call again */
     LEAT_PRODUCER_UNREACHABLE = 17, /* no answer from the ventilator or the sink */
-    LEAT_PRODUCER_REFUSED =
-        20, /* the ventilator can never accept a job; see leat_producer_error() */
+    LEAT_PRODUCER_REFUSED = 20,     /* the ventilator can never accept a job, or the key may not do
+                                       this; see     leat_producer_error() */
     LEAT_PRODUCER_MEMORY = 1,
     LEAT_PRODUCER_NOT_FOUND = 10, /* no result (yet) */
 };
@@ -60,10 +60,16 @@ struct leat_producer_options {
     size_t window_jobs;       /* most jobs held unacknowledged; 0: 65536 */
     size_t window_bytes;      /* most bytes of payloads held; 0: 64 MiB */
     size_t payload_bytes_max; /* larger payloads are refused; 0: 1 MiB; at most 64 MiB */
+    const char *key;          /* path of the private key (leat keys new NAME --role producer); NULL:
+                                 $LEAT_KEY, else nothing is encrypted */
+    const char *server_key;   /* public key of ventilator and sink, path or text; needed with `key`;
+                                 NULL: $LEAT_SERVER_KEY */
+    const char *sink_key;     /* public key of the sink, when it has one of its own; NULL:
+                                 $LEAT_SINK_KEY, else as server_key */
 };
 #define LEAT_PRODUCER_OPTIONS                                                                      \
     {                                                                                              \
-        NULL, NULL, 0, 0, 0                                                                        \
+        NULL, NULL, 0, 0, 0, NULL, NULL, NULL                                                      \
     }
 
 struct leat_producer_header {
@@ -129,13 +135,14 @@ int leat_producer_flush(struct leat_producer *producer, int64_t timeout_ms);
 size_t leat_producer_pending(const struct leat_producer *producer);
 
 /* Waits until the job has its final result. OK: `ret_outcome` is filled; what it points to is valid
- * until the next call. TIMEOUT: no result in time; UNREACHABLE: the sink does not answer; INVALID:
- * no id. */
+ * until the next call. TIMEOUT: no result in time; UNREACHABLE: the sink does not answer; REFUSED:
+ * the key may not ask; INVALID: no id. */
 int leat_producer_wait(struct leat_producer *producer, const char *id, int64_t timeout_ms,
                        struct leat_producer_outcome *ret_outcome);
 
 /* Asks the sink once, for up to 1024 ids: `visit` is called for each that has its final result
- * (without its output), with its index. OK (also when none has), TIMEOUT, UNREACHABLE, INVALID. */
+ * (without its output), with its index. OK (also when none has), TIMEOUT, UNREACHABLE, REFUSED,
+ * INVALID. */
 typedef void leat_producer_visit_fn(size_t index, const struct leat_producer_outcome *outcome,
                                     void *context);
 int leat_producer_poll_results(struct leat_producer *producer, const char *const *ids, size_t count,

@@ -303,6 +303,33 @@ static void a_rejected_batch_is_dropped_and_the_rest_goes_on_under_a_new_id(void
     rig_close(&rig);
 }
 
+/* The batch before it may have been lost on its way: to take it for accepted would lose its jobs.
+ */
+static void a_forbidden_batch_says_nothing_about_the_others(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, 100);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(offer(&rig), LEAT_OK);
+    }
+    feed(&rig, NULL);
+    struct leat_id producer = producer_of(&rig);
+    struct leat_msg msg = {.type = LEAT_MSG_REJECTED};
+    msg.rejected = (struct leat_msg_rejected){producer, 2, LEAT_ERR_FORBIDDEN,
+                                              leat_str_of("key 'k' (producer): SUBMIT: ...")};
+    feed(&rig, &msg);
+    assert_int_equal(rig.accepted, 0);
+    assert_int_equal(rig.rejected, 1);
+    assert_int_equal(leat_submitter_pending(rig.submitter), 2);
+    assert_string_equal(sent(&rig), "1x1 2x1");
+    struct leat_id renewed = producer_of(&rig);
+    assert_false(leat_id_equal(&producer, &renewed));
+    feed(&rig, &msg); /* the same once more: it is about a number of the old id */
+    assert_int_equal(rig.rejected, 1);
+    rig_close(&rig);
+}
+
 /* A ventilator that takes only the next batch, over a network that loses and repeats. */
 struct model {
     struct leat_id producer;
@@ -379,6 +406,7 @@ int main(void)
         cmocka_unit_test(when_it_is_forgotten_it_numbers_anew_under_a_new_id),
         cmocka_unit_test(when_less_is_known_than_was_acknowledged_it_numbers_anew_after_a_silence),
         cmocka_unit_test(a_rejected_batch_is_dropped_and_the_rest_goes_on_under_a_new_id),
+        cmocka_unit_test(a_forbidden_batch_says_nothing_about_the_others),
         cmocka_unit_test(whatever_is_lost_each_job_is_taken_exactly_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
