@@ -4,8 +4,17 @@
 
 #include "cli/command.h"
 #include "io/clock.h"
+#include "io/keys.h"
 #include "io/socket.h"
 #include "wire/codec.h"
+
+/* A command is one process that asks on one thread. */
+static struct leat_curve ventilator_keys, sink_keys;
+
+enum leat_err leat_cli_use_keys(const struct leat_options *options, struct leat_why *why)
+{
+    return leat_keys_read_client(options, &ventilator_keys, &sink_keys, why);
+}
 
 static bool wait_readable(zsock_t *socket, int64_t end_us)
 {
@@ -49,7 +58,7 @@ static json_t *ask_once(const char *endpoint, const char *request, int patience_
 {
     zsock_t *socket = NULL;
     leat_fail(why, LEAT_ERR_UNREACHABLE, "no answer within %d ms", patience_ms);
-    if (leat_socket_connect(ZMQ_REQ, endpoint, &socket, why) != LEAT_OK) {
+    if (leat_socket_connect_curve(ZMQ_REQ, endpoint, &sink_keys, &socket, why) != LEAT_OK) {
         return NULL;
     }
     json_t *reply = NULL;
@@ -170,7 +179,9 @@ enum leat_err leat_cli_request(const char *who, const char *endpoint, struct lea
     int64_t end_us = end_after(patience_ms);
     enum leat_err err = leat_wire_encode(msg, &buffer);
     if (err == LEAT_OK) {
-        err = leat_socket_connect(ZMQ_DEALER, endpoint, &socket, &why);
+        err = leat_socket_connect_curve(ZMQ_DEALER, endpoint,
+                                        strcmp(who, "sink") == 0 ? &sink_keys : &ventilator_keys,
+                                        &socket, &why);
     }
     if (err == LEAT_OK) {
         err = send_in_time(socket, leat_wire_buffer_view(&buffer), end_us)

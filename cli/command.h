@@ -15,11 +15,13 @@ struct leat_command {
     const struct leat_program *program; /* name is "leat NAME" */
     /* The exit status. The options are the caller's. */
     int (*run)(const struct leat_options *options);
+    bool connects; /* its options have LEAT_OPTIONS_KEY */
 };
 
 extern const struct leat_command leat_command_submit, leat_command_stats, leat_command_queues,
     leat_command_workers, leat_command_result, leat_command_failures, leat_command_retry,
-    leat_command_ping, leat_command_shutdown, leat_command_pause, leat_command_resume;
+    leat_command_ping, leat_command_shutdown, leat_command_pause, leat_command_resume,
+    leat_command_keys;
 
 /* Rows that several commands share. */
 #define LEAT_CLI_VENTILATOR                                                                        \
@@ -43,6 +45,10 @@ extern const struct leat_command leat_command_submit, leat_command_stats, leat_c
     }
 
 /* ---- asking (ask.c) ---- */
+
+/* The keys for what is asked from now on; the options have LEAT_OPTIONS_KEY. */
+LEAT_MUST_USE enum leat_err leat_cli_use_keys(const struct leat_options *options,
+                                              struct leat_why *why);
 
 /* Sends the request (stolen) to the sink's stats socket; its reply, or NULL after a line on stderr
  * (no answer, or an error reply). An error reply "NOT_FOUND" gives NULL without a line when

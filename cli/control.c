@@ -18,7 +18,8 @@ static enum leat_err control(const struct leat_options *options, const char *ver
 
 /* ---- pause, resume, shutdown ---- */
 
-static const struct leat_option control_rows[] = {LEAT_CLI_VENTILATOR, LEAT_OPTIONS_COMMON};
+static const struct leat_option control_rows[] = {LEAT_CLI_VENTILATOR, LEAT_OPTIONS_KEY,
+                                                  LEAT_OPTIONS_COMMON};
 
 static int run_verb(const struct leat_options *options, const char *verb, const char *argument)
 {
@@ -75,14 +76,14 @@ static const struct leat_program shutdown_program = {
             "stay on the ventilator's disk for the next start.\n",
 };
 
-const struct leat_command leat_command_pause = {&pause_program, run_pause};
-const struct leat_command leat_command_resume = {&resume_program, run_resume};
-const struct leat_command leat_command_shutdown = {&shutdown_program, run_shutdown};
+const struct leat_command leat_command_pause = {&pause_program, run_pause, true};
+const struct leat_command leat_command_resume = {&resume_program, run_resume, true};
+const struct leat_command leat_command_shutdown = {&shutdown_program, run_shutdown, true};
 
 /* ---- ping ---- */
 
 static const struct leat_option ping_rows[] = {LEAT_CLI_VENTILATOR, LEAT_CLI_STATS,
-                                               LEAT_OPTIONS_COMMON};
+                                               LEAT_OPTIONS_KEY, LEAT_OPTIONS_COMMON};
 
 static const struct leat_program ping_program = {
     .name = "leat ping",
@@ -160,4 +161,4 @@ static int run_ping(const struct leat_options *options)
     return answered ? LEAT_EXIT_OK : LEAT_EXIT_FAILED;
 }
 
-const struct leat_command leat_command_ping = {&ping_program, run_ping};
+const struct leat_command leat_command_ping = {&ping_program, run_ping, true};

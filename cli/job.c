@@ -17,6 +17,7 @@ static const struct leat_option result_rows[] = {
     {.name = "output",
      .kind = LEAT_OPTION_FLAG,
      .help = "nothing but what the handler returned, byte by byte"},
+    LEAT_OPTIONS_KEY,
     LEAT_OPTIONS_COMMON,
 };
 
@@ -125,7 +126,7 @@ static int run_result(const struct leat_options *options)
     return succeeded && written ? LEAT_EXIT_OK : LEAT_EXIT_FAILED;
 }
 
-const struct leat_command leat_command_result = {&result_program, run_result};
+const struct leat_command leat_command_result = {&result_program, run_result, true};
 
 /* ---- failures ---- */
 
@@ -148,6 +149,7 @@ static const struct leat_option failures_rows[] = {
      .value = "CURSOR",
      .help = "the next page, as the page before says"},
     {.name = "reruns", .kind = LEAT_OPTION_FLAG, .help = "also those that were run again"},
+    LEAT_OPTIONS_KEY,
     LEAT_OPTIONS_COMMON,
 };
 
@@ -224,4 +226,4 @@ static int run_failures(const struct leat_options *options)
     return LEAT_EXIT_OK;
 }
 
-const struct leat_command leat_command_failures = {&failures_program, run_failures};
+const struct leat_command leat_command_failures = {&failures_program, run_failures, true};

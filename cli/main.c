@@ -14,7 +14,7 @@
 static const struct leat_command *const commands[] = {
     &leat_command_submit, &leat_command_stats,    &leat_command_queues,   &leat_command_workers,
     &leat_command_result, &leat_command_failures, &leat_command_retry,    &leat_command_ping,
-    &leat_command_pause,  &leat_command_resume,   &leat_command_shutdown,
+    &leat_command_pause,  &leat_command_resume,   &leat_command_shutdown, &leat_command_keys,
 };
 
 static const char *const programs[][2] = {
@@ -114,6 +114,12 @@ static int run_command(const struct leat_command *command, int argc, char **argv
         return status;
     }
     leat_signals_reset(); /* Ctrl-C ends a command as usual */
+    struct leat_why why = {""};
+    if (command->connects && leat_cli_use_keys(options, &why) != LEAT_OK) {
+        status = leat_options_refuse(command->program, "%s", why.text);
+        leat_options_destroy(&options);
+        return status;
+    }
     status = command->run(options);
     leat_options_destroy(&options);
     if (fflush(stdout) != 0) {

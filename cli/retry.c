@@ -20,6 +20,7 @@ static const struct leat_option retry_rows[] = {
     LEAT_CLI_VENTILATOR,
     LEAT_CLI_SINK,
     LEAT_CLI_STATS,
+    LEAT_OPTIONS_KEY,
     LEAT_OPTIONS_COMMON,
 };
 
@@ -239,6 +240,9 @@ static int run_retry(const struct leat_options *options)
     struct leat_producer_options to = LEAT_PRODUCER_OPTIONS;
     to.ventilator = leat_options_text(options, "ventilator");
     to.sink = leat_options_text(options, "sink");
+    to.key = leat_options_text(options, "key");
+    to.server_key = leat_options_text(options, "server-key");
+    to.sink_key = leat_options_text(options, "sink-key");
     char error[LEAT_PRODUCER_ERROR_BYTES];
     if (leat_producer_connect(&to, &retry.producer, error) != LEAT_PRODUCER_OK) {
         fprintf(stderr, "leat: %s\n", error);
@@ -255,4 +259,4 @@ static int run_retry(const struct leat_options *options)
     return ok && !retry.failed ? LEAT_EXIT_OK : LEAT_EXIT_FAILED;
 }
 
-const struct leat_command leat_command_retry = {&retry_program, run_retry};
+const struct leat_command leat_command_retry = {&retry_program, run_retry, true};

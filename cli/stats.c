@@ -24,6 +24,7 @@ static const struct leat_option stats_rows[] = {
      .help = "with --watch: how often"},
     {.name = "queue", .kind = LEAT_OPTION_STRING, .help = "only this queue"},
     {.name = "type", .kind = LEAT_OPTION_STRING, .help = "only this type"},
+    LEAT_OPTIONS_KEY,
     LEAT_OPTIONS_COMMON,
 };
 
@@ -132,11 +133,12 @@ static int run_stats(const struct leat_options *options)
     }
 }
 
-const struct leat_command leat_command_stats = {&stats_program, run_stats};
+const struct leat_command leat_command_stats = {&stats_program, run_stats, true};
 
 /* ---- queues and workers ---- */
 
-static const struct leat_option list_rows[] = {LEAT_CLI_STATS, LEAT_CLI_JSON, LEAT_OPTIONS_COMMON};
+static const struct leat_option list_rows[] = {LEAT_CLI_STATS, LEAT_CLI_JSON, LEAT_OPTIONS_KEY,
+                                               LEAT_OPTIONS_COMMON};
 
 static const struct leat_program queues_program = {
     .name = "leat queues",
@@ -239,5 +241,5 @@ static int run_workers(const struct leat_options *options)
     return LEAT_EXIT_OK;
 }
 
-const struct leat_command leat_command_queues = {&queues_program, run_queues};
-const struct leat_command leat_command_workers = {&workers_program, run_workers};
+const struct leat_command leat_command_queues = {&queues_program, run_queues, true};
+const struct leat_command leat_command_workers = {&workers_program, run_workers, true};

@@ -55,6 +55,7 @@ static const struct leat_option submit_rows[] = {
      .help = "with --wait: give up after this time, exit status 3"},
     LEAT_CLI_VENTILATOR,
     LEAT_CLI_SINK,
+    LEAT_OPTIONS_KEY,
     LEAT_OPTIONS_COMMON,
 };
 
@@ -204,6 +205,9 @@ static int run_submit(const struct leat_options *options)
     to.ventilator = leat_options_text(options, "ventilator");
     to.sink = leat_options_text(options, "sink");
     to.payload_bytes_max = (size_t)leat_options_number(options, "max-payload");
+    to.key = leat_options_text(options, "key");
+    to.server_key = leat_options_text(options, "server-key");
+    to.sink_key = leat_options_text(options, "sink-key");
     struct leat_producer *producer = NULL;
     char error[LEAT_PRODUCER_ERROR_BYTES];
     if (leat_producer_connect(&to, &producer, error) == LEAT_PRODUCER_OK) {
@@ -216,4 +220,4 @@ static int run_submit(const struct leat_options *options)
     return status;
 }
 
-const struct leat_command leat_command_submit = {&submit_program, run_submit};
+const struct leat_command leat_command_submit = {&submit_program, run_submit, true};

@@ -405,7 +405,7 @@ static void events_are_for_those_who_may_read_all_of_them(void **state)
     }
     open_world(&world, state);
     char endpoint[LEAT_ENDPOINT_BYTES_MAX];
-    zsock_t *pub = bind_guarded(&world, ZMQ_PUB, "tcp://127.0.0.1:0", LEAT_ZAP_EVENTS, endpoint);
+    zsock_t *pub = bind_guarded(&world, ZMQ_XPUB, "tcp://127.0.0.1:0", LEAT_ZAP_EVENTS, endpoint);
     for (size_t i = 0; i < 5; i++) {
         assert_int_equal(may_enter(&world, ZMQ_SUB, endpoint, &files[i]), cases[i].may);
         assert_true(may_enter(&world, ZMQ_DEALER, world.endpoint, &files[i]));
