@@ -98,11 +98,11 @@ static void take_follower(struct leat_sink *sink, const struct leat_event *event
 {
     sink->followed = true;
     sink->follower = event->peer;
+    sink->sent = sink->meta.confirmed;
     sink->follower_has_key = event->who != NULL;
     if (event->who != NULL) {
         sink->follower_key = event->who->key;
     }
-    sink->sent = sink->meta.confirmed;
     sink->repeat_after_us = REPEAT_MIN_US;
     sink->quiet_since_us = event->now.mono_us;
     leat_out_note(out, LEAT_NOTE_STREAM_STARTED, &sink->meta.stream, leat_str_of(""),
