@@ -250,8 +250,8 @@ void leat_lease_return(struct leat_ventilator *v, struct leat_held_lease *ending
 void leat_lease_lose(struct leat_ventilator *v, struct leat_held_lease *ending,
                      struct leat_out *out);
 /* Its attempt failed and is to be repeated. */
-void leat_lease_retry(struct leat_ventilator *v, struct leat_held_lease *ending, uint64_t delay_ms,
-                      struct leat_out *out);
+void leat_lease_retry(struct leat_ventilator *v, struct leat_held_lease *ending,
+                      const struct leat_item_repeat *repeat, struct leat_out *out);
 /* Takes a lease that a worker announces after a restart of ours or a lost link. */
 bool leat_lease_adopt(struct leat_ventilator *v, struct leat_session *session,
                       const struct leat_item_lease *announced);

@@ -159,8 +159,8 @@ static void retry_later(struct leat_ventilator *v, const struct leat_held_lease 
     leat_ventilator_watch_due(v, &to);
 }
 
-void leat_lease_retry(struct leat_ventilator *v, struct leat_held_lease *ending, uint64_t delay_ms,
-                      struct leat_out *out)
+void leat_lease_retry(struct leat_ventilator *v, struct leat_held_lease *ending,
+                      const struct leat_item_repeat *repeat, struct leat_out *out)
 {
     struct leat_held_lease lease = end_lease(v, ending);
     struct leat_ventilator_place place = place_of(&lease);
@@ -169,15 +169,17 @@ void leat_lease_retry(struct leat_ventilator *v, struct leat_held_lease *ending,
         return;
     }
     v->counts.retried_total++;
-    job.attempt++;
+    /* Once only: a record restored from an older copy may meet a lease of before, with the number
+     * of one of now. */
+    job.attempt += repeat->attempt == job.attempt ? 1 : 0;
     job.delivery = lease.delivery;
     if (leat_ventilator_is_expired(v, job.expires_at_ms)) {
         leat_ventilator_end_expired(v, &lease.id, &place, &job, out);
-    } else if (delay_ms == 0) {
+    } else if (repeat->delay_ms == 0) {
         (void)be_ready_anew(v, &lease, &job);
     } else {
         uint64_t most = (uint64_t)LEAT_BACKOFF_MS_MAX;
-        retry_later(v, &lease, &job, delay_ms < most ? delay_ms : most);
+        retry_later(v, &lease, &job, repeat->delay_ms < most ? repeat->delay_ms : most);
     }
 }
 

@@ -96,7 +96,7 @@ void leat_session_on_retry(struct leat_ventilator *v, const struct leat_event *e
         const struct leat_item_repeat *repeat = &retry->jobs.items[i];
         struct leat_held_lease *lease = find_lease(v, session, &repeat->id, repeat->delivery, out);
         if (lease != NULL) {
-            leat_lease_retry(v, lease, repeat->delay_ms, out);
+            leat_lease_retry(v, lease, repeat, out);
         }
     }
     if (session != NULL && retry->jobs.count > 0) {
