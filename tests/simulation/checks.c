@@ -89,6 +89,7 @@ static void on_jobs(struct sim_checks *checks, const struct sim_sight *sight)
         const struct sim_job *job = sim_job_of(checks->ledger, &item->id);
         fellow->pushed += is_present;
         sim_check_attempt(checks, sight->node, item);
+        sim_check_lease(checks, item);
         sim_check_queue(checks, item);
         fellow->limited_pushed += is_present && job->kind == SIM_LIMITED;
         if (job->gone && !job->forgotten && checks->ledger->settings.dedupe_max == 0) {
@@ -227,8 +228,11 @@ static void on_note(struct sim_checks *checks, const struct sim_node *ventilator
     }
     if (note->id == LEAT_NOTE_WORKER_LOST || note->id == LEAT_NOTE_WORKER_LEFT) {
         forget_session(checks, &note->subject);
-    } else if (note->id == LEAT_NOTE_JOB_REDELIVERED &&
-               (note->value < 1 || note->value >= LEAT_DELIVERIES_DEFAULT)) {
+    } else if (note->id == LEAT_NOTE_JOB_REDELIVERED) {
+        sim_lease_lost(checks, &note->subject);
+    }
+    if (note->id == LEAT_NOTE_JOB_REDELIVERED &&
+        (note->value < 1 || note->value >= LEAT_DELIVERIES_DEFAULT)) {
         sim_break(checks->ledger, "a job was delivered too often", "job %zu, lost %lld times",
                   sim_job_index(&note->subject), (long long)note->value);
     } else if (note->id == LEAT_NOTE_JOB_LOST_TOO_OFTEN && note->value != LEAT_DELIVERIES_DEFAULT) {
@@ -276,6 +280,7 @@ static void at_ventilator(struct sim_checks *checks, const struct sim_sight *sig
         on_credit(checks, peer, sight->peer, &msg->credit);
     } else if (sight->kind == SIM_GETS && msg->type == LEAT_MSG_RETRY) {
         sim_times_retry(checks, sight->node, &msg->retry);
+        sim_lease_retries(checks, sight->node, peer, &msg->retry);
     } else if (sight->kind == SIM_GETS && msg->type == LEAT_MSG_CONTROL) {
         sim_control_said(checks, &msg->control);
     } else if (sight->kind == SIM_GETS && msg->type == LEAT_MSG_SUBMIT) {
@@ -293,6 +298,12 @@ static void at_worker(struct sim_checks *checks, const struct sim_sight *sight)
         }
     } else if (sight->kind == SIM_TOOK && msg->type == LEAT_MSG_WELCOME) {
         check_all_run_once(checks, sight->node);
+    } else if (sight->kind == SIM_SENDS && msg->type == LEAT_MSG_HELLO) {
+        sim_lease_forget(checks, sight->node);
+    } else if (sight->kind == SIM_SENDS && msg->type == LEAT_MSG_RETRY) {
+        sim_lease_said(checks, sight->node, &msg->retry);
+    } else if (sight->kind == SIM_TOOK && msg->type == LEAT_MSG_PONG && sight->node->core != NULL) {
+        sim_lease_pong(checks, sight->node);
     } else if (sight->kind == SIM_GETS && msg->type == LEAT_MSG_STORED) {
         sim_worker_heard_stored(sight->node, msg->stored.batch);
     } else if (sight->kind == SIM_SENDS && msg->type == LEAT_MSG_RESULTS) {

@@ -29,6 +29,14 @@ struct sim_word {
     bool is_done; /* the operator has read so: it outlives a restart */
 };
 
+/* A RETRY that was said and not confirmed. */
+struct sim_said {
+    struct leat_id id;
+    uint64_t delivery, attempt; /* attempt 0: a free place */
+};
+
+#define SIM_SAID_MAX 64
+
 struct sim_checks {
     struct sim_world *world;
     struct sim_ledger *ledger;
@@ -38,9 +46,10 @@ struct sim_checks {
     size_t acknowledged_before; /* jobs of the SUBMIT at hand that had been acknowledged */
     uint64_t submitted_batch;
     struct leat_id followed;
-    unsigned life;                     /* of the ventilator */
-    int64_t began_us;                  /* by its clock */
-    struct sim_word words[SIM_QUEUES]; /* what was last said of each queue */
+    struct sim_said said[SIM_NODES_MAX][SIM_SAID_MAX]; /* by workers */
+    unsigned life;                                     /* of the ventilator */
+    int64_t began_us;                                  /* by its clock */
+    struct sim_word words[SIM_QUEUES];                 /* what was last said of each queue */
     uint64_t settled; /* up to this number of it the ventilator has everything on disk */
 };
 
@@ -53,6 +62,16 @@ void sim_times_heard(struct sim_checks *checks, const struct sim_node *ventilato
                      const struct sim_node *worker, struct leat_peer peer);
 void sim_times_lost(struct sim_checks *checks, const struct sim_node *ventilator,
                     const struct leat_id *session);
+
+/* checks_leases.c: deliveries that were lost, retries that were confirmed */
+void sim_check_lease(struct sim_checks *checks, const struct leat_item_delivery *item);
+void sim_lease_lost(struct sim_checks *checks, const struct leat_id *id);
+void sim_lease_retries(struct sim_checks *checks, const struct sim_node *ventilator,
+                       const struct sim_node *worker, const struct leat_msg_retry *retry);
+void sim_lease_said(struct sim_checks *checks, const struct sim_node *worker,
+                    const struct leat_msg_retry *retry);
+void sim_lease_pong(struct sim_checks *checks, const struct sim_node *worker);
+void sim_lease_forget(struct sim_checks *checks, const struct sim_node *worker);
 
 /* checks_control.c: pause and resume */
 void sim_control_said(struct sim_checks *checks, const struct leat_msg_control *control);

@@ -7,9 +7,7 @@
 static void check_number(struct sim_checks *checks, const struct sim_job *job,
                          const struct leat_item_delivery *item, int64_t now_us)
 {
-    /* A ventilator restored from an older copy uses delivery numbers again: a lease of before
-     * passes for one of now, and its failure counts. */
-    if (item->attempt > job->retry_attempt + 1 && !job->forgotten) {
+    if (item->attempt > job->retry_attempt + 1) {
         sim_break(checks->ledger, "an attempt was counted that nobody made",
                   "job %zu attempt %llu, the last to be repeated was %llu",
                   sim_job_index(&item->id), (unsigned long long)item->attempt,

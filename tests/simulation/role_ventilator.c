@@ -23,6 +23,13 @@ struct leat_ventilator_counts sim_ventilator_counts(const struct sim_node *node)
     return leat_ventilator_counts(v->ventilator);
 }
 
+bool sim_ventilator_holds(const struct sim_node *node, const struct leat_id *id, uint64_t delivery,
+                          const struct leat_id *session)
+{
+    const struct ventilator *v = node->core;
+    return leat_ventilator_holds_lease(v->ventilator, id, delivery, session);
+}
+
 static void ventilator_step(void *core, const struct leat_event *event, struct leat_out *out)
 {
     struct ventilator *v = core;

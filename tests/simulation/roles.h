@@ -14,16 +14,22 @@ struct sim_job {
     enum sim_job_kind kind;
     int producer, queue;
     bool acknowledged;
-    bool excused;           /* whoever had it or its result lost the disk */
-    bool forgotten;         /* the ventilator lost its disk since */
-    int announced;          /* FINISHED events seen */
-    bool was_announced;     /* when the sink's disk was copied */
-    bool was_settled;       /* the ventilator has heard so, ever */
-    int succeeded;          /* attempts of which the handler said so */
-    uint64_t retry_attempt; /* last attempt that a worker said is to be repeated */
-    int64_t retry_due_us;   /* by the ventilator's clock: not before then */
-    unsigned retry_life;    /* of the ventilator that was told so */
-    bool stored;            /* a worker was told STORED of its result */
+    bool excused;                           /* whoever had it or its result lost the disk */
+    bool forgotten;                         /* the ventilator lost its disk since */
+    int announced;                          /* FINISHED events seen */
+    bool was_announced;                     /* when the sink's disk was copied */
+    bool was_settled;                       /* the ventilator has heard so, ever */
+    int succeeded;                          /* attempts of which the handler said so */
+    uint64_t retry_attempt;                 /* last attempt that a worker said is to be repeated */
+    int64_t retry_due_us;                   /* by the ventilator's clock: not before then */
+    unsigned retry_life;                    /* of the ventilator that was told so */
+    uint64_t pushed_delivery;               /* of its last lease */
+    uint64_t lost_delivery;                 /* of the last one that was lost */
+    unsigned pushed_life;                   /* in that life of the ventilator */
+    unsigned lost_life;                     /* in that life of the ventilator */
+    uint64_t taken_attempt, taken_delivery; /* of the last RETRY from who had the lease */
+    uint64_t confirmed_attempt;             /* a worker was told that its failure is on disk */
+    bool stored;                            /* a worker was told STORED of its result */
     uint64_t announced_status, announced_run_us;
     int64_t not_before_ms, expires_at_ms;
     bool gone; /* the ventilator has it on disk that this job is settled */
@@ -83,6 +89,8 @@ extern const struct sim_role sim_role_operator;   /* context: struct sim_ledger 
 uint64_t sim_ventilator_jobs(const struct sim_node *ventilator); /* not yet settled */
 struct leat_ventilator_counts sim_ventilator_counts(const struct sim_node *ventilator);
 struct leat_sink_info sim_sink_info(const struct sim_node *sink);
+bool sim_ventilator_holds(const struct sim_node *ventilator, const struct leat_id *id,
+                          uint64_t delivery, const struct leat_id *session);
 uint64_t sim_sink_results(const struct sim_node *sink);
 
 /* The person with the command line, on LEAT_LINK_VENTILATOR. */
