@@ -15,3 +15,7 @@ target_link_libraries(test_store_lmdb PRIVATE leat_store PkgConfig::LMDB Threads
 
 leat_test(test_store_kill unit test_store_kill.c store_model.c store_directory.c)
 target_link_libraries(test_store_kill PRIVATE leat_store)
+
+leat_test(test_store_power_cut unit
+    test_store_power_cut.c store_model.c store_directory.c store_recorder.c)
+target_link_libraries(test_store_power_cut PRIVATE leat_store Threads::Threads)
