@@ -15,7 +15,7 @@ COMMANDS = [line.split("\t")[0] for line in subprocess.run([os.path.join(BIN, "l
 # Lines that may be longer: each is one directive and its text.
 WIDE = ("cmake/not-in-core/",)
 # Options of other programs that the documentation speaks of, and variables that are not an option's.
-FOREIGN = {"--scale", "--rm", "--install", "--prefix", "--component", "--build", "--now", "--test-dir", "--no-install-recommends", "--write", "--upper", "--target", "--preset", "--seeds", "--seed", "--trace", "--renew", "--where",
+FOREIGN = {"--scale", "--rm", "--install", "--prefix", "--component", "--build", "--now", "--test-dir", "--no-install-recommends", "--write", "--upper", "--target", "--preset", "--seeds", "--seed", "--trace", "--check", "--jobs", "--renew", "--where",
            "--seconds", "--keep", "--all"}
 VARIABLES = {"LEAT_SEED", "LEAT_SEEDS", "LEAT_MANUALS", "LEAT_TRACE", "LEAT_BIN", "LEAT_TEST_KEEP", "LEAT_TEST_LOG", "LEAT_DEMO_FILES",
              "LEAT_BENCH_DIR", "LEAT_JOB_ID", "LEAT_JOB_QUEUE", "LEAT_JOB_TYPE", "LEAT_JOB_ATTEMPT", "LEAT_WERROR", "LEAT_SANITIZE"}
