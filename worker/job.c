@@ -180,7 +180,7 @@ void leat_worker_table_sweep(struct leat_worker_table *table)
     while ((job = leat_worker_job_of(leat_list_pop_front(&table->limbo))) != NULL) {
         table->counts[LEAT_WORKER_LIMBO]--;
         empty_job(job);
-        if (table->spare.count < SPARE_MAX) {
+        if (table->spare.count + 1 <= SPARE_MAX) { /* "< 0" would be a warning */
             leat_list_push_front(&table->spare, &job->link);
         } else {
             free(job);
