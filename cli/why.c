@@ -68,7 +68,7 @@ enum leat_cli_why leat_cli_why_ready(const json_t *queues, const json_t *workers
     if (json_is_true(json_object_get(find_queue(queues, queue), "paused"))) {
         return LEAT_CLI_WHY_PAUSED;
     }
-    int64_t serving = 0, free_slots = 0, kept = 0;
+    int64_t serving = 0, free_slots = 0, kept = 0, idle = 0; /* idle: leased, and not running */
     size_t index = 0;
     const json_t *worker = NULL;
     json_array_foreach(json_object_get(workers, "workers"), index, worker)
@@ -80,6 +80,7 @@ enum leat_cli_why leat_cli_why_ready(const json_t *queues, const json_t *workers
             serving++;
             free_slots += busy < slots ? slots - busy : 0;
             kept += leat_cli_number(worker, "outbox");
+            idle += leat_cli_number(worker, "leased") - busy;
         }
     }
     if (serving == 0) {
@@ -88,5 +89,7 @@ enum leat_cli_why leat_cli_why_ready(const json_t *queues, const json_t *workers
     if (free_slots == 0) {
         return LEAT_CLI_WHY_BUSY;
     }
-    return kept >= free_slots ? LEAT_CLI_WHY_SINK : LEAT_CLI_WHY_NO_CREDIT;
+    /* Of jobs that do not run, most have results that wait for the sink: it holds all up. Where
+     * work flows, most wait for their turn in a slot. */
+    return kept > 0 && 2 * kept >= idle ? LEAT_CLI_WHY_SINK : LEAT_CLI_WHY_NO_CREDIT;
 }
