@@ -26,27 +26,29 @@ def jobs_for(rate, seconds, at_least=50):
 
 # ---- throughput ----
 
-def sweep(bench, queue, seconds):
-    """{batch: rate}, one short run each; what the guess of jobs/s was too far off for is run again."""
-    found = {}
-    rate = queue.guess
-    for batch in queue.batches:
-        run = queue.run(jobs_for(rate, seconds / 4 if not found else seconds), batch=batch)
-        if run.seconds < seconds / 4:
-            run = queue.run(jobs_for(run.rate, seconds), batch=batch)
-        found[batch] = round(run.rate)
-        rate = run.rate
-    return found
+def timed(queue, seconds, batch, **more):
+    """A run of about so many seconds: shorter ones before it find out how many jobs that is."""
+    run = queue.run(max(30, min(4 * batch, 1000)), batch=batch, **more)
+    for share in (0.1, 1):
+        if run.seconds < 0.7 * share * seconds:
+            run = queue.run(jobs_for(run.rate, share * seconds), batch=batch, **more)
+    return run
+
+
+def sweep(queue, sizes, seconds):
+    """{batch: rate}, one short run each."""
+    return {batch: round(timed(queue, seconds, batch).rate) for batch in sizes}
 
 
 def throughput(bench):
     """Rounds interleaved: one run of each queue, then the next round. The batch size of a peer is the best of the sweep before."""
-    seconds, rounds = (1.0, 3) if bench.quick else (3.0, 5)
+    seconds, rounds = (0.6, 3) if bench.quick else (2.5, 5)
     sweeps, best, rates, runs = {}, {}, {}, {}
     for kind in bench.kinds(queues.ALL):
         with kind(bench.tools, bench.folder) as queue:
             say(f"  {queue.name}: batch sizes")
-            sweeps[queue.name] = sweep(bench, queue, seconds / 2)
+            sizes = queue.batches[::2] if bench.quick else queue.batches
+            sweeps[queue.name] = sweep(queue, sizes, seconds / 2)
             fastest = max(sweeps[queue.name], key=sweeps[queue.name].get)
             best[queue.name] = getattr(queue, "auto", fastest)
             rates[queue.name] = sweeps[queue.name][fastest]
@@ -84,7 +86,7 @@ def at_load(queue, rate, seconds, batch, name, capacity):
 def latency(bench):
     """From the time at which a job was due to its result at who waits for it, in rounds interleaved. Capacity is taken with somebody
     waiting for each result: leat's subscribers of events cost something, the peers' sinks are always there."""
-    seconds, rounds = (2.0, 1) if bench.quick else (4.0, 3)
+    seconds, rounds = (1.0, 1) if bench.quick else (2.5, 3)
     kinds = bench.kinds([k for k in queues.ALL if k not in (queues.ZeroMq, queues.Lmdb)])
     found = {kind.name: {"capacity": [], "loads": {}} for kind in kinds}
     for number in range(rounds):
@@ -93,8 +95,7 @@ def latency(bench):
             with kind(bench.tools, bench.folder) as queue:
                 more = {"events": True} if kind is queues.Leat else {}
                 batch = queues.Leat.auto if kind is queues.Leat else 256
-                first = queue.run(jobs_for(queue.guess, 0.5), batch=batch, **more)
-                capacity = queue.run(jobs_for(first.rate, seconds / 2), batch=batch, **more).rate
+                capacity = timed(queue, seconds / 2, batch, **more).rate
                 found[kind.name]["capacity"].append(round(capacity))
                 for name, rate in [("1000/s", 1000)] + [(f"{p} %", capacity * p / 100) for p in LOADS]:
                     found[kind.name]["loads"].setdefault(name, []).append(at_load(queue, rate, seconds, batch, name, capacity))
@@ -139,7 +140,9 @@ def payload(bench):
             for size in sizes:
                 disks.append(disk_rate(bench.folder, 64 << 20))
                 guess = found[size]["rates"][-1] if found[size]["rates"] else min(30000, (30 << 20) / size)
-                run = leat.run(jobs_for(guess, seconds, 20), payload=size)
+                run = leat.run(jobs_for(guess, seconds / 4 if not found[size]["rates"] else seconds, 20), payload=size)
+                if run.seconds < seconds / 2:
+                    run = leat.run(jobs_for(run.rate, seconds, 20), payload=size)
                 found[size]["rates"].append(run.rate)
                 found[size]["shares"].append(run.rate * size / disks[-1])
     for size in sizes:

@@ -20,6 +20,7 @@ FOREIGN = {"--scale", "--rm", "--install", "--prefix", "--component", "--build",
 VARIABLES = {"LEAT_SEED", "LEAT_SEEDS", "LEAT_MANUALS", "LEAT_TRACE", "LEAT_BIN", "LEAT_TEST_KEEP", "LEAT_TEST_LOG", "LEAT_DEMO_FILES",
              "LEAT_BENCH_DIR", "LEAT_JOB_ID", "LEAT_JOB_QUEUE", "LEAT_JOB_TYPE", "LEAT_JOB_ATTEMPT", "LEAT_WERROR", "LEAT_SANITIZE"}
 FOREIGN |= {"--kills", "--minutes", "--pids-limit"}  # of scripts/chaos, scripts/soak, docker
+FOREIGN |= {"--quick", "--backlog", "--results", "--crowd", "--only", "--docs"}  # of scripts/bench
 
 
 def tree():
