@@ -25,7 +25,7 @@ void guard_stop(const char *what, const char *why)
 
 void guard_counted(void (*work)(void *context), void *context);
 
-__attribute__((noinline, noclone)) void guard_counted(void (*work)(void *context), void *context)
+__attribute__((noinline)) void guard_counted(void (*work)(void *context), void *context)
 {
     work(context);
     __asm__ volatile("" ::: "memory"); /* no tail call: the function must be left to be seen */
@@ -121,7 +121,7 @@ void guard_tick(struct guard_core *core)
 struct leat_id guard_id(uint8_t kind, uint64_t number)
 {
     struct leat_id id = {{0x01, 0x8f, kind, 0, 0, 0, 0x70, 0, 0x80}};
-    for (int i = 0; i < 8 && i < 7; i++) {
+    for (int i = 0; i < 7; i++) {
         id.bytes[15 - i] = (uint8_t)(number >> (8 * i));
     }
     return id;

@@ -63,7 +63,7 @@ def costs(path, objects):
 
 def run(program, stage, batches, folder):
     out = os.path.join(folder, f"{stage}.{batches}")
-    toggle = [] if stage in WHOLE else ["--toggle-collect=guard_counted"]
+    toggle = [] if stage in WHOLE else ["--toggle-collect=guard_counted*"]
     env = {**os.environ, "TMPDIR": folder}
     done = subprocess.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *toggle, program, stage, str(batches)],
                           capture_output=True, text=True, env=env, timeout=240, check=False)
