@@ -5,9 +5,20 @@ acknowledged. It returns a Run. Everything speaks over Unix sockets in one direc
 import os
 import shutil
 import signal
+import socket
 import subprocess
 
 from processes import BenchError, Process, wait_for
+
+
+def accepts(path):
+    """Whether somebody listens there: the file alone comes before that."""
+    with socket.socket(socket.AF_UNIX) as there:
+        try:
+            there.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 class Run:
@@ -95,7 +106,7 @@ class Peer(Queue):
 
     def open(self):
         self.servers = [Process(f"{self.name} server", self.command(), self.path("log"))]
-        wait_for(lambda: os.path.exists(self.path("socket")) or not self.servers[0].alive(), f"{self.name}'s socket")
+        wait_for(lambda: accepts(self.path("socket")) or not self.servers[0].alive(), f"{self.name}'s socket")
         if not self.servers[0].alive():
             raise BenchError(f"{self.name} did not start:\n{self.servers[0].tail()}")
 

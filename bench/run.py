@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -120,7 +121,7 @@ def main():
                 found[name] = PARTS[name](bench)
                 found[name + "_run"] = {**here, "quick": options.quick, "seconds": round(time.monotonic() - started),
                                         "load": round(os.getloadavg()[0], 2), "date": time.strftime("%Y-%m-%d")}
-            except BenchError as error:
+            except (BenchError, OSError, subprocess.SubprocessError) as error:
                 failed += 1
                 say(f"{name}: {error}")
     finally:
