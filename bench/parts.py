@@ -29,9 +29,10 @@ def jobs_for(rate, seconds, at_least=50):
 def timed(queue, seconds, batch, **more):
     """A run of about so many seconds: shorter ones before it find out how many jobs that is."""
     run = queue.run(max(30, min(4 * batch, 1000)), batch=batch, **more)
-    for share in (0.1, 1):
-        if run.seconds < 0.7 * share * seconds:
-            run = queue.run(jobs_for(run.rate, share * seconds), batch=batch, **more)
+    for _ in range(4):
+        if run.seconds >= 0.6 * seconds:
+            break
+        run = queue.run(jobs_for(run.rate, min(seconds, 10 * run.seconds)), batch=batch, **more)
     return run
 
 
@@ -56,8 +57,9 @@ def throughput(bench):
         say(f"  round {number + 1} of {rounds}")
         for kind in bench.kinds(queues.ALL):
             with kind(bench.tools, bench.folder) as queue:
-                queue.run(jobs_for(rates[queue.name], seconds / 8), batch=best[queue.name])  # warm
-                run = queue.run(jobs_for(rates[queue.name], seconds), batch=best[queue.name])
+                warm = queue.run(jobs_for(rates[queue.name], seconds / 4), batch=best[queue.name])
+                run = queue.run(jobs_for(max(warm.rate, rates[queue.name]), seconds), batch=best[queue.name])
+                rates[queue.name] = run.rate
                 runs.setdefault(queue.name, []).append(run)
     return {name: summary(all_runs, sweeps[name], best[name]) for name, all_runs in runs.items()}
 
@@ -165,7 +167,7 @@ def xargs_rate(jobs, slots):
 def commands(bench):
     """Exec handlers against xargs with as many slots. Results are stored by the one and not by the other."""
     slots, rounds = 2, 1 if bench.quick else 5
-    jobs = 1000 if bench.quick else 3000
+    jobs = 600 if bench.quick else 1500
     rates = {"leat": [], "xargs": []}
     for _ in range(rounds):
         leat = queues.Leat(bench.tools, bench.folder)
