@@ -376,14 +376,19 @@ static enum leat_err open_snapshot(struct leat_lmdb *lmdb, struct leat_why *why)
     return LEAT_OK;
 }
 
-static void learn_room(struct leat_lmdb *lmdb)
+static enum leat_err learn_room(struct leat_lmdb *lmdb, struct leat_why *why)
 {
     struct leat_store *store = &lmdb->store;
-    bool has_pages = leat_lmdb_allocate_ahead(lmdb, LEAT_STORE_RESERVE_BYTES) ||
-                     leat_lmdb_can_reuse(lmdb, store->used_bytes, LEAT_STORE_RESERVE_BYTES, 0);
+    bool has_blocks = leat_lmdb_allocate_ahead(lmdb, LEAT_STORE_RESERVE_BYTES);
+    if (lmdb->blocks_error != 0) {
+        return fail_open(lmdb, lmdb->blocks_error, why);
+    }
+    bool has_pages =
+        has_blocks || leat_lmdb_can_reuse(lmdb, store->used_bytes, LEAT_STORE_RESERVE_BYTES, 0);
     store->has_room = has_pages && store->used_bytes + LEAT_STORE_RESERVE_BYTES <= lmdb->max_bytes;
     lmdb->committer.has_room = store->has_room;
     lmdb->committer.used_bytes = store->used_bytes;
+    return LEAT_OK;
 }
 
 static enum leat_err open_all(struct leat_lmdb *lmdb, const char *path,
@@ -409,7 +414,9 @@ static enum leat_err open_all(struct leat_lmdb *lmdb, const char *path,
         err = open_snapshot(lmdb, why);
     }
     if (err == LEAT_OK) {
-        learn_room(lmdb);
+        err = learn_room(lmdb, why);
+    }
+    if (err == LEAT_OK) {
         err = leat_committer_start(lmdb, why);
     }
     return err;

@@ -126,6 +126,13 @@ static bool is_full_disk(int rc, bool has_blocks)
     return rc == ENOSPC || rc == EDQUOT || (rc == EIO && !has_blocks);
 }
 
+static void be_broken(struct leat_lmdb *lmdb, int rc)
+{
+    (void)leat_fail(&lmdb->committer.why, LEAT_ERR_IO, "cannot commit to store %s: %s", lmdb->path,
+                    mdb_strerror(rc));
+    lmdb->committer.phase = LEAT_PHASE_BROKEN;
+}
+
 /* One attempt at the batch. Called with the mutex, gives it up meanwhile. */
 static void attempt(struct leat_lmdb *lmdb)
 {
@@ -137,9 +144,14 @@ static void attempt(struct leat_lmdb *lmdb)
     uint64_t batch_bytes = leat_lmdb_estimate(batch->slab.used_bytes, leat_batch_count(batch),
                                               used_bytes, lmdb->page_bytes);
     bool has_blocks = leat_lmdb_allocate_ahead(lmdb, reserve_bytes + batch_bytes);
+    /* A disk that cannot even say whether it has room is broken, not full. */
+    int rc = lmdb->blocks_error;
     bool has_pages =
         has_blocks || leat_lmdb_can_reuse(lmdb, used_bytes, reserve_bytes, batch_bytes);
-    int rc = write_batch(lmdb, batch, &used_bytes);
+    const bool is_broken = rc != 0;
+    if (rc == 0) {
+        rc = write_batch(lmdb, batch, &used_bytes);
+    }
     pthread_mutex_lock(&committer->mutex);
 
     committer->used_bytes = used_bytes;
@@ -148,13 +160,11 @@ static void attempt(struct leat_lmdb *lmdb)
         committer->phase = LEAT_PHASE_DONE;
     } else if (rc == MDB_MAP_FULL) {
         committer->phase = LEAT_PHASE_SHORT_OF_MAP;
-    } else if (is_full_disk(rc, has_blocks)) {
+    } else if (!is_broken && is_full_disk(rc, has_blocks)) {
         committer->is_stuck = true;
         has_pages = false;
     } else {
-        (void)leat_fail(&committer->why, LEAT_ERR_IO, "cannot commit to store %s: %s", lmdb->path,
-                        mdb_strerror(rc));
-        committer->phase = LEAT_PHASE_BROKEN;
+        be_broken(lmdb, rc);
     }
     set_room(lmdb, has_pages);
     tell_owner(committer);
@@ -167,9 +177,14 @@ static void look_for_room(struct leat_lmdb *lmdb)
     uint64_t used_bytes = committer->used_bytes;
     uint64_t reserve_bytes = free_bytes(committer);
     pthread_mutex_unlock(&committer->mutex);
-    bool has_pages = leat_lmdb_allocate_ahead(lmdb, reserve_bytes) ||
-                     leat_lmdb_can_reuse(lmdb, used_bytes, reserve_bytes, 0);
+    bool has_blocks = leat_lmdb_allocate_ahead(lmdb, reserve_bytes);
+    const int error = lmdb->blocks_error;
+    bool has_pages = has_blocks || leat_lmdb_can_reuse(lmdb, used_bytes, reserve_bytes, 0);
     pthread_mutex_lock(&committer->mutex);
+    if (error != 0 && committer->phase == LEAT_PHASE_IDLE) {
+        be_broken(lmdb, error);
+        tell_owner(committer);
+    }
     set_room(lmdb, has_pages);
 }
 

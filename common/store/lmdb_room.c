@@ -62,6 +62,7 @@ bool leat_lmdb_allocate_ahead(struct leat_lmdb *lmdb, uint64_t ahead_bytes)
 {
     uint64_t end = end_of_pages(lmdb);
     uint64_t need = end + ahead_bytes;
+    lmdb->blocks_error = 0;
     if (need <= lmdb->allocated_bytes) {
         return true;
     }
@@ -78,6 +79,9 @@ bool leat_lmdb_allocate_ahead(struct leat_lmdb *lmdb, uint64_t ahead_bytes)
         return true;
     }
     extend(lmdb, need);
+    const bool is_full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+    const bool is_unsupported = error == EOPNOTSUPP || error == ENOSYS;
+    lmdb->blocks_error = is_full || is_unsupported ? 0 : error;
     return (error == EOPNOTSUPP || error == ENOSYS) && disk_has(lmdb, ahead_bytes);
 }
 

@@ -66,6 +66,7 @@ struct leat_lmdb {
     /* the commit thread only, after opening */
     int data_fd;              /* LMDB's own; not closed by us */
     uint64_t allocated_bytes; /* the file has blocks up to here */
+    int blocks_error;         /* why the last blocks could not be had, when not for want of room */
     uint64_t file_bytes;      /* the file's size: never below what LMDB's pages need */
 };
 
@@ -116,7 +117,8 @@ void leat_committer_hold(struct leat_lmdb *lmdb);
 uint64_t leat_lmdb_estimate(uint64_t batch_bytes, size_t batch_count, uint64_t used_bytes,
                             size_t page_bytes);
 /* Takes blocks for `ahead_bytes` behind LMDB's last page; the file's size follows in any case.
- * Whether the blocks are there. */
+ * Whether the blocks are there; if not, `blocks_error` says what is wrong with the disk (EIO,
+ * EROFS), or is 0 when it is only full. */
 bool leat_lmdb_allocate_ahead(struct leat_lmdb *lmdb, uint64_t ahead_bytes);
 /* When there are no blocks for `free_bytes` (at least the reserve) and a batch of `batch_bytes` (as
  * estimated) ahead: whether pages that were freed within the file make up for what is missing. The

@@ -1,13 +1,14 @@
 /* A disk that fails, for LD_PRELOAD: the nth call of one kind on a file below one directory ends
  * with EIO, the ones before and after it do what they are meant to. So the program under test sees
  * what a kernel shows whose device had one bad moment, which is worse than a dead device: whoever
- * tries again seems to succeed.
+ * tries again seems to succeed. As "device", everything fails from the nth call on, taking blocks
+ * as well.
  *
  *   LEAT_FAIL_BELOW=DIRECTORY   calls on files whose path begins so are counted
- *   LEAT_FAIL_CALL=NAME         fdatasync, fsync, msync, pwrite or writev
+ *   LEAT_FAIL_CALL=NAME         fdatasync, fsync, msync, pwrite, writev or device
  *   LEAT_FAIL_AT=N              the Nth fails; 0: none
- *   LEAT_FAIL_TOLD=FILE         gets the monotonic time of the failure in nanoseconds, before it is
- * returned */
+ *   LEAT_FAIL_TOLD=FILE         gets the monotonic time of the failure, nanoseconds, before it is
+ *                               returned */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -54,15 +55,18 @@ static bool fails(const char *call, int fd)
 {
     const char *wanted = getenv("LEAT_FAIL_CALL");
     const char *at = getenv("LEAT_FAIL_AT");
-    if (wanted == NULL || at == NULL || strcmp(wanted, call) != 0 || (fd >= 0 && !is_below(fd))) {
+    const bool is_device = wanted != NULL && strcmp(wanted, "device") == 0;
+    if (wanted == NULL || at == NULL || (strcmp(wanted, call) != 0 && !is_device) ||
+        (fd >= 0 && !is_below(fd))) {
         return false;
     }
-    if (atomic_fetch_add(&calls, 1) + 1 != strtol(at, NULL, 10)) {
-        return false;
+    const long number = atomic_fetch_add(&calls, 1) + 1;
+    const long first = strtol(at, NULL, 10);
+    if (number == first) {
+        tell();
     }
-    tell();
     errno = EIO;
-    return true;
+    return number == first || (is_device && first > 0 && number > first);
 }
 
 /* The real function; POSIX lets a void pointer be turned into one this way only. */
@@ -75,6 +79,7 @@ static bool fails(const char *call, int fd)
 typedef int sync_fn(int);
 typedef int map_sync_fn(void *, size_t, int);
 typedef ssize_t write_fn(int, const void *, size_t, off_t);
+typedef int blocks_fn(int, int, off_t, off_t);
 typedef ssize_t vector_fn(int, const struct iovec *, int);
 
 int fdatasync(int fd)
@@ -105,6 +110,18 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off_t at)
 {
     REAL("pwrite64", write_fn)
     return fails("pwrite", fd) ? -1 : real(fd, data, size, at);
+}
+
+int fallocate(int fd, int mode, off_t from, off_t size)
+{
+    REAL("fallocate", blocks_fn)
+    return fails("fallocate", fd) ? -1 : real(fd, mode, from, size);
+}
+
+int fallocate64(int fd, int mode, off_t from, off_t size)
+{
+    REAL("fallocate64", blocks_fn)
+    return fails("fallocate", fd) ? -1 : real(fd, mode, from, size);
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count)

@@ -16,13 +16,12 @@ from client import Sink, new_job_id
 from client_wire import ACCEPTED, FOUND, LOOKUP, RESULTS, STORED, SUBMIT, Link
 
 SHIM = os.path.join(lab.BIN, "..", "tests", "failing_disk.so")
-BODY = client_wire.pack_body(client_wire.Body(b"payload " * 40, 1000, 3, 1000, 2000, 1000, True, {}))
 JOBS = 3  # in a batch
 
 
 class VentilatorLoad:
     """Batches of jobs, each until it is acknowledged."""
-    role, option = "ventilator", []
+    payload = b"payload " * 40
 
     def __init__(self, laboratory):
         self.endpoint = laboratory.endpoints["ventilator"]
@@ -39,7 +38,8 @@ class VentilatorLoad:
         return self.number
 
     def message(self, number, ids):
-        return SUBMIT, self.sender, number, [[id, "default", "type", 0, 0, BODY] for id in ids]
+        body = client_wire.pack_body(client_wire.Body(self.payload, 1000, 3, 1000, 2000, 1000, True, {}))
+        return SUBMIT, self.sender, number, [[id, "default", "type", 0, 0, body] for id in ids]
 
     def hear(self, wait_s):
         """Takes one message, if one comes; ACCEPTED speaks of every batch up to its number."""
@@ -66,7 +66,7 @@ class VentilatorLoad:
 
 
 class SinkLoad(VentilatorLoad):
-    role, option = "sink", []
+    payload = b"output " * 40
 
     def __init__(self, laboratory):
         super().__init__(laboratory)
@@ -76,7 +76,7 @@ class SinkLoad(VentilatorLoad):
 
     def message(self, number, ids):
         now_us = time.time_ns() // 1000
-        end = ["", b"output " * 40, False, now_us, now_us, 1, 1, "worker", [], b""]
+        end = ["", self.payload, False, now_us, now_us, 1, 1, "worker", [], b""]
         return RESULTS, self.sender, number, [[id, "default", "type", 4, 0, 0, 1, 1, *end] for id in ids]
 
     def hear(self, wait_s):
@@ -93,8 +93,8 @@ class SinkLoad(VentilatorLoad):
 LOADS = {"ventilator": VentilatorLoad, "sink": SinkLoad}
 
 
-def start(laboratory, role, **kw):
-    return {"ventilator": laboratory.ventilator, "sink": laboratory.sink}[role](**kw)
+def start(laboratory, role, *options, **kw):
+    return {"ventilator": laboratory.ventilator, "sink": laboratory.sink}[role](*options, **kw)
 
 
 def data(laboratory, role):
@@ -112,7 +112,8 @@ class FailingCalls(unittest.TestCase):
         where = f"{role}, {call} {n}"
         with lab.Lab() as laboratory:
             told = os.path.join(laboratory.dir, "told")
-            process = start(laboratory, role, must_start=False, env={
+            options = ["--max-payload", "16MiB"] if role == "ventilator" else []
+            process = start(laboratory, role, *options, must_start=False, env={
                 "LD_PRELOAD": SHIM, "LEAT_FAIL_BELOW": data(laboratory, role), "LEAT_FAIL_CALL": call,
                 "LEAT_FAIL_AT": str(n), "LEAT_FAIL_TOLD": told})
             load = LOADS[role](laboratory)
@@ -174,6 +175,16 @@ class FailingCalls(unittest.TestCase):
 
     def test_sink_nth_fsync(self):
         self.each("sink", "fsync", range(1, 3))
+
+    def test_a_device_that_dies_when_blocks_are_wanted_is_no_full_disk(self):
+        """Nothing works any more, taking blocks for large batches neither."""
+        for role in LOADS:
+            whole = LOADS[role].payload
+            LOADS[role].payload = b"x" * (6 << 20)
+            try:
+                self.each(role, "device", range(8, 30, 3))
+            finally:
+                LOADS[role].payload = whole
 
     def test_nothing_depends_on_msync(self):
         """The map is only read: what must be durable goes through the calls above."""

@@ -59,6 +59,7 @@ class FullDisk(unittest.TestCase):
             self.assertEqual(set(ids), set(results))
             self.assertEqual({row["status"] for row in results.values()}, {"succeeded"})
         laboratory.wait_for(lambda: laboratory.left() == 0, "the ventilator has none left")
+        laboratory.wait_for(lambda: laboratory.ended() == sum(counts.values()), "the sink has counted")
         sink = laboratory.stats()["sink"]
         self.assertEqual((sink["successes"], sink["failures"]), (sum(counts.values()), 0))
 

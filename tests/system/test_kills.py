@@ -26,6 +26,7 @@ class Kills(unittest.TestCase):
             self.assertEqual(len(set(submitted)), JOBS)
             self.assertEqual(set(ended), set(submitted))
             laboratory.wait_for(lambda: laboratory.left() == 0, "the ventilator is empty")
+            laboratory.wait_for(lambda: laboratory.ended() == JOBS, "the sink has counted")
             sink = laboratory.stats()["sink"]
             self.assertEqual(sink["successes"], JOBS, "one result per job, none besides")
             self.assertEqual(sink["failures"], 0)

@@ -56,6 +56,7 @@ class BadNetwork(unittest.TestCase):
         self.assertEqual(producer.wait(110), 0, producer.log_text())
         self.assertEqual(len(lab.read_results(results)), jobs)
         self.lab.wait_for(lambda: self.lab.left() == 0, "the ventilator is empty")
+        self.lab.wait_for(lambda: self.lab.ended() == jobs, "the sink has counted")
         sink = self.lab.stats()["sink"]
         self.assertEqual((sink["successes"], sink["failures"]), (jobs, 0))
 

@@ -106,9 +106,10 @@ def judge(laboratory, ledger, watcher, cluster):
         results = watcher.look(sink, list(ledger.kinds), timeout_s=lab.PATIENCE_S)
     name = lambda id: f"{ledger.kinds.get(id)} {uuid.UUID(bytes=id)}"
     wrong += [f"acknowledged and lost: {name(id)}" for id in sorted(ledger.acked - results.keys())]
-    stats = laboratory.stats()["sink"]
-    if stats["successes"] + stats["failures"] != len(results):
-        wrong.append(f"the sink keeps {stats['successes']} + {stats['failures']} results, {len(results)} of what was submitted has one")
+    try:
+        laboratory.wait_for(lambda: laboratory.ended() == len(results), "the sink has counted", timeout=10)
+    except AssertionError:
+        wrong.append(f"the sink keeps {laboratory.ended()} results, {len(results)} of what was submitted has one")
     for id, result in results.items():
         kind = KINDS[ledger.kinds[id]]
         if STATES[result.status] != kind.ends:

@@ -197,14 +197,15 @@ def run(minutes, seed, a_second, say):
         witness.join()
         with Sink(laboratory.endpoints["sink"]) as sink:
             witness.look(sink, list(ledger.kinds), timeout_s=lab.PATIENCE_S)
-        totals = laboratory.stats()["totals"]
+        counted = lambda: sum(laboratory.stats()["totals"][state] for state in ("succeeded", "failed", "expired"))
+        try:
+            laboratory.wait_for(lambda: counted() == len(witness.seen), "the sink has counted", timeout=10)
+        except AssertionError:
+            nemesis.trouble.append(f"the sink counts {counted()} results, {len(witness.seen)} of what was submitted were seen")
         wrong = nemesis.trouble + witness.trouble + [thread.trouble for thread in (*submitters, prober) if thread.trouble]
         wrong += [f"acknowledged, and no result was seen: {uuid.UUID(bytes=id)}" for id in witness.missing(ledger.acked)]
-        ended = totals["succeeded"] + totals["failed"] + totals["expired"]
-        if ended != len(witness.seen):
-            wrong.append(f"the sink counts {ended} results, {len(witness.seen)} of what was submitted were seen")
         rows, flat = judge(samples)
-        summary = (f"{minutes:g} minutes, seed {seed}: {len(ledger.kinds)} jobs submitted, {len(ledger.acked)} acknowledged, {ended} results; "
+        summary = (f"{minutes:g} minutes, seed {seed}: {len(ledger.kinds)} jobs submitted, {len(ledger.acked)} acknowledged, {counted()} results; "
                    f"{nemesis.kills} kills, {nemesis.freezes} freezes; results and ids kept for {keep_s} s")
         return summary, rows, flat, wrong
 
