@@ -33,6 +33,15 @@ static void fill_defaults(struct leat_runner_config *config)
     if (config->filling_bytes_max == 0) {
         config->filling_bytes_max = LEAT_RUNNER_FILLING_BYTES_MAX;
     }
+    if (config->pace_from_rows == 0) {
+        config->pace_from_rows = LEAT_RUNNER_PACE_FROM_ROWS;
+    }
+    if (config->pace_to_rows == 0) {
+        config->pace_to_rows = LEAT_RUNNER_PACE_TO_ROWS;
+    }
+    if (config->pace_us == 0) {
+        config->pace_us = LEAT_RUNNER_PACE_US;
+    }
     if (config->budget_messages == 0) {
         config->budget_messages = LEAT_RUNNER_BUDGET_MESSAGES;
     }
@@ -161,6 +170,19 @@ static void advance_store(struct leat_runner *runner)
     }
 }
 
+/* A commit costs the same for one row and for hundreds. When it carries little, the next one
+ * follows at once; when it carries much, there is load, and waiting a moment makes the next one
+ * carry more, while the processor works for somebody else. */
+static bool is_held_back(struct leat_runner *runner, size_t rows)
+{
+    const struct leat_runner_config *config = &runner->config;
+    int64_t until_us = runner->sealed_us + config->pace_us;
+    bool held = runner->sealed_rows >= config->pace_from_rows && rows < config->pace_to_rows &&
+                runner->real_mono_us < until_us && !runner->exiting;
+    runner->held_back_until_us = held ? until_us : 0;
+    return held;
+}
+
 /* A read that failed in a step has broken the store as a failed commit has. */
 static void seal_store(struct leat_runner *runner)
 {
@@ -173,7 +195,12 @@ static void seal_store(struct leat_runner *runner)
         return;
     }
     if (leat_store_is_dirty(store) && !leat_store_is_committing(store)) {
-        leat_store_seal(store);
+        size_t rows = leat_store_filling_rows(store);
+        if (!is_held_back(runner, rows)) {
+            runner->sealed_rows = rows;
+            runner->sealed_us = runner->real_mono_us;
+            leat_store_seal(store);
+        }
     }
 }
 
@@ -185,6 +212,10 @@ static int64_t poll_wait_us(const struct leat_runner *runner, int64_t wait_us)
     const struct leat_store *store = runner->config.store;
     if (store != NULL && leat_store_fd(store) < 0 && leat_store_is_committing(store)) {
         wait = leat_min_us(wait, STORE_POLL_US);
+    }
+    if (runner->held_back_until_us != 0) {
+        int64_t left_us = runner->held_back_until_us - runner->real_mono_us;
+        wait = leat_min_us(wait, left_us > 0 ? left_us : 0);
     }
     if (runner->counts.paused || runner->exiting) {
         return wait;

@@ -40,10 +40,13 @@ struct leat_runner {
 
     struct leat_guard_view view; /* of the keys of this turn */
 
-    struct leat_now now;       /* as the core sees it */
-    int64_t real_mono_us;      /* of this turn */
-    int64_t held_us;           /* time that stood still for the core; now.mono_us = real - held */
-    int64_t tick_due_since_us; /* real time at which a TICK was put off first; 0: none is */
+    struct leat_now now;        /* as the core sees it */
+    int64_t real_mono_us;       /* of this turn */
+    int64_t held_us;            /* time that stood still for the core; now.mono_us = real - held */
+    size_t sealed_rows;         /* of the batch that was sealed last */
+    int64_t sealed_us;          /* real time at which it was */
+    int64_t held_back_until_us; /* real time; 0: the filling batch is not held back */
+    int64_t tick_due_since_us;  /* real time at which a TICK was put off first; 0: none is */
 
     struct leat_out out;
     struct leat_arena arena;         /* of the message that is being decoded */

@@ -229,6 +229,11 @@ uint64_t leat_store_filling_bytes(const struct leat_store *store)
     return store->filling->slab.used_bytes;
 }
 
+size_t leat_store_filling_rows(const struct leat_store *store)
+{
+    return leat_batch_count(store->filling);
+}
+
 void leat_store_seal(struct leat_store *store)
 {
     assert(leat_store_is_dirty(store));

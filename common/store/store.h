@@ -75,6 +75,8 @@ uint64_t leat_store_awaited(const struct leat_store *store);
 /* Memory that the filling batch takes, about. While a commit is stuck (a full disk) the filling
  * batch grows with every write: who accepts new work must stop at a bound of its own. */
 uint64_t leat_store_filling_bytes(const struct leat_store *store);
+/* Keys that the filling batch writes or deletes. */
+size_t leat_store_filling_rows(const struct leat_store *store);
 /* Starts the commit of the filling batch. Only when it is dirty and none is on its way. */
 void leat_store_seal(struct leat_store *store);
 /* Readable (poll for POLLIN) when leat_store_advance() has something to take note of: a commit that
