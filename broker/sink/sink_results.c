@@ -93,8 +93,9 @@ static void add_finished(struct finished *finished, const struct leat_item_resul
 }
 
 /* A later result. Its job may still be alive at the ventilator, so its id must reach the ventilator
- * again; unless a number of it is still to be sent, else senders that repeat while no ventilator
- * listens would make the stream grow without bound. */
+ * again; unless its number has never been sent, else senders that repeat while no ventilator listens
+ * would make the stream grow without bound. A number that was sent, be it in an earlier life, may
+ * have been taken: the job may have been forgotten since, and submitted anew. */
 static enum leat_err take_duplicate(struct leat_sink *sink, const struct leat_item_result *result,
                                     const struct leat_sink_kept *kept, struct leat_wall stored,
                                     struct leat_out *out)
@@ -102,7 +103,7 @@ static enum leat_err take_duplicate(struct leat_sink *sink, const struct leat_it
     sink->duplicate_total++;
     leat_out_note(out, LEAT_NOTE_RESULT_DUPLICATE, &result->id, result->worker,
                   (int64_t)result->delivery);
-    if (kept != NULL && kept->number > sink->sent) {
+    if (kept != NULL && kept->number > sink->meta.told) {
         return LEAT_OK;
     }
     sink->meta_changed = true;
