@@ -39,6 +39,9 @@ void sim_lease_retries(struct sim_checks *checks, const struct sim_node *ventila
     for (size_t i = 0; i < retry->jobs.count; i++) {
         const struct leat_item_repeat *repeat = &retry->jobs.items[i];
         struct sim_job *job = sim_job_of(checks->ledger, &repeat->id);
+        if (repeat->attempt > job->arrived_attempt) {
+            job->arrived_attempt = repeat->attempt;
+        }
         if (sim_ventilator_holds(ventilator, &repeat->id, repeat->delivery, &session)) {
             job->taken_attempt = repeat->attempt;
             job->taken_delivery = repeat->delivery;
@@ -56,6 +59,11 @@ void sim_lease_pong(struct sim_checks *checks, const struct sim_node *worker)
             continue;
         }
         struct sim_job *job = sim_job_of(checks->ledger, &said[i].id);
+        if (job->arrived_attempt < said[i].attempt) {
+            sim_break(checks->ledger, "a retry was confirmed that had not come",
+                      "job %zu attempt %llu", sim_job_index(&said[i].id),
+                      (unsigned long long)said[i].attempt);
+        }
         bool was_taken = job->taken_attempt == said[i].attempt &&
                          job->taken_delivery == said[i].delivery && !job->forgotten;
         if (was_taken && said[i].attempt > job->confirmed_attempt) {

@@ -333,6 +333,13 @@ static void excuse(struct sim_ledger *ledger, enum sim_loss loss)
     }
 }
 
+/* What was restored meets what is older or newer once more. */
+static void restart_again(struct sim_world *world, struct sim_node *none, uint64_t index)
+{
+    (void)none;
+    crash(world, &world->nodes[index]);
+}
+
 /* A broker comes back with an empty disk, or with an older copy of its own. */
 static void lose_disk(struct sim_world *world, struct sim_node *none, uint64_t argument)
 {
@@ -350,6 +357,10 @@ static void lose_disk(struct sim_world *world, struct sim_node *none, uint64_t a
     } else {
         sim_restore_disk(node);
         cluster->ledger.numbers_repeat = is_of_sink(loss);
+    }
+    if (leat_rng_chance(&world->rng, 500000)) {
+        sim_at(world, world->now_us + 3 * S + (int64_t)below(world, 6 * S), NULL, restart_again,
+               (uint64_t)node->index);
     }
     cluster->ledger.disk_replaced = !is_of_sink(loss);
     excuse(&cluster->ledger, loss);

@@ -28,6 +28,7 @@ struct sim_job {
     unsigned pushed_life;                   /* in that life of the ventilator */
     unsigned lost_life;                     /* in that life of the ventilator */
     uint64_t taken_attempt, taken_delivery; /* of the last RETRY from who had the lease */
+    uint64_t arrived_attempt;               /* the latest of which RETRY has come */
     uint64_t confirmed_attempt;             /* a worker was told that its failure is on disk */
     bool stored;                            /* a worker was told STORED of its result */
     uint64_t announced_status, announced_run_us;
