@@ -173,6 +173,16 @@ static void on_accepted(struct sim_checks *checks, const struct sim_node *ventil
 
 /* ---- the stream of settled ids ---- */
 
+static void check_follow(struct sim_checks *checks, const struct leat_msg_follow *follow)
+{
+    if (leat_id_equal(&follow->stream, &checks->followed) && follow->settled < checks->settled &&
+        !checks->ledger->disk_replaced && !checks->ledger->numbers_repeat) {
+        sim_break(checks->ledger, "what FOLLOW said was not on the disk",
+                  "it was %llu, and after the restart %llu", (unsigned long long)checks->settled,
+                  (unsigned long long)follow->settled);
+    }
+}
+
 /* As it arrives, since what has left the sink is on its disk. */
 static void on_settled(struct sim_checks *checks, const struct leat_msg_settled *settled)
 {
@@ -260,6 +270,9 @@ static void at_ventilator(struct sim_checks *checks, const struct sim_sight *sig
     const struct leat_msg *msg = sight->msg;
     if (sight->kind == SIM_GETS && msg->type == LEAT_MSG_SETTLED) {
         on_settled(checks, &msg->settled);
+    }
+    if (sight->kind == SIM_SENDS && msg->type == LEAT_MSG_FOLLOW) {
+        check_follow(checks, &msg->follow);
     }
     if (sight->link != LEAT_LINK_PEERS) {
         return;
