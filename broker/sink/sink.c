@@ -42,6 +42,16 @@ void leat_sink_publish(struct leat_sink *sink, bool events)
     sink->config.events = events;
 }
 
+/* In the batch of what changed it: a restart must find both or neither. */
+static void save_meta(struct leat_sink *sink, struct leat_now now)
+{
+    if (sink->meta_changed) {
+        sink->meta.steady_us = leat_sink_steady(sink, now).us;
+        leat_sink_store_save(sink->store, &sink->meta);
+        sink->meta_changed = false;
+    }
+}
+
 enum leat_err leat_sink_recover(struct leat_sink *sink, struct leat_now now, struct leat_out *out,
                                 struct leat_why *why)
 {
@@ -72,6 +82,7 @@ enum leat_err leat_sink_recover(struct leat_sink *sink, struct leat_now now, str
     leat_out_note(out, LEAT_NOTE_RECOVERED, &meta.stream, leat_str_of("sink"),
                   (int64_t)(meta.successes + meta.failures));
     leat_sink_retire(sink, now, out);
+    save_meta(sink, now);
     return LEAT_OK;
 }
 
@@ -232,11 +243,7 @@ void leat_sink_step(struct leat_sink *sink, const struct leat_event *event, stru
         leat_sink_tend_stream(sink, event->now.mono_us, out);
         leat_sink_retire(sink, event->now, out);
     }
-    if (sink->meta_changed) {
-        sink->meta.steady_us = leat_sink_steady(sink, event->now).us;
-        leat_sink_store_save(sink->store, &sink->meta);
-        sink->meta_changed = false;
-    }
+    save_meta(sink, event->now);
 }
 
 int64_t leat_sink_deadline_us(const struct leat_sink *sink)
