@@ -93,9 +93,9 @@ static void add_finished(struct finished *finished, const struct leat_item_resul
 }
 
 /* A later result. Its job may still be alive at the ventilator, so its id must reach the ventilator
- * again; unless its number has never been sent, else senders that repeat while no ventilator listens
- * would make the stream grow without bound. A number that was sent, be it in an earlier life, may
- * have been taken: the job may have been forgotten since, and submitted anew. */
+ * again; unless its number has never been sent, else senders that repeat while no ventilator
+ * listens would make the stream grow without bound. A number that was sent, be it in an earlier
+ * life, may have been taken: the job may have been forgotten since, and submitted anew. */
 static enum leat_err take_duplicate(struct leat_sink *sink, const struct leat_item_result *result,
                                     const struct leat_sink_kept *kept, struct leat_wall stored,
                                     struct leat_out *out)

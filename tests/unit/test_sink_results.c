@@ -275,6 +275,29 @@ static void results_are_found_again_after_a_restart(void **state)
     rig_check(rig);
 }
 
+/* The ventilator has taken number 1 and forgotten the job, and its producer has submitted it anew,
+ * before the sink hears of it. */
+static void
+a_later_result_settles_its_id_again_when_its_number_was_sent_in_an_earlier_life(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_item_result result = rig_success(1);
+    struct leat_id id = rig_id(1);
+    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
+    rig_results(rig, 1, &result, 1);
+    assert_int_equal(rig_reply(rig, LEAT_MSG_SETTLED)->settled.first, 1);
+    assert_int_equal(leat_store_sync(rig->store, NULL), LEAT_OK);
+    rig_shut(rig);
+    rig_boot(rig);
+    rig_results(rig, 2, &result, 1);
+    rig_confirm(rig, 10, 1);
+    const struct leat_msg_settled *settled = &rig_reply(rig, LEAT_MSG_SETTLED)->settled;
+    assert_int_equal(settled->first, 2);
+    assert_int_equal(settled->jobs.count, 1);
+    assert_true(leat_id_equal(&settled->jobs.items[0].id, &id));
+    rig_check(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +312,7 @@ int main(void)
         TEST(expired_and_cancelled_jobs_are_kept_with_the_failures),
         TEST(a_full_store_answers_busy_keeps_nothing_and_goes_on_settling),
         TEST(a_damaged_result_is_neither_replaced_nor_served),
+        TEST(a_later_result_settles_its_id_again_when_its_number_was_sent_in_an_earlier_life),
         TEST(results_are_found_again_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,24 +243,6 @@ static void a_later_result_settles_its_id_again(void **state)
     rig_check(rig);
 }
 
-/* The ventilator has taken number 1 and forgotten the job, and its producer has submitted it anew,
- * before the sink hears of it. */
-static void
-a_later_result_settles_its_id_again_when_its_number_was_sent_in_an_earlier_life(void **state)
-{
-    struct rig *rig = *state;
-    struct leat_id id = rig_id(1);
-    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
-    record_many(rig, 1, 1);
-    expect_settled(rig, 0, 9, 1, 1);
-    reboot(rig);
-    record_many(rig, 1, 1);
-    rig_confirm(rig, 10, 1);
-    expect_settled(rig, 0, 10, 2, 1);
-    assert_true(leat_id_equal(&rig_reply(rig, LEAT_MSG_SETTLED)->settled.jobs.items[0].id, &id));
-    rig_check(rig);
-}
-
 static void repeated_results_do_not_let_the_stream_grow_while_nobody_follows(void **state)
 {
     struct rig *rig = *state;
@@ -591,7 +573,6 @@ int main(void)
         TEST(somebody_elses_lost_connection_does_not_stop_the_stream),
         TEST(the_stream_goes_on_where_it_stood_after_a_crash),
         TEST(a_later_result_settles_its_id_again),
-        TEST(a_later_result_settles_its_id_again_when_its_number_was_sent_in_an_earlier_life),
         TEST(repeated_results_do_not_let_the_stream_grow_while_nobody_follows),
         TEST(a_ventilator_that_knows_more_than_the_sink_gets_a_stream_with_a_new_name),
         TEST(numbers_that_a_restored_sink_gave_again_are_not_taken_for_known_ones),
