@@ -87,6 +87,7 @@ def arguments():
     parser.add_argument("--only", metavar="NAMES", help="in throughput and latency only queues whose names begin so, comma between")
     parser.add_argument("--json", metavar="FILE", help="where the JSON goes (build/bench.json); parts measured before and not now are kept")
     parser.add_argument("--docs", metavar="DIR", help="also write tables and plots of that JSON into DIR/PERFORMANCE.md and DIR/performance")
+    parser.add_argument("--says-ok", action="store_true", help=argparse.SUPPRESS)  # for scripts/test
     parser.add_argument("--tools", default="build/release", help=argparse.SUPPRESS)
     options = parser.parse_args()
     for name in options.part:
@@ -121,13 +122,15 @@ def main():
                 found[name] = PARTS[name](bench)
                 found[name + "_run"] = {**here, "quick": options.quick, "seconds": round(time.monotonic() - started),
                                         "load": round(os.getloadavg()[0], 2), "date": time.strftime("%Y-%m-%d")}
+                with open(options.json, "w", encoding="utf-8") as f:
+                    json.dump(found, f, indent=1)
             except (BenchError, OSError, subprocess.SubprocessError) as error:
                 failed += 1
                 say(f"{name}: {error}")
+            if options.says_ok:
+                print(f"{'not ok' if failed else 'ok'} - bench: the part {name} runs", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    with open(options.json, "w", encoding="utf-8") as f:
-        json.dump(found, f, indent=1)
     print(report.text(found, options.part or PARTS))
     if options.docs:
         report.write_docs(found, options.docs)
