@@ -212,8 +212,8 @@ static struct leat_item_attempt attempt_of(const struct leat_worker_job *job)
         .id = job->id,
         .delivery = job->delivery,
         .attempt = job->attempt,
-        .queue = leat_worker_job_queue(job),
-        .type = leat_worker_job_type(job),
+        .queue = job->queue,
+        .type = job->type,
         .timeout_ms = job->body.timeout_ms,
         .payload = job->body.payload,
     };
@@ -250,7 +250,7 @@ static void say_runs(const struct leat_worker *w, size_t count, struct leat_out 
 static void expire(struct leat_worker *w, struct leat_worker_job *job, struct leat_now now,
                    struct leat_out *out)
 {
-    struct leat_str queue = leat_worker_job_queue(job);
+    struct leat_str queue = job->queue;
     leat_out_note(out, LEAT_NOTE_JOB_EXPIRED, &job->id, queue, 0);
     static const char text[] = "expired before its next attempt could start";
     char *error = leat_worker_must(malloc(sizeof(text)));

@@ -87,6 +87,7 @@ static struct leat_worker_job *new_job(struct leat_worker_table *table)
 /* Frees what the job owns, but not the job. */
 static void empty_job(struct leat_worker_job *job)
 {
+    free(job->names);
     free(job->body.headers.items);
     leat_worker_job_forget_body(job);
     free(job->error);
@@ -111,13 +112,20 @@ void leat_worker_table_fini(struct leat_worker_table *table)
     }
 }
 
-static size_t keep_text(char *field, size_t field_size, struct leat_str text)
+static char *copy_text(char *to, struct leat_str text, struct leat_str *ret_copy)
 {
-    LEAT_ASSERT(text.size <= field_size); /* the codec has held the field's maximum */
     if (text.size > 0) {
-        memcpy(field, text.data, text.size);
+        memcpy(to, text.data, text.size);
     }
-    return text.size;
+    *ret_copy = (struct leat_str){to, text.size};
+    return to + text.size;
+}
+
+void leat_worker_job_keep_names(struct leat_worker_job *job, struct leat_str queue,
+                                struct leat_str type)
+{
+    job->names = leat_worker_must(malloc(queue.size + type.size + 1));
+    (void)copy_text(copy_text(job->names, queue, &job->queue), type, &job->type);
 }
 
 struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
@@ -129,8 +137,6 @@ struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
     job->id = delivery->id;
     job->delivery = delivery->delivery;
     job->attempt = delivery->attempt;
-    job->queue_size = keep_text(job->queue, sizeof(job->queue), delivery->queue);
-    job->type_size = keep_text(job->type, sizeof(job->type), delivery->type);
     job->expires_at_ms = delivery->expires_at_ms;
     job->accepted_us = delivery->accepted_us;
     job->ready_us = delivery->ready_us;

@@ -37,40 +37,39 @@ struct leat_worker_outcome {
 };
 
 /* Of a body and an output. */
-#define LEAT_WORKER_JOB_ROOM 320
+#define LEAT_WORKER_JOB_ROOM 256
 
+/* What each move of a job looks at comes first: with thousands of jobs, memory is what a move
+ * costs. */
 struct leat_worker_job {
     struct leat_list_node link;
-    enum leat_worker_place place;
-
     struct leat_id id;
     uint64_t delivery;
     uint64_t attempt;
-    char queue[LEAT_QUEUE_BYTES_MAX];
-    char type[LEAT_TYPE_BYTES_MAX];
-    size_t queue_size;
-    size_t type_size;
-    int64_t expires_at_ms; /* wall; 0: never */
-    int64_t accepted_us;   /* wall */
-    int64_t ready_us;      /* wall */
-
+    uint64_t sequence; /* order of arrival in this process */
+    size_t lane;       /* index of its handler; meaningless for a job that never had one */
+    enum leat_worker_place place;
+    bool refused;   /* the lease is not ours any more: not announced, not retried */
+    bool killed;    /* KILL was sent for it */
     uint8_t *bytes; /* the body as it came, in room or owned; NULL when it is no longer needed */
     size_t bytes_size;
-    struct leat_item_body body; /* borrows from bytes; its header list is owned */
-
-    size_t lane;       /* index of its handler; meaningless for a job that never had one */
-    uint64_t sequence; /* order of arrival in this process */
-    bool refused;      /* the lease is not ours any more: not announced, not retried */
-    bool killed;       /* KILL was sent for it */
+    int64_t expires_at_ms; /* wall; 0: never */
 
     struct leat_wall begun; /* STARTED: when RUN was emitted */
-    int64_t due_us;         /* REPEATING: monotonic time of the next attempt */
-    uint64_t pings_before;  /* REPEATING, said: PINGs of the round that went out before its RETRY */
+    int64_t ready_us;       /* wall */
+    int64_t accepted_us;    /* wall */
+    struct leat_str queue;  /* borrowed from the worker, or from names */
+    struct leat_str type;
     struct leat_worker_outcome outcome; /* FINISHED */
-    char *error;                        /* owned; FINISHED, may be NULL */
-    size_t error_size;
-    uint8_t *output; /* in room or owned; FINISHED, may be NULL */
+    uint8_t *output;                    /* in room or owned; FINISHED, may be NULL */
     size_t output_size;
+    char *error; /* owned; FINISHED, may be NULL */
+    size_t error_size;
+
+    struct leat_item_body body; /* borrows from bytes; its header list is owned */
+    char *names;                /* owned; NULL for those that the worker knows */
+    int64_t due_us;             /* REPEATING: monotonic time of the next attempt */
+    uint64_t pings_before; /* REPEATING, said: PINGs of the round that went out before its RETRY */
 
     /* For a small body and a small output, so that most jobs need no more memory than this. */
     uint8_t room[LEAT_WORKER_JOB_ROOM];
@@ -91,14 +90,17 @@ void leat_worker_table_init(struct leat_worker_table *table, uint64_t seed);
 /* Frees every job, the table and limbo. */
 void leat_worker_table_fini(struct leat_worker_table *table);
 
-/* A new job in the table with a copy of everything that `delivery` holds, in `place` and not yet in
- * a list. Owned by the table. The lease must not be in the table. */
+/* A new job in the table with a copy of everything that `delivery` holds but its names, in `place`
+ * and not yet in a list. Owned by the table. The lease must not be in the table. */
 struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
                                             const struct leat_item_delivery *delivery,
                                             enum leat_worker_place place);
 /* NULL when the lease is not held. */
 struct leat_worker_job *leat_worker_job_find(const struct leat_worker_table *table,
                                              const struct leat_id *id, uint64_t delivery);
+/* Names the job by copies. */
+void leat_worker_job_keep_names(struct leat_worker_job *job, struct leat_str queue,
+                                struct leat_str type);
 /* The body is needed no more. */
 void leat_worker_job_forget_body(struct leat_worker_job *job);
 /* Copies the output, which the job has not got yet. */
@@ -121,16 +123,6 @@ static inline size_t leat_worker_table_held(const struct leat_worker_table *tabl
 static inline struct leat_worker_job *leat_worker_job_of(struct leat_list_node *node)
 {
     return node == NULL ? NULL : LEAT_CONTAINER_OF(node, struct leat_worker_job, link);
-}
-
-static inline struct leat_str leat_worker_job_queue(const struct leat_worker_job *job)
-{
-    return (struct leat_str){job->queue, job->queue_size};
-}
-
-static inline struct leat_str leat_worker_job_type(const struct leat_worker_job *job)
-{
-    return (struct leat_str){job->type, job->type_size};
 }
 
 /* Bytes of memory that the job stands for. */

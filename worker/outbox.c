@@ -65,8 +65,8 @@ static void write_result(const struct leat_worker *w, const struct leat_worker_j
 {
     const struct leat_worker_outcome *outcome = &job->outcome;
     result->id = job->id;
-    result->queue = leat_worker_job_queue(job);
-    result->type = leat_worker_job_type(job);
+    result->queue = job->queue;
+    result->type = job->type;
     result->status = outcome->status;
     result->failure = outcome->failure;
     result->code = outcome->code;
@@ -111,7 +111,7 @@ static void send_batch(struct leat_worker *w, struct leat_worker_batch *batch, i
 /* About what the result takes in a message. */
 static size_t message_bytes(const struct leat_worker *w, const struct leat_worker_job *job)
 {
-    return RESULT_BYTES + w->name.size + job->queue_size + job->type_size + job->error_size +
+    return RESULT_BYTES + w->name.size + job->queue.size + job->type.size + job->error_size +
            job->output_size + job->bytes_size;
 }
 

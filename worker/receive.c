@@ -29,6 +29,20 @@ static bool is_too_many(const struct leat_worker *w)
     return active >= w->slots + w->ahead.most || active + leat_worker_unstored(w) >= w->results_max;
 }
 
+/* By the worker's own names where it has them, as it mostly does. */
+static void name_job(const struct leat_worker *w, const struct leat_worker_lane *lane,
+                     const struct leat_item_delivery *delivery, struct leat_worker_job *job)
+{
+    for (size_t i = 0; i < w->queue_count && lane != NULL; i++) {
+        if (leat_str_equal(w->queues[i].name, delivery->queue)) {
+            job->queue = w->queues[i].name;
+            job->type = (struct leat_str){lane->type, lane->type_size};
+            return;
+        }
+    }
+    leat_worker_job_keep_names(job, delivery->queue, delivery->type);
+}
+
 static void receive_job(struct leat_worker *w, const struct leat_item_delivery *delivery,
                         struct leat_now now, struct leat_out *out)
 {
@@ -54,6 +68,7 @@ static void receive_job(struct leat_worker *w, const struct leat_item_delivery *
     }
     struct leat_worker_job *job = leat_worker_job_add(&w->table, delivery, LEAT_WORKER_QUEUED);
     job->sequence = ++w->last_sequence;
+    name_job(w, lane, delivery, job);
     struct leat_why why;
     enum leat_err err =
         leat_worker_body_read(leat_bytes_of(job->bytes, job->bytes_size), &job->body, &why);

@@ -138,8 +138,7 @@ static void say_hello(struct leat_worker *w, int64_t now_us, struct leat_out *ou
 
 static void stop_lease(struct leat_worker *w, struct leat_worker_job *job, struct leat_out *out)
 {
-    leat_out_note(out, LEAT_NOTE_LEASE_STOPPED, &job->id, leat_worker_job_type(job),
-                  (int64_t)job->delivery);
+    leat_out_note(out, LEAT_NOTE_LEASE_STOPPED, &job->id, job->type, (int64_t)job->delivery);
     job->refused = true;
     switch (job->place) {
     case LEAT_WORKER_QUEUED:
