@@ -95,9 +95,12 @@ static void check_outbox(const struct leat_worker *w)
     LEAT_ASSERT(finished == w->table.counts[LEAT_WORKER_FINISHED]);
     LEAT_ASSERT(finished + leat_worker_active(w) <= w->results_max);
     size_t bytes = 0;
-    struct leat_map_cursor at = {0};
-    while (leat_map_next(&w->table.map, &at)) {
-        const struct leat_worker_job *job = leat_map_pointer(&at);
+    struct leat_list_node *node;
+    struct leat_list_node *after;
+    LEAT_LIST_FOR_EACH(&w->table.held, node, after)
+    {
+        const struct leat_worker_job *job = leat_worker_held_of(node);
+        LEAT_ASSERT(leat_worker_job_find(&w->table, &job->id, job->delivery) == job);
         bytes += job->place == LEAT_WORKER_FINISHED ? leat_worker_job_bytes(job) : 0;
     }
     LEAT_ASSERT(bytes == w->outbox.bytes);

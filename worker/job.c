@@ -13,6 +13,8 @@
 #define SPARE_MAX 4096
 #endif
 
+#define INDEX_FIRST 64
+
 struct key {
     struct leat_id id;
     uint8_t delivery[8];
@@ -20,11 +22,35 @@ struct key {
 
 _Static_assert(sizeof(struct key) == 24, "a key has no padding");
 
-static struct key key_of(const struct leat_id *id, uint64_t delivery)
+static uint64_t hash_of(const struct leat_worker_table *table, const struct leat_id *id,
+                        uint64_t delivery)
 {
     struct key key = {.id = *id};
     memcpy(key.delivery, &delivery, sizeof(key.delivery));
-    return key;
+    return leat_hash_bytes(table->hash_key, &key, sizeof(key));
+}
+
+static struct leat_worker_job **place_of(const struct leat_worker_table *table, uint64_t hash)
+{
+    return &table->index[hash & (table->index_size - 1)];
+}
+
+static struct leat_worker_job *find(const struct leat_worker_table *table, uint64_t hash,
+                                    const struct leat_id *id, uint64_t delivery)
+{
+    struct leat_worker_job *job = table->index_size == 0 ? NULL : *place_of(table, hash);
+    while (job != NULL &&
+           (job->hash != hash || job->delivery != delivery || !leat_id_equal(&job->id, id))) {
+        job = job->next;
+    }
+    return job;
+}
+
+static void link_job(struct leat_worker_table *table, struct leat_worker_job *job)
+{
+    struct leat_worker_job **place = place_of(table, job->hash);
+    job->next = *place;
+    *place = job;
 }
 
 void *leat_worker_must(void *memory)
@@ -69,7 +95,8 @@ void leat_worker_job_keep_output(struct leat_worker_job *job, struct leat_bytes 
 void leat_worker_table_init(struct leat_worker_table *table, uint64_t seed)
 {
     *table = (struct leat_worker_table){0};
-    leat_map_init(&table->map, sizeof(struct key), seed);
+    table->hash_key = leat_hash_key_of(seed);
+    leat_list_init(&table->held);
     leat_list_init(&table->limbo);
     leat_list_init(&table->spare);
 }
@@ -98,13 +125,15 @@ static void empty_job(struct leat_worker_job *job)
 
 void leat_worker_table_fini(struct leat_worker_table *table)
 {
-    struct leat_map_cursor at = {0};
-    while (leat_map_next(&table->map, &at)) {
-        struct leat_worker_job *job = leat_map_pointer(&at);
-        empty_job(job);
-        free(job);
+    struct leat_list_node *node;
+    while ((node = leat_list_pop_front(&table->held)) != NULL) {
+        struct leat_worker_job *held = leat_worker_held_of(node);
+        empty_job(held);
+        free(held);
     }
-    leat_map_fini(&table->map);
+    free(table->index);
+    table->index = NULL;
+    table->index_size = 0;
     leat_worker_table_sweep(table);
     struct leat_worker_job *job;
     while ((job = leat_worker_job_of(leat_list_pop_front(&table->spare))) != NULL) {
@@ -128,6 +157,20 @@ void leat_worker_job_keep_names(struct leat_worker_job *job, struct leat_str que
     (void)copy_text(copy_text(job->names, queue, &job->queue), type, &job->type);
 }
 
+/* Links all that are held anew. */
+static void grow_index(struct leat_worker_table *table)
+{
+    free(table->index);
+    table->index_size = table->index_size == 0 ? INDEX_FIRST : 2 * table->index_size;
+    table->index = leat_worker_must(calloc(table->index_size, sizeof(struct leat_worker_job *)));
+    struct leat_list_node *node;
+    struct leat_list_node *after;
+    LEAT_LIST_FOR_EACH(&table->held, node, after)
+    {
+        link_job(table, leat_worker_held_of(node));
+    }
+}
+
 struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
                                             const struct leat_item_delivery *delivery,
                                             enum leat_worker_place place)
@@ -145,12 +188,14 @@ struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
         memcpy(job->bytes, delivery->body.data, delivery->body.size);
         job->bytes_size = delivery->body.size;
     }
-    struct key key = key_of(&job->id, job->delivery);
-    const size_t held = leat_worker_table_held(table);
-    if (leat_map_put_pointer(&table->map, &key, job) != LEAT_OK) {
-        (void)leat_worker_must(NULL);
+    job->hash = hash_of(table, &job->id, job->delivery);
+    LEAT_ASSERT(find(table, job->hash, &job->id, job->delivery) == NULL);
+    leat_list_push_back(&table->held, &job->held);
+    if (table->held.count > table->index_size) {
+        grow_index(table);
+    } else {
+        link_job(table, job);
     }
-    LEAT_ASSERT(leat_worker_table_held(table) == held + 1);
     table->counts[place]++;
     return job;
 }
@@ -158,8 +203,7 @@ struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
 struct leat_worker_job *leat_worker_job_find(const struct leat_worker_table *table,
                                              const struct leat_id *id, uint64_t delivery)
 {
-    struct key key = key_of(id, delivery);
-    return leat_map_get_pointer(&table->map, &key);
+    return find(table, hash_of(table, id, delivery), id, delivery);
 }
 
 void leat_worker_job_move(struct leat_worker_table *table, struct leat_worker_job *job,
@@ -173,9 +217,13 @@ void leat_worker_job_move(struct leat_worker_table *table, struct leat_worker_jo
 
 void leat_worker_job_drop(struct leat_worker_table *table, struct leat_worker_job *job)
 {
-    struct key key = key_of(&job->id, job->delivery);
-    struct leat_worker_job *erased = leat_map_erase_pointer(&table->map, &key);
-    LEAT_ASSERT(erased == job);
+    struct leat_worker_job **place = place_of(table, job->hash);
+    while (*place != job) {
+        LEAT_ASSERT(*place != NULL);
+        place = &(*place)->next;
+    }
+    *place = job->next;
+    leat_list_remove(&table->held, &job->held);
     leat_worker_job_move(table, job, LEAT_WORKER_LIMBO);
     leat_list_push_back(&table->limbo, &job->link);
 }

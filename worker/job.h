@@ -1,6 +1,7 @@
 /* One job as a worker holds it, from its JOBS message until nobody needs to hear of it any more,
  * and the table of all of them. A lease is (job id, delivery): two deliveries of one job are two
- * leases.
+ * leases. The table is a hash table whose links lie in the jobs: to find a job touches nothing that
+ * would not be touched next.
  *
  * Every job is in exactly one place, and in exactly one list: the lane of its handler (QUEUED), one
  * of the lists of the table, or a batch of results on its way (FINISHED). LIMBO holds what has left
@@ -9,9 +10,9 @@
 #define LEAT_WORKER_JOB_H
 
 #include "core/container.h"
+#include "core/hash.h"
 #include "core/instant.h"
 #include "core/list.h"
-#include "core/map.h"
 #include "core/messages.h"
 
 enum leat_worker_place {
@@ -43,8 +44,11 @@ struct leat_worker_outcome {
  * costs. */
 struct leat_worker_job {
     struct leat_list_node link;
+    struct leat_list_node held;   /* of the table */
+    struct leat_worker_job *next; /* of those with the same place in the index */
     struct leat_id id;
     uint64_t delivery;
+    uint64_t hash;
     uint64_t attempt;
     uint64_t sequence; /* order of arrival in this process */
     size_t lane;       /* index of its handler; meaningless for a job that never had one */
@@ -76,7 +80,10 @@ struct leat_worker_job {
 };
 
 struct leat_worker_table {
-    struct leat_map map; /* lease to job; owns the jobs */
+    struct leat_list held;          /* owned: every job, in the order in which they were added */
+    struct leat_worker_job **index; /* owned; chains by the lease's hash */
+    size_t index_size;              /* a power of two, at least as large as held is; or 0 */
+    struct leat_hash_key hash_key;
     size_t counts[LEAT_WORKER_PLACES];
     struct leat_list limbo;
     struct leat_list spare; /* memory of former jobs, for the next ones */
@@ -116,7 +123,13 @@ void leat_worker_table_sweep(struct leat_worker_table *table);
 /* Leases that are held, in whatever place. */
 static inline size_t leat_worker_table_held(const struct leat_worker_table *table)
 {
-    return table->map.count;
+    return table->held.count;
+}
+
+/* The job of a node of the list `held`. */
+static inline struct leat_worker_job *leat_worker_held_of(struct leat_list_node *node)
+{
+    return LEAT_CONTAINER_OF(node, struct leat_worker_job, held);
 }
 
 /* The job of a list's node; NULL for NULL. */

@@ -75,9 +75,11 @@ static void drop_returning(struct leat_worker *w)
 static size_t list_leases(const struct leat_worker *w, struct leat_item_lease *leases)
 {
     size_t count = 0;
-    struct leat_map_cursor at = {0};
-    while (leat_map_next(&w->table.map, &at)) {
-        const struct leat_worker_job *job = leat_map_pointer(&at);
+    struct leat_list_node *node;
+    struct leat_list_node *after;
+    LEAT_LIST_FOR_EACH(&w->table.held, node, after)
+    {
+        const struct leat_worker_job *job = leat_worker_held_of(node);
         if (!job->refused) {
             leases[count++] = (struct leat_item_lease){job->id, job->delivery};
         }
