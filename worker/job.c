@@ -5,13 +5,8 @@
 
 #include "core/check.h"
 
-/* Memory that is kept for jobs to come. None where the sanitizer has to see what uses memory that
- * was given back. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SPARE_MAX 0
-#else
+/* Memory that is kept for jobs to come. */
 #define SPARE_MAX 4096
-#endif
 
 #define INDEX_FIRST 64
 
@@ -228,13 +223,23 @@ void leat_worker_job_drop(struct leat_worker_table *table, struct leat_worker_jo
     leat_list_push_back(&table->limbo, &job->link);
 }
 
+static bool keeps_spare(const struct leat_worker_table *table)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    (void)table;
+    return false; /* it has to see what uses memory that was given back */
+#else
+    return table->spare.count < SPARE_MAX;
+#endif
+}
+
 void leat_worker_table_sweep(struct leat_worker_table *table)
 {
     struct leat_worker_job *job;
     while ((job = leat_worker_job_of(leat_list_pop_front(&table->limbo))) != NULL) {
         table->counts[LEAT_WORKER_LIMBO]--;
         empty_job(job);
-        if (table->spare.count + 1 <= SPARE_MAX) { /* "< 0" would be a warning */
+        if (keeps_spare(table)) {
             leat_list_push_front(&table->spare, &job->link);
         } else {
             free(job);
