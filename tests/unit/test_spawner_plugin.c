@@ -200,15 +200,19 @@ static void the_timeout_of_an_attempt_starts_when_it_is_begun(void **state)
         struct leat_item_attempt run = rig_run(i, "nap", "60", 400);
         rig_give(&rig, &run);
     }
-    for (unsigned i = 1; i <= 10; i++) {
+    const struct leat_id other = rig_id(100);
+    unsigned others = 0;
+    for (unsigned i = 1; i <= 10 || others < 20;) {
         const struct leat_item_outcome *ran = rig_ran(&rig);
-        assert_id(ran, i);
+        if (leat_id_equal(&ran->id, &other)) {
+            others++;
+            continue;
+        }
+        assert_id(ran, i++);
         assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
         /* Makes the spawner look at the clock while the next one runs. */
         send_run(&rig, 100, "no-such-type", "");
-        assert_id(rig_ran(&rig), 100);
         send_run(&rig, 100, "no-such-type", "");
-        assert_id(rig_ran(&rig), 100);
     }
     rig_fini(&rig);
 }
