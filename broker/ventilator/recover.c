@@ -8,6 +8,7 @@ struct recovery {
     struct leat_out *out;
     enum leat_err err;
     struct leat_why why;
+    struct leat_ventilator_place last; /* of the row before; where 0: none */
 };
 
 /* ---- lanes and queues ---- */
@@ -77,6 +78,15 @@ static bool visit_job(const struct leat_id *id, const struct leat_ventilator_pla
                                   "a job is in lane %u, which is not in table lanes", place->lane);
         return false;
     }
+    if (place->where == LEAT_VENTILATOR_READY && recovery->last.where == place->where &&
+        recovery->last.lane == place->lane && recovery->last.seq == place->seq) {
+        recovery->err = leat_fail(&recovery->why, LEAT_ERR_CORRUPT,
+                                  "table ready: two jobs of lane %u have the number %llu: a key "
+                                  "is damaged",
+                                  place->lane, (unsigned long long)place->seq);
+        return false;
+    }
+    recovery->last = *place;
     count_place(v, v->lanes[place->lane], place);
     v->counts.jobs++;
     if (place->seq >= v->next_seq) {
