@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/policy.h"
 #include "wire/codec.h"
 
 #define FUZZ_ARENA_BYTES (64u << 20)
@@ -72,6 +73,31 @@ struct leat_peer fuzz_peer(unsigned number)
     return (struct leat_peer){.size = 5, .bytes = {0, 1, 2, 3, (uint8_t)(number + 1)}};
 }
 
+/* With keys: a worker of one queue, a producer of another, an operator, a broker; and what may
+ * become of the first: rights for another queue. */
+static const struct leat_str queues[] = {{"default", 7}, {"mail", 4}};
+static const struct leat_principal principals[FUZZ_PEERS + 1] = {
+    {{{1}}, LEAT_ROLE_WORKER, "worker", &queues[0], 1},
+    {{{2}}, LEAT_ROLE_PRODUCER, "producer", &queues[1], 1},
+    {{{3}}, LEAT_ROLE_OPERATOR, "operator", NULL, 0},
+    {{{4}}, LEAT_ROLE_BROKER, "broker", NULL, 0},
+    {{{1}}, LEAT_ROLE_WORKER, "worker", &queues[1], 1},
+};
+
+/* What io/guard.h does with a message of a peer. */
+static void check_rights(struct fuzz_world *world, unsigned peer, struct leat_event *event)
+{
+    if (!world->keys_in_use || event->link != LEAT_LINK_PEERS ||
+        event->kind != LEAT_EVENT_MESSAGE) {
+        return;
+    }
+    event->who = &principals[peer];
+    if (leat_policy_check(event->who, event->msg, &world->why) != LEAT_OK) {
+        event->kind = LEAT_EVENT_FORBIDDEN;
+        event->why = world->why.text;
+    }
+}
+
 /* What io/runner.h does with a frame. */
 static void event_of_frame(struct fuzz_world *world, struct leat_bytes frame,
                            struct leat_event *event)
@@ -101,6 +127,7 @@ bool fuzz_event(struct fuzz_world *world, uint8_t op, const enum leat_link links
         event.link = links[op >> 2 & 1];
         event.peer = fuzz_peer(op % FUZZ_PEERS);
         event_of_frame(world, fuzz_bytes(&world->in, fuzz_byte(&world->in)), &event);
+        check_rights(world, op % FUZZ_PEERS, &event);
         break;
     case FUZZ_OP_SPACE:
         event.kind = LEAT_EVENT_SPACE;
@@ -108,6 +135,12 @@ bool fuzz_event(struct fuzz_world *world, uint8_t op, const enum leat_link links
         break;
     case FUZZ_OP_UNREACHABLE:
         op = fuzz_byte(&world->in);
+        if (world->keys_in_use && (op & 0x80) != 0) {
+            event.kind = LEAT_EVENT_REVOKED;
+            event.who = &principals[op % FUZZ_PEERS];
+            event.instead = op & 0x40 ? &principals[FUZZ_PEERS] : NULL;
+            break;
+        }
         event.kind = LEAT_EVENT_UNREACHABLE;
         event.link = links[op >> 2 & 1];
         event.peer = fuzz_peer(op % FUZZ_PEERS);
@@ -123,6 +156,7 @@ bool fuzz_event(struct fuzz_world *world, uint8_t op, const enum leat_link links
         }
         event.kind = LEAT_EVENT_MESSAGE;
         event.msg = &world->msg;
+        check_rights(world, peer, &event);
         if (world->msg.type == LEAT_MSG_HELLO) {
             world->words.round[peer] = world->msg.hello.round;
             world->words.next[peer] = 0;

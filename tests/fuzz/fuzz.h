@@ -69,6 +69,7 @@ struct fuzz_world {
     struct leat_wire_buffer buffer;
     struct leat_msg msg;
     struct leat_why why;
+    bool keys_in_use; /* each peer has a key, with a role and perhaps queues */
 };
 
 void fuzz_world_open(struct fuzz_world *world, const uint8_t *data, size_t size);
@@ -88,8 +89,8 @@ enum fuzz_op {
 };
 
 struct leat_peer fuzz_peer(unsigned number); /* 0 to FUZZ_PEERS - 1 */
-/* The event of MESSAGE, FRAME, UNREACHABLE, STOP and SPACE; `links` is what the peer bit means.
- * False: there is none. */
+/* The event of MESSAGE, FRAME, UNREACHABLE, STOP and SPACE; with keys, also FORBIDDEN and REVOKED;
+ * `links` is what the peer bit means. False: there is none. */
 bool fuzz_event(struct fuzz_world *world, uint8_t op, const enum leat_link links[2],
                 struct leat_event *ret_event);
 /* How far FUZZ_OP_PASS moves the time: microseconds. -1: to the core's deadline. */

@@ -160,6 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rig.config.keep_failures_ms = options & 4 ? 5000 : rig.config.keep_failures_ms;
     rig.config.settled_window = options & 8 ? 2 : rig.config.settled_window;
     rig.config.events = (options & 16) == 0;
+    rig.world.keys_in_use = (options & 64) != 0;
     rig.store = leat_store_open_memory();
     rig.metrics = leat_metrics_new();
     boot(&rig);

@@ -146,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rig.config.dedupe_max = options & 8 ? 4 : rig.config.dedupe_max;
     rig.config.bytes_max = options & 16 ? 2 * rig.config.payload_bytes_max : rig.config.bytes_max;
     rig.config.filling_bytes_max = options & 32 ? 4096 : rig.config.filling_bytes_max;
+    rig.world.keys_in_use = (options & 64) != 0;
     rig.store = leat_store_open_memory();
     boot(&rig);
     while (!fuzz_is_done(&rig.world.in)) {

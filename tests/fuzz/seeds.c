@@ -11,6 +11,7 @@
 
 static const char *directory;
 static struct leat_wire_buffer history;
+static uint8_t options; /* first byte of a history */
 
 static void save(const char *target, const char *name, struct leat_bytes bytes)
 {
@@ -46,7 +47,7 @@ static void message(uint8_t code, const struct leat_msg *msg)
 static void begin(void)
 {
     leat_wire_buffer_clear(&history);
-    byte(0); /* options */
+    byte(options);
 }
 
 static void end(const char *target, const char *name)
@@ -124,7 +125,7 @@ static void hello(uint8_t peer, uint64_t round)
     message(peer, &msg);
 }
 
-static void ventilator_history(void)
+static void ventilator_history(const char *name)
 {
     struct leat_item_submission jobs[3];
     begin();
@@ -174,10 +175,10 @@ static void ventilator_history(void)
     op(FUZZ_OP_PASS, 13);
     byte(FUZZ_OP_STOP);
     op(FUZZ_OP_PASS, 11);
-    end("ventilator", "history");
+    end("ventilator", name);
 }
 
-static void sink_history(void)
+static void sink_history(const char *name)
 {
     struct leat_item_result results[3];
     begin();
@@ -221,7 +222,7 @@ static void sink_history(void)
     op(FUZZ_OP_PASS, 15);
     msg = (struct leat_msg){.type = LEAT_MSG_QUIT};
     message(1, &msg);
-    end("sink", "history");
+    end("sink", name);
 }
 
 static void worker_history(void)
@@ -322,8 +323,12 @@ int main(int argc, char **argv)
     directory = argv[1];
     leat_wire_buffer_init(&history, 0);
     each_message();
-    ventilator_history();
-    sink_history();
+    ventilator_history("history");
+    sink_history("history");
+    options = 64; /* keys are in use */
+    ventilator_history("history_with_keys");
+    sink_history("history_with_keys");
+    options = 0;
     worker_history();
     submitter_history();
     leat_wire_buffer_fini(&history);
