@@ -71,7 +71,7 @@ class Cluster:
         """No new files; those that are begun are got through."""
         self.producing = False
         for name in self.files:
-            self.lab.wait_for(lambda: self.mend(trouble) or self.processes[name] is None, f"{name} is through")
+            self.lab.wait_for(lambda: self.mend(trouble) or self.processes[name] is None, f"{name} is through", 2 * lab.PATIENCE_S)
 
 
 class Watcher(threading.Thread):
@@ -135,7 +135,7 @@ def run(kills, seed, say=lambda text: None, a_second=30, between=None):
     ledger, begun = Ledger(), time.monotonic()
     with lab.Lab() as laboratory:
         cluster = Cluster(laboratory, ledger, seed)
-        submitters = [Submitter(laboratory.endpoints["ventilator"], ledger, seed * 100 + n, a_second) for n in range(2)]
+        submitters = [Submitter(laboratory, ledger, seed * 100 + n, a_second) for n in range(2)]
         watcher = Watcher(laboratory.endpoints["sink"], ledger, seed)
         nemesis = Nemesis(cluster, seed, lambda text: say(f"{time.monotonic() - begun:6.1f} s, {nemesis.kills} killed: {text}"))
         for thread in (*submitters, watcher):
@@ -152,7 +152,7 @@ def run(kills, seed, say=lambda text: None, a_second=30, between=None):
             for thread in submitters:
                 thread.join()
             healed = time.monotonic()
-            laboratory.wait_for(lambda: cluster.mend(nemesis.trouble) or laboratory.left() == 0, "everything ended once the faults stopped")
+            laboratory.wait_for(lambda: cluster.mend(nemesis.trouble) or laboratory.left() == 0, "everything ended once the faults stopped", 2 * lab.PATIENCE_S)
             settled_s = time.monotonic() - healed
             watcher.stopping.set()
             watcher.join()

@@ -27,6 +27,24 @@ OFTEN = ["good"] * 8 + ["echo"] * 8 + ["second"] * 2 + ["slow"] * 2 + ["bad"] * 
 BACKOFF_MS = 50
 
 
+class Crowd:
+    """Whether so many jobs wait that nobody should submit more for now: a slow machine gets as much as it can do, not a backlog that
+    takes minutes after the last fault. While the sink cannot be asked, what it said last holds."""
+
+    MOST = 200
+
+    def __init__(self, laboratory):
+        self.laboratory, self.is_there = laboratory, False
+
+    def __bool__(self):
+        try:
+            ventilator = self.laboratory.ask("stats", timeout=0.5)["ventilator"]
+            self.is_there = ventilator is not None and ventilator["jobs"] > self.MOST
+        except AssertionError:
+            pass
+        return self.is_there
+
+
 class Ledger:
     """Every job by id: its kind, and whether it was acknowledged. Ids are known before anything is sent."""
 
@@ -64,21 +82,23 @@ class Recorder(Producer):
 class Submitter(threading.Thread):
     """A producer that nobody kills, on a thread: a few jobs, a pause, and so on until it is stopped."""
 
-    def __init__(self, endpoint, ledger, seed, a_second):
+    def __init__(self, laboratory, ledger, seed, a_second):
         super().__init__(daemon=True)
-        self.endpoint, self.ledger, self.rng, self.pause_s = endpoint, ledger, random.Random(seed), 3.0 / a_second
+        self.endpoint, self.crowd = laboratory.endpoints["ventilator"], Crowd(laboratory)
+        self.ledger, self.rng, self.pause_s = ledger, random.Random(seed), 3.0 / a_second
         self.stopping, self.trouble = threading.Event(), None
 
     def run(self):
         try:
             with Recorder(self.endpoint, self.ledger) as producer:
                 while not self.stopping.is_set():
-                    for _ in range(self.rng.randint(1, 5)):
+                    jobs = self.rng.randint(1, 5)
+                    for _ in range(0 if self.crowd else jobs):
                         self.submit(producer)
                     until = time.monotonic() + self.pause_s
                     while (left := until - time.monotonic()) > 0:
                         producer.turn(left)
-                producer.flush(lab.PATIENCE_S)
+                producer.flush(2 * lab.PATIENCE_S)
         except (Refused, TimeoutError) as error:
             self.trouble = f"a producer: {error}"
 

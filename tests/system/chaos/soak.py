@@ -163,7 +163,7 @@ def run(minutes, seed, a_second, say):
     keep_s = max(20, min(60, int(minutes * 60 / 8)))
     with lab.Lab() as laboratory:
         cluster = SoakCluster(laboratory, ledger, seed, keep_s)
-        submitters = [Submitter(laboratory.endpoints["ventilator"], ledger, seed * 100 + n, a_second / 2) for n in range(2)]
+        submitters = [Submitter(laboratory, ledger, seed * 100 + n, a_second / 2) for n in range(2)]
         witness = Witness(laboratory.endpoints["sink"], ledger)
         prober = Prober(laboratory.endpoints, ledger, witness)
         nemesis = Gentle(cluster, seed, lambda text: None)
@@ -192,7 +192,7 @@ def run(minutes, seed, a_second, say):
         cluster.stop_producing(nemesis.trouble)
         for thread in (*submitters, prober):
             thread.join()
-        laboratory.wait_for(lambda: cluster.mend(nemesis.trouble) or laboratory.left() == 0, "everything ended once the faults stopped")
+        laboratory.wait_for(lambda: cluster.mend(nemesis.trouble) or laboratory.left() == 0, "everything ended once the faults stopped", 2 * lab.PATIENCE_S)
         witness.stopping.set()
         witness.join()
         with Sink(laboratory.endpoints["sink"]) as sink:
