@@ -19,9 +19,9 @@
 #include "store_model.h"
 #include "store_recorder.h"
 
-#define BATCHES      24
+#define BATCHES      20
 #define SECTOR_BYTES 512
-#define MIXTURES     40 /* of pending sectors, by chance, at each instant */
+#define MIXTURES     24 /* of pending sectors, by chance, at each instant */
 #define PENDING_MAX  4096
 #define META_BYTES   (2 * 4096) /* the two pages of which one makes a commit valid */
 #define COPY_BYTES   (64 << 20)
@@ -48,7 +48,9 @@ struct run {
     struct store_model models[BATCHES + 1]; /* after each batch */
     size_t reported[BATCHES + 1];           /* calls recorded when it was reported durable */
     struct disk disk;
-    size_t valid;   /* batches of which the last page is on the disk */
+    size_t valid;     /* batches of which the last page is on the disk */
+    uint8_t *scratch; /* the file that is being looked at */
+    uint64_t scratch_used;
     size_t states;  /* files looked at */
     char copy[200]; /* of the directory */
 };
@@ -103,9 +105,9 @@ static void check_state(struct run *run, const bool *is_there, bool has_new_size
 {
     uint64_t size = has_new_size ? run->disk.pending_size : run->disk.size;
     uint64_t used = run->disk.used;
-    uint8_t *image = calloc(1, COPY_BYTES);
-    assert_non_null(image);
+    uint8_t *image = run->scratch;
     memcpy(image, run->disk.image, used);
+    memset(image + used, 0, (size_t)(run->scratch_used > used ? run->scratch_used - used : 0));
     for (size_t i = 0; i < run->disk.pending_count; i++) {
         if (is_there[i]) {
             put_sector(image, &used, &size, &run->disk.pending[i]);
@@ -114,7 +116,7 @@ static void check_state(struct run *run, const bool *is_there, bool has_new_size
     char path[256];
     path_in(run->copy, "data.mdb", path);
     write_whole(path, image, used, size);
-    free(image);
+    run->scratch_used = used;
     struct leat_store *store = NULL;
     struct leat_why why = {""};
     if (leat_store_open_lmdb(run->copy, &store_directory_options, &store, &why) != LEAT_OK) {
@@ -287,6 +289,8 @@ static void a_power_cut_leaves_a_whole_number_of_batches(void **state)
     assert_non_null(run);
     run->directory = *state;
     leat_rng_init(&run->rng, store_model_seed());
+    run->scratch = calloc(1, COPY_BYTES);
+    assert_non_null(run->scratch);
     record_run(run);
     make_copy(run);
     store_recorder_skip_flushes(true);
@@ -299,6 +303,7 @@ static void a_power_cut_leaves_a_whole_number_of_batches(void **state)
                   store_recorder_count(), run->states);
     assert_true(run->states > (size_t)BATCHES * MIXTURES);
     free(run->disk.image);
+    free(run->scratch);
     free(run);
     store_recorder_free();
 }
