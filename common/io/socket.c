@@ -24,6 +24,7 @@ void leat_socket_config_init(struct leat_socket_config *config, int type)
         .send_hwm = type == ZMQ_XPUB ? 10000 : 1000,
         .receive_hwm = 1000,
         .message_bytes_max = type == ZMQ_REP ? LEAT_REQUEST_BYTES_MAX : LEAT_MESSAGE_BYTES_MAX,
+        .handshake_ms = LEAT_SOCKET_HANDSHAKE_MS,
         .linger_ms = 500,
     };
 }
@@ -54,7 +55,7 @@ static void set_options(void *socket, const struct leat_socket_config *config)
     set_int(socket, ZMQ_SNDHWM, config->send_hwm);
     set_int(socket, ZMQ_RCVHWM, config->receive_hwm);
     set_int(socket, ZMQ_LINGER, config->linger_ms);
-    set_int(socket, ZMQ_HANDSHAKE_IVL, LEAT_SOCKET_HANDSHAKE_MS);
+    set_int(socket, ZMQ_HANDSHAKE_IVL, config->handshake_ms);
     set_int(socket, ZMQ_BACKLOG, LEAT_SOCKET_BACKLOG);
     set_int(socket, ZMQ_IPV6, is_ipv6(config));
     set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
@@ -283,7 +284,7 @@ enum leat_err leat_socket_open(const struct leat_socket_config *config, zsock_t 
 {
     assert((config->bind == NULL) != (config->connect == NULL));
     assert(config->type == ZMQ_PAIR || (config->send_hwm >= 1 && config->receive_hwm >= 1));
-    assert(config->message_bytes_max >= 1 && config->linger_ms >= 0);
+    assert(config->message_bytes_max >= 1 && config->linger_ms >= 0 && config->handshake_ms >= 1);
     bool binds = config->bind != NULL;
     enum leat_err err = leat_endpoint_check(binds ? config->bind : config->connect, why);
     if (err != LEAT_OK) {

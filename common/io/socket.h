@@ -51,6 +51,7 @@ struct leat_socket_config {
                        bound) */
     int receive_hwm;
     int64_t message_bytes_max; /* a peer that sends more is cut off; at least 1 */
+    int handshake_ms;          /* peers that take longer to get in are cut off; at least 1 */
     int linger_ms;             /* how long closing may wait for what was sent; at least 0 */
 };
 

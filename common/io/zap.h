@@ -27,7 +27,7 @@ struct leat_zap_request {
 };
 
 /* Receives one request without blocking. False: there is none, or it was no ZAP request and was
- * answered with status 400. */
+ * refused. */
 bool leat_zap_receive(zsock_t *socket, struct leat_zap_request *ret_request);
 
 /* Admits the peer under this User-Id, or (NULL) refuses it. */

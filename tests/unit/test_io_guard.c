@@ -49,6 +49,7 @@ static zsock_t *bind_guarded(struct world *world, int type, const char *bind, co
     config.guard = world->guard;
     config.zap_domain = domain;
     config.linger_ms = 0;
+    config.handshake_ms = 1500; /* so long does one who is refused wait */
     assert_int_equal(leat_socket_open(&config, &socket, endpoint, NULL), LEAT_OK);
     return socket;
 }
@@ -186,6 +187,28 @@ static void only_known_keys_get_in(void **state)
     struct leat_curve wrong_server = curve_of(&known, stranger.public_text);
     struct peer peer = connect_peer(ZMQ_DEALER, world.endpoint, &wrong_server);
     assert_false(gets_in(&peer));
+    close_peer(&peer);
+    close_world(&world);
+}
+
+/* With status 400 libzmq would never try again. */
+static void who_was_refused_gets_in_when_his_key_is_added(void **state)
+{
+    struct world world;
+    struct keys_rig *rig = *state;
+    struct leat_key_file late = draw();
+    late.role = LEAT_ROLE_WORKER;
+    open_world(&world, state);
+    struct leat_curve curve = curve_of(&late, world.broker.public_text);
+    struct peer peer = connect_peer(ZMQ_DEALER, world.endpoint, &curve);
+    assert_false(gets_in(&peer));
+    assert_int_equal(leat_key_file_write(keys_path(rig, "late.pub"), &late, false, true, NULL),
+                     LEAT_OK);
+    bool in = false;
+    for (int tries = 0; !in && tries < 10; tries++) {
+        in = gets_in(&peer);
+    }
+    assert_true(in);
     close_peer(&peer);
     close_world(&world);
 }
@@ -528,6 +551,7 @@ int main(void)
 #define ON_KEYS(test) cmocka_unit_test_setup_teardown(test, keys_setup, keys_teardown)
     const struct CMUnitTest tests[] = {
         ON_KEYS(only_known_keys_get_in),
+        ON_KEYS(who_was_refused_gets_in_when_his_key_is_added),
         ON_KEYS(null_and_plain_mechanisms_are_refused),
         ON_KEYS(old_greetings_are_refused),
         ON_KEYS(strangers_are_refused_after_sigterm_as_well),
