@@ -136,7 +136,7 @@ class Lab:
         done.out, done.err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         return done
 
-    def background(self, name, *arguments, stdin=None, prefix=()):
+    def background(self, name, *arguments, stdin=None, env=None, prefix=()):
         """Starts an executable that does not announce itself (a producer); stdin is a text."""
         self.serial += 1
         log = os.path.join(self.dir, f"{self.serial:02d}-{name}.log")
@@ -145,7 +145,7 @@ class Lab:
         source.seek(0)
         with open(log, "wb") as out:
             popen = subprocess.Popen([*prefix, os.path.join(self.bin, arguments[0]), *arguments[1:]], stdin=source, stdout=out,
-                                     stderr=out, env=self.env, cwd=self.dir)
+                                     stderr=out, env={**self.env, **(env or {})}, cwd=self.dir)
         process = Process(name, popen, log)
         self.processes.append(process)
         return process
