@@ -25,9 +25,10 @@ struct leat_producer {
     zmq_msg_t answer;                    /* what *answers borrows from */
     struct leat_msg answers;             /* type ANSWERS when `has_answers` */
     bool has_answers;
-    uint64_t query_ref; /* of the last QUERY */
-    int64_t turned_us;  /* monotonic: when the sockets were looked at last */
-    bool is_refused;    /* the sink answered it with ERROR; its text is in `error` */
+    uint64_t query_ref;        /* of the last QUERY */
+    int64_t turned_us;         /* monotonic: when the sockets were looked at last */
+    int64_t unconnected_us[2]; /* of leat_socket_tend: ventilator, sink */
+    bool is_refused;           /* the sink answered it with ERROR; its text is in `error` */
     uint64_t rejected_reported;
     struct leat_arena outcome; /* what the caller was given last */
     struct leat_why error;

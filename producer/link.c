@@ -151,6 +151,16 @@ static long poll_ms(struct leat_producer *producer, int64_t wait_us)
     return ms > 3600000 ? 3600000 : (long)ms;
 }
 
+static void tend_links(struct leat_producer *producer)
+{
+    struct leat_now now;
+    leat_clock_now(&now);
+    leat_socket_tend(producer->ventilator, &producer->unconnected_us[0], now.mono_us);
+    if (producer->sink != NULL) {
+        leat_socket_tend(producer->sink, &producer->unconnected_us[1], now.mono_us);
+    }
+}
+
 void leat_producer_turn(struct leat_producer *producer, int64_t wait_us, int fd)
 {
     /* Before the first connection stands, a step would lose what it sends. */
@@ -172,6 +182,7 @@ void leat_producer_turn(struct leat_producer *producer, int64_t wait_us, int fd)
     }
     long wait_ms = poll_ms(producer, wait_us);
     (void)zmq_poll(items, count, writing != 0 && wait_us == LEAT_NEVER_US ? 1000 : wait_ms);
+    tend_links(producer);
     take_from_ventilator(producer);
     if (producer->sink != NULL) {
         take_from_sink(producer);

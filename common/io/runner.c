@@ -406,6 +406,20 @@ static void start(struct leat_runner *runner)
     leat_runner_step(runner, &event);
 }
 
+static void tend_links(struct leat_runner *runner)
+{
+    if (runner->real_mono_us < runner->tend_at_us) {
+        return;
+    }
+    runner->tend_at_us = runner->real_mono_us + LEAT_US_PER_S;
+    for (size_t i = 0; i < runner->config.link_count; i++) {
+        zsock_t *socket = runner->links[i].socket;
+        if (socket != NULL && zsock_type(socket) == ZMQ_DEALER) {
+            leat_socket_tend(socket, &runner->unconnected_us[i], runner->real_mono_us);
+        }
+    }
+}
+
 static void update_paused(struct leat_runner *runner)
 {
     bool congested = leat_runner_is_congested(runner);
@@ -433,6 +447,7 @@ bool leat_runner_turn(struct leat_runner *runner, int64_t wait_us, int *ret_stat
         }
         call_ready(runner, &set);
         leat_runner_refresh_keys(runner);
+        tend_links(runner);
         runner->more = false;
         if (!runner->counts.paused && !runner->exiting) {
             leat_runner_read_links(runner);

@@ -38,7 +38,9 @@ struct leat_runner {
     struct leat_runner_link links[LEAT_RUNNER_LINKS_MAX];
     struct leat_runner_fd fds[LEAT_RUNNER_FDS_MAX];
 
-    struct leat_guard_view view; /* of the keys of this turn */
+    int64_t unconnected_us[LEAT_RUNNER_LINKS_MAX]; /* of leat_socket_tend */
+    int64_t tend_at_us;                            /* real time of the next look at the links */
+    struct leat_guard_view view;                   /* of the keys of this turn */
 
     struct leat_now now;        /* as the core sees it */
     int64_t real_mono_us;       /* of this turn */

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/instant.h"
 #include "core/limits.h"
 #include "io/door.h"
 #include "io/guard.h"
@@ -335,4 +336,28 @@ enum leat_err leat_socket_connect_curve(int type, const char *endpoint,
     config.connect = endpoint;
     config.curve = curve;
     return leat_socket_open(&config, ret_socket, NULL, why);
+}
+
+void leat_socket_tend(zsock_t *socket, int64_t *since_us, int64_t now_us)
+{
+    void *raw = zsock_resolve(socket);
+    char endpoint[LEAT_ENDPOINT_BYTES_MAX] = "";
+    size_t size = sizeof endpoint;
+    if ((zsock_events(socket) & ZMQ_POLLOUT) != 0) {
+        *since_us = 0;
+        return;
+    }
+    if (*since_us == 0) {
+        *since_us = now_us;
+    }
+    if (now_us - *since_us < LEAT_SOCKET_STUCK_MS * LEAT_US_PER_MS ||
+        zmq_getsockopt(raw, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0) {
+        return;
+    }
+    *since_us = now_us;
+    (void)zmq_disconnect(raw, endpoint); /* there may be nothing left of it */
+    if (zmq_connect(raw, endpoint) == 0) {
+        leat_log_reason(LEAT_LOG_DEBUG, "connected_anew", "no connection to %s for %d s", endpoint,
+                        LEAT_SOCKET_STUCK_MS / 1000);
+    }
 }

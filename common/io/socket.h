@@ -28,9 +28,10 @@
 #define LEAT_SOCKET_KEEPALIVE_COUNT       3
 #define LEAT_SOCKET_TCP_GIVE_UP_MS        15000
 #define LEAT_SOCKET_CONNECT_MS            3000
-#define LEAT_SOCKET_RECONNECT_MS_MIN      100  /* first interval: random between this ... */
-#define LEAT_SOCKET_RECONNECT_MS_BASE_MAX 500  /* ... and this, doubling ... */
-#define LEAT_SOCKET_RECONNECT_MS_MAX      4000 /* ... up to this */
+#define LEAT_SOCKET_STUCK_MS              15000 /* longer than every wait of libzmq's own */
+#define LEAT_SOCKET_RECONNECT_MS_MIN      100   /* first interval: random between this ... */
+#define LEAT_SOCKET_RECONNECT_MS_BASE_MAX 500   /* ... and this, doubling ... */
+#define LEAT_SOCKET_RECONNECT_MS_MAX      4000  /* ... up to this */
 
 struct leat_curve;
 struct leat_guard;
@@ -84,6 +85,13 @@ LEAT_MUST_USE enum leat_err leat_socket_connect(int type, const char *endpoint,
 LEAT_MUST_USE enum leat_err leat_socket_connect_curve(int type, const char *endpoint,
                                                       const struct leat_curve *curve,
                                                       zsock_t **ret_socket, struct leat_why *why);
+
+/* For a DEALER that lives long: connects anew when it has had no connection for
+ * LEAT_SOCKET_STUCK_MS. libzmq tries again by itself after most failures, but gives an endpoint up
+ * for good when somebody there speaks another protocol: a broker that was started without its keys,
+ * by mistake, would lose every worker until it is restarted. `since_us` is the caller's, 0 at
+ * first. To be called now and then; costs a look at the socket. */
+void leat_socket_tend(zsock_t *socket, int64_t *since_us, int64_t now_us);
 
 /* Whether the text is an endpoint that leat takes. LEAT_ERR_INVALID. */
 LEAT_MUST_USE enum leat_err leat_endpoint_check(const char *endpoint, struct leat_why *why);

@@ -450,6 +450,54 @@ static void a_directory_that_cannot_be_read_is_refused_at_the_start(void **state
     assert_null(guard);
 }
 
+/* libzmq gives up an endpoint for good where somebody speaks another mechanism. */
+static void who_met_the_wrong_broker_finds_the_right_one_later(void **state)
+{
+    struct world world;
+    struct keys_rig *rig = *state;
+    struct leat_key_file known = keys_new(rig, "known", LEAT_ROLE_WORKER, "");
+    open_world(&world, state);
+    char endpoint[LEAT_ENDPOINT_BYTES_MAX];
+    zsock_t *wrong = NULL; /* a broker that was started without its keys */
+    assert_int_equal(
+        leat_socket_bind(ZMQ_ROUTER, "tcp://127.0.0.1:0", false, &wrong, endpoint, NULL), LEAT_OK);
+    struct leat_curve curve = curve_of(&known, world.broker.public_text);
+    struct peer witness = connect_peer(ZMQ_DEALER, endpoint, &curve);
+    zsock_t *dealer = NULL;
+    assert_int_equal(leat_socket_connect_curve(ZMQ_DEALER, endpoint, &curve, &dealer, NULL),
+                     LEAT_OK);
+    assert_false(gets_in(&witness));
+    close_peer(&witness);
+    zmq_pollitem_t item = {.socket = zsock_resolve(dealer), .events = ZMQ_POLLOUT};
+    assert_int_equal(zmq_poll(&item, 1, 300), 0);
+    zsock_destroy(&wrong);
+
+    struct leat_socket_config config;
+    zsock_t *right = NULL;
+    leat_socket_config_init(&config, ZMQ_ROUTER);
+    config.bind = endpoint;
+    config.guard = world.guard;
+    config.zap_domain = LEAT_ZAP_PEERS;
+    for (int tries = 0; right == NULL && tries < 500; tries++) { /* until the address is free */
+        if (leat_socket_open(&config, &right, NULL, NULL) != LEAT_OK) {
+            zmq_pollitem_t nothing = {.fd = -1};
+            zmq_poll(&nothing, 0, 20);
+        }
+    }
+    assert_non_null(right);
+    int64_t since_us = 0;
+    leat_socket_tend(dealer, &since_us, 1);
+    leat_socket_tend(dealer, &since_us, LEAT_SOCKET_STUCK_MS * LEAT_US_PER_MS);
+    assert_int_equal(zmq_poll(&item, 1, 300), 0); /* not yet */
+    leat_socket_tend(dealer, &since_us, 1 + LEAT_SOCKET_STUCK_MS * LEAT_US_PER_MS);
+    assert_int_equal(zmq_poll(&item, 1, WAIT_MS), 1);
+    leat_socket_tend(dealer, &since_us, 2 + LEAT_SOCKET_STUCK_MS * LEAT_US_PER_MS);
+    assert_int_equal(since_us, 0);
+    zsock_destroy(&dealer);
+    zsock_destroy(&right);
+    close_world(&world);
+}
+
 /* ---- doors ---- */
 
 static int listen_somewhere(uint16_t *ret_port)
@@ -552,6 +600,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_KEYS(only_known_keys_get_in),
         ON_KEYS(who_was_refused_gets_in_when_his_key_is_added),
+        ON_KEYS(who_met_the_wrong_broker_finds_the_right_one_later),
         ON_KEYS(null_and_plain_mechanisms_are_refused),
         ON_KEYS(old_greetings_are_refused),
         ON_KEYS(strangers_are_refused_after_sigterm_as_well),
