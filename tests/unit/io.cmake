@@ -8,7 +8,7 @@ foreach(module runner runner_links)
     target_link_libraries(test_io_${module} PRIVATE leat_io)
 endforeach()
 
-foreach(module keys guard)
+foreach(module keys guard door)
     leat_test(test_io_${module} unit test_io_${module}.c io_keys_rig.c io_capture.c)
     target_link_libraries(test_io_${module} PRIVATE leat_io)
 endforeach()
