@@ -34,6 +34,11 @@ struct leat_guard {
     size_t half_open_max;
 };
 
+/* What the thread is told by its pipe: a door to watch. Not as long as "$TERM". */
+struct order {
+    zsock_t *monitor; /* the thread's from now on */
+};
+
 /* What the thread alone has. */
 struct watch {
     struct leat_guard *guard;
@@ -223,23 +228,23 @@ static void read_doors(struct watch *watch)
 
 /* ---- the thread ---- */
 
-/* $TERM ends the guard; anything else is the pointer to a monitor. */
+/* $TERM ends the guard; anything else is an order. */
 static void obey(struct watch *watch)
 {
     for (;;) {
-        zsock_t *monitor = NULL;
-        char word[16] = "";
+        struct order order;
+        char word[2 * sizeof order] = "";
         int rc = zmq_recv(zsock_resolve(watch->pipe), word, sizeof word, ZMQ_DONTWAIT);
         if (rc < 0) {
             return;
         }
-        if (rc != (int)sizeof monitor) {
+        if (rc != (int)sizeof order) {
             watch->end_us = mono_us() + LAST_DOORS_US;
             continue;
         }
-        memcpy(&monitor, word, sizeof monitor);
+        memcpy(&order, word, sizeof order);
         LEAT_ASSERT(watch->door_count < LEAT_GUARD_DOORS_MAX);
-        watch->doors[watch->door_count].monitor = monitor;
+        watch->doors[watch->door_count].monitor = order.monitor;
         leat_door_init(&watch->doors[watch->door_count].door, watch->guard->half_open_max);
         watch->door_count++;
     }
@@ -427,8 +432,9 @@ const struct leat_curve *leat_guard_curve(const struct leat_guard *guard)
 
 void leat_guard_add_door(struct leat_guard *guard, zsock_t **monitor)
 {
-    int rc = zmq_send(zactor_resolve(guard->thread), monitor, sizeof *monitor, 0);
-    LEAT_ASSERT(rc == (int)sizeof *monitor);
+    struct order order = {.monitor = *monitor};
+    int rc = zmq_send(zactor_resolve(guard->thread), &order, sizeof order, 0);
+    LEAT_ASSERT(rc == (int)sizeof order);
     *monitor = NULL;
 }
 
