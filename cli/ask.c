@@ -16,6 +16,12 @@ enum leat_err leat_cli_use_keys(const struct leat_options *options, struct leat_
     return leat_keys_read_client(options, &ventilator_keys, &sink_keys, why);
 }
 
+/* A broker that does not know a key cuts its owner off without a word. */
+const char *leat_cli_key_hint(void)
+{
+    return sink_keys.on ? "; is this key known there, and is --server-key the right one?" : "";
+}
+
 static bool wait_readable(zsock_t *socket, int64_t end_us)
 {
     struct leat_now now;
@@ -87,8 +93,8 @@ json_t *leat_cli_ask(const char *stats_endpoint, json_t *request, bool absent_ok
         text == NULL ? NULL : ask_once(stats_endpoint, text, LEAT_CLI_PATIENCE_MS, &why);
     free(text);
     if (reply == NULL) {
-        fprintf(stderr, "leat: the sink's stats at %s cannot be reached: %s\n", stats_endpoint,
-                why.text);
+        fprintf(stderr, "leat: the sink's stats at %s cannot be reached: %s%s\n", stats_endpoint,
+                why.text, leat_cli_key_hint());
         return NULL;
     }
     const json_t *error = json_object_get(reply, "error");
@@ -193,8 +199,8 @@ enum leat_err leat_cli_request(const char *who, const char *endpoint, struct lea
     if (err == LEAT_OK) {
         *ret_answer = answer;
     } else if (!silent && err == LEAT_ERR_UNREACHABLE) {
-        fprintf(stderr, "leat: the %s at %s cannot be reached: no answer within %d ms\n", who,
-                endpoint, patience_ms);
+        fprintf(stderr, "leat: the %s at %s cannot be reached: no answer within %d ms%s\n", who,
+                endpoint, patience_ms, leat_cli_key_hint());
     } else if (!silent) {
         fprintf(stderr, "leat: the %s refuses: %s\n", who,
                 answer.text[0] != '\0' ? answer.text : why.text);

@@ -50,6 +50,9 @@ extern const struct leat_command leat_command_submit, leat_command_stats, leat_c
 LEAT_MUST_USE enum leat_err leat_cli_use_keys(const struct leat_options *options,
                                               struct leat_why *why);
 
+/* What to add to "cannot be reached": a question about keys when they are in use, else "". */
+const char *leat_cli_key_hint(void);
+
 /* Sends the request (stolen) to the sink's stats socket; its reply, or NULL after a line on stderr
  * (no answer, or an error reply). An error reply "NOT_FOUND" gives NULL without a line when
  * `absent_ok`. */

@@ -108,8 +108,9 @@ static bool ping_sink(const struct leat_options *options)
 {
     const char *endpoint = leat_options_text(options, "stats");
     if (!leat_cli_answers(endpoint, LEAT_CLI_PATIENCE_MS / 2)) {
-        fprintf(stderr, "leat: the sink's stats at %s cannot be reached: no answer within %d ms\n",
-                endpoint, LEAT_CLI_PATIENCE_MS / 2);
+        fprintf(stderr,
+                "leat: the sink's stats at %s cannot be reached: no answer within %d ms%s\n",
+                endpoint, LEAT_CLI_PATIENCE_MS / 2, leat_cli_key_hint());
         return false;
     }
     printf("sink %s: ok\n", endpoint);

@@ -101,7 +101,8 @@ static int run_result(const struct leat_options *options)
     }
     const char *stats = leat_options_text(options, "stats");
     if (!leat_cli_answers(stats, LEAT_CLI_PATIENCE_MS / 2)) {
-        fprintf(stderr, "leat: the sink's stats at %s cannot be reached\n", stats);
+        fprintf(stderr, "leat: the sink's stats at %s cannot be reached%s\n", stats,
+                leat_cli_key_hint());
         return LEAT_EXIT_FAILED;
     }
     json_t *reply =

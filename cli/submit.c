@@ -151,9 +151,9 @@ static int submit(const struct leat_options *options, struct leat_producer *prod
         result = flush(options, producer, job->payload_bytes, &answers);
     }
     if (result == LEAT_PRODUCER_TIMEOUT) {
-        fprintf(stderr, "leat: the ventilator at %s %s: job %s is not acknowledged\n",
+        fprintf(stderr, "leat: the ventilator at %s %s: job %s is not acknowledged%s\n",
                 leat_options_text(options, "ventilator"), answers ? "is busy" : "cannot be reached",
-                id);
+                id, answers ? "" : leat_cli_key_hint());
         return LEAT_EXIT_FAILED;
     }
     if (result != LEAT_PRODUCER_OK) {

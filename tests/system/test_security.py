@@ -112,6 +112,12 @@ class Strangers(unittest.TestCase):
                 done = laboratory.run(*program)
                 self.assertEqual(done.returncode, 2, done.err)
                 self.assertIn(missing, done.err)
+            laboratory.sink()
+            laboratory.ventilator()
+            stranger = laboratory.run("leat", "keys", "new", "stranger", "--role", "operator").out.split()[0]
+            for program in (["leat", "submit", "--type", "echo"], ["leat", "stats"], ["leat", "pause", "q"], ["leat", "ping"]):
+                done = laboratory.run(*program, "--key", os.path.join(laboratory.dir, stranger))
+                self.assertEqual((done.returncode, "is this key known there" in done.err), (1, True), done.err)
             done = laboratory.run("leat-sink", "--key", laboratory.path("broker.key"), "--keys", "/nowhere", "--data", "d")
             self.assertEqual(done.returncode, 2)
             self.assertIn("/nowhere", done.err)
