@@ -75,6 +75,9 @@ class Hosts(unittest.TestCase):
         self.lab.set_endpoint("sink", f"tcp://{NAME}:5171")
         self.hosts_file = os.path.join(self.lab.dir, "hosts")
         self.name_is("old")
+        if not os.path.exists("/etc/hosts"):  # as in a bare tree; something must be there to be covered
+            open("/etc/hosts", "w").close()
+            self.addCleanup(os.remove, "/etc/hosts")
         private_mounts.check(private_mounts.libc.mount(self.hosts_file.encode(), b"/etc/hosts", None, MS_BIND, None), "no /etc/hosts of its own")
         self.addCleanup(private_mounts.unmount, "/etc/hosts")
         for host in HOSTS:
