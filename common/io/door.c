@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 #include "core/check.h"
+#include "core/instant.h"
 #include "io/log.h"
 #include "io/socket.h"
 
-enum { OUTSIDE, HALF_OPEN, INSIDE };
+enum { OUTSIDE = 0, HALF_OPEN = 1, INSIDE = 2 };
 
 #define OWN_DESCRIPTORS 128 /* stores, sockets, pipes: what is no connection */
 
@@ -42,33 +43,80 @@ static void let_go(struct leat_door *door)
 void leat_door_fini(struct leat_door *door)
 {
     let_go(door);
-    free(door->states);
+    free(door->places);
+    free(door->arrivals);
     *door = (struct leat_door){.listening = -1};
 }
 
 /* ---- counting ---- */
 
-static size_t *count_of(struct leat_door *door, uint8_t state)
-{
-    return state == HALF_OPEN ? &door->half_open : &door->inside;
-}
+/* A half-open connection is cut by then at the latest. */
+#define HALF_OPEN_US ((LEAT_SOCKET_HANDSHAKE_MS + 1000) * LEAT_US_PER_MS)
 
 static void set_state(struct leat_door *door, size_t descriptor, uint8_t state)
 {
-    if (descriptor >= door->states_size) {
+    if (descriptor >= door->places_size) {
         size_t size = 2 * descriptor + 64;
-        door->states = realloc(door->states, size);
-        LEAT_ASSERT(door->states != NULL);
-        memset(door->states + door->states_size, OUTSIDE, size - door->states_size);
-        door->states_size = size;
+        door->places = reallocarray(door->places, size, sizeof *door->places);
+        LEAT_ASSERT(door->places != NULL);
+        memset(door->places + door->places_size, 0,
+               (size - door->places_size) * sizeof *door->places);
+        door->places_size = size;
     }
-    uint8_t before = door->states[descriptor];
-    door->states[descriptor] = state;
-    if (before != OUTSIDE) {
-        (*count_of(door, before))--;
+    uint8_t before = door->places[descriptor].state;
+    door->places[descriptor].state = state;
+    door->half_open += (size_t)(state == HALF_OPEN) - (size_t)(before == HALF_OPEN);
+    door->inside += (size_t)(state == INSIDE) - (size_t)(before == INSIDE);
+}
+
+static void note_arrival(struct leat_door *door, uint32_t descriptor, int64_t now_us)
+{
+    if (door->first_arrival + door->arrival_count == door->arrivals_size) {
+        if (door->first_arrival > 0 && door->first_arrival >= door->arrivals_size / 2) {
+            memmove(door->arrivals, door->arrivals + door->first_arrival,
+                    door->arrival_count * sizeof *door->arrivals);
+            door->first_arrival = 0;
+        } else {
+            door->arrivals_size = door->arrivals_size == 0 ? 64 : 2 * door->arrivals_size;
+            door->arrivals =
+                reallocarray(door->arrivals, door->arrivals_size, sizeof *door->arrivals);
+            LEAT_ASSERT(door->arrivals != NULL);
+        }
     }
-    if (state != OUTSIDE) {
-        (*count_of(door, state))++;
+    set_state(door, descriptor, HALF_OPEN);
+    door->places[descriptor].number = ++door->arrivals_total;
+    door->arrivals[door->first_arrival + door->arrival_count++] =
+        (struct leat_door_arrival){descriptor, door->arrivals_total, now_us};
+}
+
+/* The oldest arrival that counts as half open; NULL: there is none. Forgets those before it. */
+static const struct leat_door_arrival *oldest_half_open(struct leat_door *door)
+{
+    while (door->arrival_count > 0) {
+        const struct leat_door_arrival *oldest = &door->arrivals[door->first_arrival];
+        const struct leat_door_place *place = &door->places[oldest->descriptor];
+        if (place->state == HALF_OPEN && place->number == oldest->number) {
+            return oldest;
+        }
+        door->first_arrival++;
+        door->arrival_count--;
+    }
+    return NULL;
+}
+
+static void let_oldest_in(struct leat_door *door)
+{
+    const struct leat_door_arrival *oldest = oldest_half_open(door);
+    if (oldest != NULL) {
+        set_state(door, oldest->descriptor, INSIDE);
+    }
+}
+
+static void let_old_ones_in(struct leat_door *door, int64_t now_us)
+{
+    const struct leat_door_arrival *oldest;
+    while ((oldest = oldest_half_open(door)) != NULL && now_us - oldest->since_us > HALF_OPEN_US) {
+        set_state(door, oldest->descriptor, INSIDE);
     }
 }
 
@@ -93,7 +141,8 @@ static void take_listening(struct leat_door *door, int number)
     }
 }
 
-bool leat_door_event(struct leat_door *door, uint16_t event, uint32_t value, const char *endpoint)
+bool leat_door_event(struct leat_door *door, uint16_t event, uint32_t value, const char *endpoint,
+                     int64_t now_us)
 {
     switch (event) {
     case ZMQ_EVENT_LISTENING:
@@ -106,10 +155,10 @@ bool leat_door_event(struct leat_door *door, uint16_t event, uint32_t value, con
         }
         return true;
     case ZMQ_EVENT_ACCEPTED:
-        set_state(door, value, HALF_OPEN);
+        note_arrival(door, value, now_us);
         return true;
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-        set_state(door, value, INSIDE);
+        let_oldest_in(door);
         return true;
     case ZMQ_EVENT_DISCONNECTED:
         set_state(door, value, OUTSIDE);
@@ -152,8 +201,9 @@ static void open_door(struct leat_door *door)
     }
 }
 
-void leat_door_tend(struct leat_door *door, bool full)
+void leat_door_tend(struct leat_door *door, bool full, int64_t now_us)
 {
+    let_old_ones_in(door, now_us);
     if (door->listening < 0) {
         return;
     }

@@ -199,6 +199,7 @@ static void remove_door(struct watch *watch, size_t i)
 
 static void read_doors(struct watch *watch)
 {
+    const int64_t now_us = mono_us();
     for (size_t i = 0; i < watch->door_count;) {
         uint16_t event;
         uint32_t value;
@@ -207,7 +208,7 @@ static void read_doors(struct watch *watch)
         int taken = 0;
         while (there && taken < DOOR_BUDGET &&
                receive_event(watch->doors[i].monitor, &event, &value, endpoint)) {
-            there = leat_door_event(&watch->doors[i].door, event, value, endpoint);
+            there = leat_door_event(&watch->doors[i].door, event, value, endpoint, now_us);
             taken++;
         }
         watch->more = watch->more || taken == DOOR_BUDGET;
@@ -222,7 +223,7 @@ static void read_doors(struct watch *watch)
         connections += watch->doors[i].door.inside + watch->doors[i].door.half_open;
     }
     for (size_t i = 0; i < watch->door_count; i++) {
-        leat_door_tend(&watch->doors[i].door, connections >= watch->guard->connections_max);
+        leat_door_tend(&watch->doors[i].door, connections >= watch->guard->connections_max, now_us);
     }
 }
 
