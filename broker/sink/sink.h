@@ -9,8 +9,8 @@
  *
  *      trimmed        confirmed          sent              last
  *      ---|--------------|-----------------|----------------|
- *         | to be deleted| with the        | to be sent     |
- *         |              | ventilator      |                |
+ *         | kept for the | with the        | to be sent     |
+ *         | results' age | ventilator      |                |
  *
  * On the wire numbers count from `base`: a stream always begins with 1, so that a ventilator can
  * tell its beginning from a later part. A ventilator that follows another stream, or remembers
@@ -18,11 +18,11 @@
  * confirmed.
  *
  * Invariants (leat_sink_check):
- *   base <= confirmed; trimmed <= confirmed <= sent <= told <= last; sent - confirmed <=
- * config.settled_window the store's stream holds exactly the numbers trimmed + 1 to last each
- * result has exactly one row in the order of age, of successes or of failures, and no row is
- *   without its result; the counts equal the rows
- */
+ * - base <= confirmed; trimmed <= confirmed <= sent <= told <= last;
+ * - sent - confirmed <= config.settled_window;
+ * - the store's log holds exactly the numbers trimmed + 1 to last;
+ * - each result has exactly one first number in the log, or a row of failures, and none of these is
+ *   without its result; the counts equal the rows. */
 #ifndef LEAT_SINK_SINK_H
 #define LEAT_SINK_SINK_H
 

@@ -1,11 +1,11 @@
 /* The sink's typed store: what it must still know after a crash, in structs of the core, kept as
  * checked records (broker/sink/sink_record.h) in the tables of a store/store.h.
  *
- *   META      "state"         -> struct leat_sink_meta
- *   RESULTS   id              -> when it was stored, its first and latest number, the result
- *   LOG       last number     -> a block: which job each number stands for, and when they were
- * stored FAILURES  stored_us | id  -> its first number, rerun flag, the result without output, body
- * and headers; one row per result that is no success
+ * - META: "state" -> struct leat_sink_meta;
+ * - RESULTS: id -> when it was stored, its first and latest number, the result;
+ * - LOG: last number -> a block: which job each number stands for, and when they were stored;
+ * - FAILURES: stored_us | id -> its first number, rerun flag, the result without output, body and
+ *   headers; one row per result that is no success.
  *
  * The log is the stream of settled ids and the order of age at once: results are stored in the
  * order of their numbers. What one step records is one block, so a success costs one row of its

@@ -6,10 +6,9 @@
  * and copies a piece before it looks at it. The writer believes it all; it is the one that can be
  * harmed.
  *
- * Invariants: `written` and `taken` count bytes since the beginning and never fall; taken <=
- * written
- * <= taken + LEAT_RING_BYTES. A piece is its length (4 bytes) and its bytes; it may go over the end
- * of the memory and on at its front. */
+ * Invariants: `written` and `taken` count bytes since the beginning and never fall;
+ * taken <= written <= taken + LEAT_RING_BYTES. A piece is its length (4 bytes) and its bytes; it
+ * may go over the end of the memory and on at its front. */
 #ifndef LEAT_WORKER_SPAWNER_RING_H
 #define LEAT_WORKER_SPAWNER_RING_H
 
