@@ -162,7 +162,7 @@ class Hosts(unittest.TestCase):
 
         self.say_in_the_clear("one")
         packets, found = listener.end()
-        self.assertGreater(packets, 1000)
+        self.assertGreater(packets, 100)
         self.assertEqual(found, 1, "the listener reads what is in the clear, and nothing else of it was")
 
     def say_in_the_clear(self, host):
