@@ -295,6 +295,7 @@ void leat_fleet_on_revoked(struct leat_ventilator *v, const struct leat_event *e
         bool may_stay = event->instead != NULL && event->instead->role == LEAT_ROLE_WORKER &&
                         serves_all(event->instead, session);
         if (!may_stay) {
+            session->revoked = true;
             lose(v, session, out);
         }
     }

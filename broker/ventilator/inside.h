@@ -85,6 +85,7 @@ struct leat_session {
     size_t queue_count;
     size_t queue_turn; /* where the next round over the queues begins */
     bool has_key;
+    bool revoked;        /* it is being lost because its key, or a right of it, was taken away */
     struct leat_key key; /* whose session it is; nobody else may go on with it */
     uint64_t slots, busy, outbox;
     uint64_t round;
@@ -246,7 +247,7 @@ void leat_lease_drop(struct leat_ventilator *v, struct leat_held_lease *lease);
 /* The job is ready again; no delivery is counted. */
 void leat_lease_return(struct leat_ventilator *v, struct leat_held_lease *ending,
                        struct leat_out *out);
-/* Its worker was lost. */
+/* Its worker was lost; counted against the job unless the session was revoked. */
 void leat_lease_lose(struct leat_ventilator *v, struct leat_held_lease *ending,
                      struct leat_out *out);
 /* Its attempt failed and is to be repeated. */

@@ -132,7 +132,8 @@ void leat_lease_lose(struct leat_ventilator *v, struct leat_held_lease *ending,
     if (!read_job(v, &lease, &job, out)) {
         return;
     }
-    job.lost++;
+    /* Whoever took a key away did not say that the job kills its workers. */
+    job.lost += lease.session->revoked ? 0 : 1;
     job.delivery = lease.delivery;
     if (job.lost >= v->config.deliveries_max) {
         leat_ventilator_end_lost(v, &lease.id, &place, &job, out);

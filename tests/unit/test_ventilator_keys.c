@@ -172,6 +172,30 @@ static void a_job_of_another_queue_is_not_here(void **state)
     rig_close(&rig);
 }
 
+static void keys_that_are_taken_away_do_not_count_against_the_job(void **state)
+{
+    (void)state;
+    const struct leat_principal bad = key(1, LEAT_ROLE_WORKER, queue_q, 1);
+    struct rig rig;
+    rig_open(&rig); /* three deliveries */
+    rig_pass_ms(&rig, 3000);
+    rig_submit(&rig, 1, 1, 1, 1);
+    for (unsigned worker = 1; worker <= 5; worker++) {
+        struct leat_msg credit = {.type = LEAT_MSG_CREDIT};
+        credit.credit.round = 1;
+        credit.credit.number = 1;
+        credit.credit.total = 1;
+        hello_as(&rig, &bad, worker, 1, worker);
+        tell_as(&rig, &bad, worker, &credit);
+        assert_int_equal(rig_counts(&rig).leased, 1);
+        assert_int_equal(rig_sent(&rig, LEAT_MSG_JOBS)->jobs.jobs.items[0].delivery, worker);
+        revoke(&rig, &bad, NULL);
+        assert_int_equal(rig_counts(&rig).ready, 1);
+        assert_int_equal(rig_counts(&rig).ending, 0);
+    }
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +204,7 @@ int main(void)
         cmocka_unit_test(a_revoked_worker_gets_nothing_more_and_its_jobs_run_elsewhere),
         cmocka_unit_test(rights_that_shrink_take_the_sessions_that_rest_on_them),
         cmocka_unit_test(a_job_of_another_queue_is_not_here),
+        cmocka_unit_test(keys_that_are_taken_away_do_not_count_against_the_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
