@@ -104,6 +104,7 @@ static void check_outbox(const struct leat_worker *w)
         bytes += job->place == LEAT_WORKER_FINISHED ? leat_worker_job_bytes(job) : 0;
     }
     LEAT_ASSERT(bytes == w->outbox.bytes);
+    LEAT_ASSERT(w->outbox.apart <= w->outbox.waiting.count);
 }
 
 static void check_session(const struct leat_worker *w)

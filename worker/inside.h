@@ -57,6 +57,7 @@ struct leat_worker_outbox {
     struct leat_list waiting; /* results that are in no batch yet */
     struct leat_worker_batch batches[LEAT_OUTBOX_BATCHES];
     uint64_t last_number;
+    size_t apart;    /* results at the front of `waiting` that go alone, one in a batch */
     size_t bytes;    /* of all results, waiting or in a batch */
     int64_t hold_us; /* the sink was busy: no new batch before */
     bool full;       /* no credit and no starts until there is room */
@@ -181,6 +182,10 @@ int64_t leat_worker_ahead_deadline_us(const struct leat_worker *w);
 void leat_worker_outbox_init(struct leat_worker_outbox *outbox);
 void leat_worker_outbox_add(struct leat_worker *w, struct leat_worker_job *job);
 void leat_worker_outbox_stored(struct leat_worker *w, uint64_t number);
+/* The sink will never take this batch: its results go again one by one, so that those it takes are
+ * not held up; the one that it does not take is given up. */
+void leat_worker_outbox_refused(struct leat_worker *w, const struct leat_msg_error *error,
+                                struct leat_out *out);
 void leat_worker_outbox_busy(struct leat_worker *w, uint64_t number, uint64_t retry_after_ms,
                              int64_t now_us);
 void leat_worker_outbox_turn(struct leat_worker *w, int64_t now_us, struct leat_out *out);

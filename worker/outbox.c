@@ -46,6 +46,37 @@ void leat_worker_outbox_stored(struct leat_worker *w, uint64_t number)
     w->outbox.hold_us = 0;
 }
 
+/* Whether sending the same again can help. */
+static bool is_for_good(uint64_t code)
+{
+    return code == LEAT_ERR_INVALID || code == LEAT_ERR_LIMIT || code == LEAT_ERR_MALFORMED ||
+           code == LEAT_ERR_FORBIDDEN;
+}
+
+void leat_worker_outbox_refused(struct leat_worker *w, const struct leat_msg_error *error,
+                                struct leat_out *out)
+{
+    struct leat_worker_outbox *outbox = &w->outbox;
+    struct leat_worker_batch *batch = find_batch(outbox, error->ref);
+    if (batch == NULL || !is_for_good(error->code)) {
+        return;
+    }
+    size_t count = batch->results.count;
+    struct leat_list_node *node;
+    while (count > 1 && (node = leat_list_last(&batch->results)) != NULL) {
+        leat_list_remove(&batch->results, node);
+        leat_list_push_front(&outbox->waiting, node);
+        outbox->apart++;
+    }
+    if (count == 1) {
+        struct leat_worker_job *job = leat_worker_job_of(leat_list_pop_front(&batch->results));
+        leat_out_note(out, LEAT_NOTE_RESULT_REFUSED, &job->id, error->text, (int64_t)error->code);
+        outbox->bytes -= leat_worker_job_bytes(job);
+        leat_worker_job_drop(&w->table, job);
+    }
+    batch->number = 0;
+}
+
 void leat_worker_outbox_busy(struct leat_worker *w, uint64_t number, uint64_t retry_after_ms,
                              int64_t now_us)
 {
@@ -122,9 +153,11 @@ static void fill_batch(struct leat_worker *w, struct leat_worker_batch *batch)
     batch->number = ++outbox->last_number;
     batch->wait_us = LEAT_RESEND_MS * LEAT_US_PER_MS;
     size_t bytes = 0;
+    const size_t most = outbox->apart > 0 ? 1 : LEAT_BATCH_ITEMS_MAX;
+    outbox->apart -= outbox->apart > 0 ? 1 : 0;
     struct leat_worker_job *job;
     while ((job = leat_worker_job_of(leat_list_first(&outbox->waiting))) != NULL &&
-           batch->results.count < LEAT_BATCH_ITEMS_MAX) {
+           batch->results.count < most) {
         bytes += message_bytes(w, job);
         if (batch->results.count > 0 && bytes > LEAT_BATCH_BYTES_TARGET) {
             return;

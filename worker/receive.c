@@ -151,6 +151,9 @@ static void from_sink(struct leat_worker *w, const struct leat_msg *msg, int64_t
     } else if (msg->type == LEAT_MSG_ERROR) {
         leat_out_note(out, LEAT_NOTE_MESSAGE_REFUSED, NULL, msg->error.text,
                       (int64_t)msg->error.code);
+        if (msg->error.type == LEAT_MSG_RESULTS) {
+            leat_worker_outbox_refused(w, &msg->error, out);
+        }
     }
 }
 

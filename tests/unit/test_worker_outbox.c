@@ -57,6 +57,36 @@ static void a_sink_that_is_away_stops_new_work_and_loses_nothing(void **state)
     assert_int_equal(leat_worker_counts(rig.worker).finished_bytes, 0);
 }
 
+static void of_a_batch_that_the_sink_refuses_only_the_bad_result_is_given_up(void **state)
+{
+    (void)state;
+    start(8, 0, 100, 0);
+    rig_open(&rig);
+    rig_jobs(&rig, "a", 1, 8);
+    for (int i = 0; i < 8; i++) { /* four batches of one, and the rest waits */
+        rig_ran_next(&rig);
+    }
+    rig_forget(&rig);
+    rig_stored(&rig, 1);
+    rig_expect(&rig, "RESULTS batch=5 5=succeeded 6=succeeded 7=succeeded 8=succeeded\n");
+    rig_refused(&rig, 5, LEAT_ERR_MEMORY); /* it may help to send it again */
+    rig_refused(&rig, 99, LEAT_ERR_FORBIDDEN);
+    rig_expect(&rig, "");
+    for (uint64_t batch = 2; batch <= 4; batch++) {
+        rig_stored(&rig, batch);
+    }
+    rig_forget(&rig);
+    rig_refused(&rig, 5, LEAT_ERR_FORBIDDEN);
+    rig_expect(&rig, "RESULTS batch=6 5=succeeded\nRESULTS batch=7 6=succeeded\n"
+                     "RESULTS batch=8 7=succeeded\nRESULTS batch=9 8=succeeded\n");
+    rig_stored(&rig, 6);
+    rig_refused(&rig, 7, LEAT_ERR_FORBIDDEN);
+    rig_stored(&rig, 8);
+    rig_stored(&rig, 9);
+    assert_int_equal(leat_worker_counts(rig.worker).finished, 0);
+    assert_int_equal(leat_worker_counts(rig.worker).finished_bytes, 0);
+}
+
 static void what_waits_in_the_queue_is_not_started_while_the_outbox_is_full(void **state)
 {
     (void)state;
@@ -190,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_sink_that_is_away_stops_new_work_and_loses_nothing),
+        TEST(of_a_batch_that_the_sink_refuses_only_the_bad_result_is_given_up),
         TEST(what_waits_in_the_queue_is_not_started_while_the_outbox_is_full),
         TEST(jobs_whose_results_would_not_fit_are_handed_back),
         TEST(a_batch_is_sent_again_unchanged_ever_more_slowly_until_it_is_stored),

@@ -356,6 +356,16 @@ void rig_stored(struct rig *rig, uint64_t batch)
     rig_message(rig, LEAT_LINK_SINK, &msg);
 }
 
+void rig_refused(struct rig *rig, uint64_t batch, enum leat_err code)
+{
+    struct leat_msg msg = {.type = LEAT_MSG_ERROR};
+    msg.error.code = code;
+    msg.error.text = leat_str_of(leat_err_text(code));
+    msg.error.type = LEAT_MSG_RESULTS;
+    msg.error.ref = batch;
+    rig_message(rig, LEAT_LINK_SINK, &msg);
+}
+
 void rig_error(struct rig *rig, enum leat_err code)
 {
     struct leat_msg msg = {.type = LEAT_MSG_ERROR};

@@ -86,6 +86,7 @@ void rig_drain(struct rig *rig);
 void rig_stop(struct rig *rig);
 void rig_stored(struct rig *rig, uint64_t batch);
 void rig_error(struct rig *rig, enum leat_err code);
+void rig_refused(struct rig *rig, uint64_t batch, enum leat_err code); /* by the sink */
 /* Ends a run: success with output "ok", or a failure. */
 void rig_ran(struct rig *rig, const struct rig_run *run, enum leat_failure failure, bool permanent,
              const char *error);
