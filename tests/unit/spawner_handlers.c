@@ -1,4 +1,5 @@
 /* Handlers that misbehave, for the tests of the spawner. */
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,10 +137,30 @@ static int scribble(const struct leat_handler_job *job, struct leat_handler_resu
     }
 }
 
+/* Writes zeros over what is shared with another process, all of it or the first bytes, where the
+ * gate is, and goes on for ever. */
+static int erase(const struct leat_handler_job *job, struct leat_handler_result *result)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512];
+    (void)result;
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+        uintptr_t from;
+        uintptr_t to;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &from, &to) == 2 &&
+            strstr(line, " rw-s ") != NULL) {
+            memset((void *)from, 0, job->payload_bytes > 0 ? 16 : to - from);
+        }
+    }
+    for (;;) {
+        pause();
+    }
+}
+
 static const struct leat_handler handlers[] = {
     {"echo", echo},     {"describe", describe}, {"fail", fail},   {"crash", crash},
     {"hang", hang},     {"nap", nap},           {"large", large}, {"leave", leave},
-    {"whoami", whoami}, {"scribble", scribble}, {"late", late},
+    {"whoami", whoami}, {"scribble", scribble}, {"late", late},   {"erase", erase},
 };
 
 #ifdef LEAT_TEST_OLD_ABI

@@ -84,7 +84,7 @@ struct leat_item_attempt rig_run(unsigned number, const char *type, const char *
 static void wait_for(struct rig *rig, short events)
 {
     struct pollfd wait = {.fd = rig->spawner.fd, .events = events};
-    if (poll(&wait, 1, 10000) != 1) {
+    if (poll(&wait, 1, 20000) != 1) {
         fail_msg("nothing from the spawner for 10 s");
     }
 }

@@ -381,6 +381,22 @@ static void a_child_that_writes_nonsense_is_replaced(void **state)
     rig_fini(&rig);
 }
 
+/* The timeout, and as long as a child may take to load: then nothing that it says counts. */
+static void a_handler_that_writes_over_shared_memory_ends_all_the_same(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    rig_assert_output(rig_once(&rig, "echo", "first", TIMEOUT), "first");
+    const struct leat_item_outcome *ran = rig_once(&rig, "erase", "", 100);
+    assert_int_equal(ran->failure, LEAT_FAILURE_HANDLER); /* its answers are nonsense now */
+    rig_assert_output(rig_once(&rig, "echo", "next", TIMEOUT), "next");
+    ran = rig_once(&rig, "erase", "the gate", 100); /* it never began, says the gate */
+    assert_int_equal(ran->failure, LEAT_FAILURE_TIMEOUT);
+    rig_assert_output(rig_once(&rig, "echo", "last", TIMEOUT), "last");
+    rig_fini(&rig);
+}
+
 static void a_child_that_always_dies_while_loading_fails_its_attempts(void **state)
 {
     (void)state;
@@ -519,6 +535,7 @@ int main(void)
         cmocka_unit_test(kill_and_recall_take_back_what_was_sent_ahead),
         cmocka_unit_test(a_child_is_replaced_after_its_number_of_attempts),
         cmocka_unit_test(a_child_that_writes_nonsense_is_replaced),
+        cmocka_unit_test(a_handler_that_writes_over_shared_memory_ends_all_the_same),
         cmocka_unit_test(a_child_that_always_dies_while_loading_fails_its_attempts),
         cmocka_unit_test(commands_and_plug_ins_share_the_slots),
         cmocka_unit_test(everything_is_gone_when_the_spawner_is_killed),

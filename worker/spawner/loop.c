@@ -136,9 +136,8 @@ static void handle_slot(struct leat_spawner_loop *loop, size_t slot, struct leat
 static void settle_crash(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process,
                          struct leat_attempt *head)
 {
-    const int64_t started_us = process->shared == NULL
-                                   ? process->started_us
-                                   : atomic_load(&process->shared->gate.started_us);
+    const int64_t started_us =
+        process->shared == NULL ? process->started_us : leat_slot_begun_us(process, loop->now_us);
     struct leat_item_outcome ran = {0};
     char reason[LEAT_REPORT_REASON_BYTES] = "";
     if (process->kind == LEAT_SPAWNER_EXEC || !process->ended) {
@@ -173,8 +172,9 @@ static void settle(struct leat_spawner_loop *loop, size_t slot, struct leat_slot
     const bool begun = leat_slot_has_begun(process, head);
     if (head->cause != LEAT_FAILURE_NONE) {
         leat_spawner_answer_cause(loop, slot, head, head->cause,
-                                  begun ? atomic_load(&process->shared->gate.started_us) : 0);
-    } else if (begun) {
+                                  begun ? leat_slot_begun_us(process, loop->now_us) : 0);
+    } else if (begun || process->broken) {
+        /* Nonsense may well be in the gate, too: it is from what was given to it first. */
         settle_crash(loop, slot, process, head);
         close_slot_for_a_while(loop, slot);
     } else {
@@ -284,6 +284,18 @@ static int64_t check_slot_time(struct leat_spawner_loop *loop, size_t slot)
     const int64_t limit_us =
         (int64_t)(head->timeout_ms > most_ms ? most_ms : head->timeout_ms) * LEAT_US_PER_MS;
     const bool is_ahead = loop->plan.slots[slot].flight.count > 1;
+    if (process->head_seq != head->seq) {
+        process->head_seq = head->seq;
+        process->head_since_us = loop->now_us;
+    }
+    const int64_t latest_us = process->head_since_us + limit_us + LOAD_US;
+    deadline_us = leat_min_us(deadline_us, latest_us);
+    if (loop->now_us >= latest_us) {
+        /* Whatever the gate says, which a wild handler may have written over: its time is up. */
+        head->cause = LEAT_FAILURE_TIMEOUT;
+        leat_spawner_break_slot(loop, slot, process);
+        return deadline_us;
+    }
     if (!leat_slot_has_begun(process, head)) {
         if (process->answered == 0 && loop->now_us >= process->started_us + LOAD_US) {
             leat_spawner_break_slot(loop, slot, process);
@@ -293,7 +305,7 @@ static int64_t check_slot_time(struct leat_spawner_loop *loop, size_t slot)
         const int64_t soonest_us = is_ahead ? LOOK_US : leat_min_us(limit_us + 1, LOAD_US);
         return leat_min_us(deadline_us, loop->now_us + soonest_us);
     }
-    const int64_t begun_us = atomic_load(&process->shared->gate.started_us);
+    const int64_t begun_us = leat_slot_begun_us(process, loop->now_us);
     const int64_t due_us = begun_us + limit_us;
     if (loop->now_us >= due_us) {
         const bool ended = leat_spawner_end_head(loop, slot, LEAT_FAILURE_TIMEOUT);

@@ -153,6 +153,12 @@ bool leat_slot_has_begun(const struct leat_slot *slot, const struct leat_attempt
     return slot->shared == NULL || atomic_load(&slot->shared->gate.begun) >= attempt->seq;
 }
 
+int64_t leat_slot_begun_us(const struct leat_slot *slot, int64_t now_us)
+{
+    int64_t begun_us = leat_min_us(atomic_load(&slot->shared->gate.started_us), now_us);
+    return begun_us > slot->started_us ? begun_us : slot->started_us;
+}
+
 uint64_t leat_slot_take_back(struct leat_slot *slot)
 {
     if (slot->shared == NULL) {

@@ -20,6 +20,10 @@ struct leat_slot {
     uint64_t sent;                   /* seq of the last attempt that was sent */
     uint64_t answered;               /* attempts that were answered */
     int64_t started_us;
+    /* Plug-in slots: the attempt that is the first in flight, and since when, as the spawner saw
+     * it. */
+    uint64_t head_seq;
+    int64_t head_since_us;
     bool ending; /* was told to end; is sent nothing more */
     bool broken; /* answered with nonsense; is not listened to any more */
     bool gone;   /* the keeper was reaped: its number may mean another process now */
@@ -53,6 +57,10 @@ void leat_slot_read_status(struct leat_slot *slot);
 
 /* Whether the child has begun the attempt. For exec slots: always. */
 bool leat_slot_has_begun(const struct leat_slot *slot, const struct leat_attempt *attempt);
+
+/* When the child began the attempt that it has begun last. A wild handler may have written over
+ * it, so it is at least between the start of the process and now. Plug-in slots only. */
+int64_t leat_slot_begun_us(const struct leat_slot *slot, int64_t now_us);
 
 /* Sees to it that nothing is begun that was not begun before; returns the seq of the last that was.
  */
