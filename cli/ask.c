@@ -80,6 +80,8 @@ static json_t *ask_once(const char *endpoint, const char *request, int patience_
         }
         zmq_msg_close(&frame);
     }
+    zsock_set_linger(socket,
+                     0); /* a question that nobody has heard by now need not be waited for */
     zsock_destroy(&socket);
     return reply;
 }
