@@ -1,5 +1,6 @@
 #include "broker/sink/sink_record.h"
 
+#include "core/big_endian.h"
 #include "wire/record.h"
 
 #define LEAT_RECORD_TABLE LEAT_SINK_ITEMS
@@ -8,30 +9,13 @@
 
 const char *const leat_sink_table_names[LEAT_SINK_TABLES] = {"meta", "results", "log", "failures"};
 
-static void put_u64(uint8_t bytes[8], uint64_t value)
-{
-    for (int i = 7; i >= 0; i--) {
-        bytes[i] = (uint8_t)value;
-        value >>= 8;
-    }
-}
-
-static uint64_t get_u64(const uint8_t bytes[8])
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++) {
-        value = value << 8 | bytes[i];
-    }
-    return value;
-}
-
 /* Flips the sign bit, so that times before 1970 sort before those after. */
 #define SIGN_BIT (UINT64_C(1) << 63)
 
 struct leat_sink_age_key leat_sink_age_key(struct leat_wall stored, const struct leat_id *id)
 {
     struct leat_sink_age_key key;
-    put_u64(key.bytes, (uint64_t)stored.us ^ SIGN_BIT);
+    leat_big_endian_store(key.bytes, (uint64_t)stored.us ^ SIGN_BIT);
     memcpy(key.bytes + 8, id->bytes, LEAT_ID_BYTES);
     return key;
 }
@@ -42,7 +26,7 @@ enum leat_err leat_sink_age_key_read(struct leat_bytes key, struct leat_wall *re
     if (key.size != LEAT_SINK_AGE_KEY_BYTES) {
         return LEAT_ERR_CORRUPT;
     }
-    ret_stored->us = (int64_t)(get_u64(key.data) ^ SIGN_BIT);
+    ret_stored->us = (int64_t)(leat_big_endian_load(key.data) ^ SIGN_BIT);
     memcpy(ret_id->bytes, key.data + 8, LEAT_ID_BYTES);
     return LEAT_OK;
 }
@@ -50,7 +34,7 @@ enum leat_err leat_sink_age_key_read(struct leat_bytes key, struct leat_wall *re
 struct leat_sink_number_key leat_sink_number_key(uint64_t number)
 {
     struct leat_sink_number_key key;
-    put_u64(key.bytes, number);
+    leat_big_endian_store(key.bytes, number);
     return key;
 }
 
@@ -59,7 +43,7 @@ enum leat_err leat_sink_number_key_read(struct leat_bytes key, uint64_t *ret_num
     if (key.size != 8) {
         return LEAT_ERR_CORRUPT;
     }
-    *ret_number = get_u64(key.data);
+    *ret_number = leat_big_endian_load(key.data);
     return LEAT_OK;
 }
 
