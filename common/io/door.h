@@ -20,9 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LEAT_DOOR_HALF_OPEN_MAX                                                                    \
-    1024 /* per door, less when the process may open few descriptors                               \
-          */
+/* Per door; less when the process may open few descriptors. */
+#define LEAT_DOOR_HALF_OPEN_MAX 1024
 
 /* One that was accepted and may still be half open. */
 struct leat_door_arrival {

@@ -4,9 +4,8 @@
 
 #define LENGTH_BYTES sizeof(uint32_t)
 #define ELSEWHERE    UINT32_MAX
-#define RESERVE_BYTES                                                                              \
-    (LEAT_PIPELINE_JOBS * LENGTH_BYTES) /* for notes that a piece is elsewhere                     \
-                                         */
+/* For notes that a piece is elsewhere. */
+#define RESERVE_BYTES (LEAT_PIPELINE_JOBS * LENGTH_BYTES)
 
 _Static_assert((LEAT_RING_BYTES & (LEAT_RING_BYTES - 1)) == 0, "places are made by a mask");
 _Static_assert(4 * RESERVE_BYTES < LEAT_RING_BYTES, "most of the ring is for pieces");

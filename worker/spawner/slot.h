@@ -43,8 +43,8 @@ void leat_slot_close(struct leat_slot *slot);
 LEAT_MUST_USE enum leat_err leat_slot_send(struct leat_slot *slot, struct leat_attempt *attempt);
 
 /* The next answer that has come, borrowed until the next call and the next fill of `frames`;
- * `piece` is where it is kept. LEAT_ERR_NOT_FOUND  none has LEAT_ERR_MALFORMED, LEAT_ERR_LIMIT,
- * LEAT_ERR_MEMORY  the slot is of no use any more */
+ * `piece` is where it is kept. LEAT_ERR_NOT_FOUND: none has. LEAT_ERR_MALFORMED, LEAT_ERR_LIMIT,
+ * LEAT_ERR_MEMORY: the slot is of no use any more. */
 LEAT_MUST_USE enum leat_err leat_slot_next_answer(struct leat_slot *slot,
                                                   struct leat_wire_buffer *piece,
                                                   struct leat_bytes *ret_answer);
