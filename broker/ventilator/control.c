@@ -135,7 +135,7 @@ void leat_ventilator_on_lookup(struct leat_ventilator *v, const struct leat_even
         return;
     }
     if (err == LEAT_OK && state_of(place.where, false) != LEAT_STATE_NONE &&
-        place.lane < LEAT_LANES_MAX && v->lanes[place.lane] != NULL) {
+        leat_lane_at(v, place.lane) != NULL) {
         fill_found(v, &place, event->who, &found, &out->arena);
     }
     if (!v->broken) {

@@ -41,33 +41,19 @@ void leat_ventilator_watch_due(struct leat_ventilator *v, const struct leat_vent
     }
 }
 
-static struct leat_lane *lane_at(const struct leat_ventilator *v, uint32_t number)
-{
-    return number < LEAT_LANES_MAX ? v->lanes[number] : NULL;
-}
-
-static void count_out(struct leat_ventilator *v, const struct leat_ventilator_place *place)
-{
-    struct leat_lane *lane = v->lanes[place->lane];
-    if (place->where == LEAT_VENTILATOR_SCHEDULED) {
-        lane->scheduled--;
-        v->counts.scheduled--;
-    } else {
-        lane->retrying--;
-        v->counts.retrying--;
-    }
-}
-
 static void make_ready(struct leat_ventilator *v, const struct leat_id *id,
                        const struct leat_ventilator_place *from, struct leat_out *out)
 {
     struct leat_ventilator_job job;
+    struct leat_lane *lane = leat_lane_at(v, from->lane);
     enum leat_err err = leat_ventilator_store_read(v->store, id, from, &job, NULL, NULL);
     if (leat_ventilator_broke(v, err)) {
         return;
     }
-    count_out(v, from);
-    if (err != LEAT_OK) {
+    if (lane != NULL) {
+        leat_lane_remove_waiting(v, lane, from->where);
+    }
+    if (err != LEAT_OK || lane == NULL) {
         leat_ventilator_end_damaged(v, id, from, 0, out);
     } else if (leat_ventilator_is_expired(v, job.expires_at_ms)) {
         leat_ventilator_end_expired(v, id, from, &job, out);
@@ -77,7 +63,7 @@ static void make_ready(struct leat_ventilator *v, const struct leat_id *id,
         to.due_ms = 0;
         job.ready_us = v->now.wall.us;
         if (!leat_ventilator_broke(v, leat_ventilator_store_move(v->store, id, from, &to, &job))) {
-            leat_lane_enter(v, v->lanes[to.lane], to.seq, id);
+            leat_lane_enter(v, lane, to.seq, id);
         }
     }
 }
@@ -93,6 +79,9 @@ static void tend_due(struct leat_ventilator *v, enum leat_ventilator_where where
         enum leat_err err = leat_ventilator_store_first_due(v->store, where, &id, &place);
         if (leat_ventilator_broke(v, err)) {
             return;
+        }
+        if (err != LEAT_OK) {
+            leat_lanes_mend_waiting(v, where);
         }
         *first_ms = err == LEAT_OK ? place.due_ms : INT64_MAX;
         if (*first_ms > now_ms) {
@@ -115,7 +104,7 @@ static void expire(struct leat_ventilator *v, const struct leat_ventilator_expir
     struct leat_ventilator_job job;
     enum leat_err err = leat_ventilator_store_find(v->store, id, &place);
     if (err != LEAT_OK || place.where == LEAT_VENTILATOR_ENDING ||
-        place.where == LEAT_VENTILATOR_SETTLED || lane_at(v, place.lane) == NULL) {
+        place.where == LEAT_VENTILATOR_SETTLED || leat_lane_at(v, place.lane) == NULL) {
         /* The row of a job whose record was damaged: who ended it did not know of the row. */
         if (!leat_ventilator_broke(v, err)) {
             leat_ventilator_store_del_expiry(v->store, id, row->expires_at_ms);
@@ -129,7 +118,7 @@ static void expire(struct leat_ventilator *v, const struct leat_ventilator_expir
     if (place.where == LEAT_VENTILATOR_READY) {
         leat_lane_leave(v, v->lanes[place.lane], place.seq);
     } else {
-        count_out(v, &place);
+        leat_lane_remove_waiting(v, v->lanes[place.lane], place.where);
     }
     if (err == LEAT_OK) {
         leat_ventilator_end_expired(v, id, &place, &job, out);

@@ -14,10 +14,10 @@ static void end_job(struct leat_ventilator *v, const struct leat_id *id,
                     const struct leat_ventilator_place *place, int64_t expires_at_ms,
                     struct leat_item_result *result)
 {
-    const struct leat_lane *lane = v->lanes[place->lane];
+    const struct leat_lane *lane = leat_lane_at(v, place->lane);
     result->id = *id;
-    result->queue = leat_queue_name(lane->queue);
-    result->type = leat_lane_type(lane);
+    result->queue = lane == NULL ? leat_str_of("unknown") : leat_queue_name(lane->queue);
+    result->type = lane == NULL ? leat_str_of("unknown") : leat_lane_type(lane);
     result->finished_us = v->now.wall.us;
     enum leat_err err = leat_ventilator_store_end(v->store, id, place, expires_at_ms, result);
     if (leat_ventilator_broke(v, err)) {
@@ -66,6 +66,29 @@ void leat_ventilator_end_expired(struct leat_ventilator *v, const struct leat_id
     end_job(v, id, place, job->expires_at_ms, &result);
 }
 
+/* Whether the row is not that of a job: nobody has accepted this id, or its row is another one. The
+ * key is damaged then, or the row is there twice, and there is nobody who waits for a result. */
+static bool is_stray(struct leat_ventilator *v, const struct leat_id *id,
+                     const struct leat_ventilator_place *place)
+{
+    struct leat_ventilator_place true_place;
+    struct leat_ventilator_job job;
+    enum leat_err err = leat_ventilator_store_find(v->store, id, &true_place);
+    if (leat_ventilator_broke(v, err) || err == LEAT_ERR_CORRUPT) {
+        return false;
+    }
+    if (err == LEAT_ERR_NOT_FOUND || true_place.where == LEAT_VENTILATOR_ENDING ||
+        true_place.where == LEAT_VENTILATOR_SETTLED) {
+        return true;
+    }
+    if (true_place.where == place->where && true_place.lane == place->lane &&
+        true_place.seq == place->seq && true_place.due_ms == place->due_ms) {
+        return false;
+    }
+    err = leat_ventilator_store_read(v->store, id, &true_place, &job, NULL, NULL);
+    return !leat_ventilator_broke(v, err) && err != LEAT_ERR_NOT_FOUND;
+}
+
 void leat_ventilator_end_damaged(struct leat_ventilator *v, const struct leat_id *id,
                                  const struct leat_ventilator_place *place, int64_t expires_at_ms,
                                  struct leat_out *out)
@@ -78,6 +101,10 @@ void leat_ventilator_end_damaged(struct leat_ventilator *v, const struct leat_id
     v->counts.damaged_total++;
     leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, id,
                   leat_str_of(place->where == LEAT_VENTILATOR_READY ? "ready" : "scheduled"), 0);
+    if (is_stray(v, id, place)) {
+        leat_ventilator_store_drop_row(v->store, id, place);
+        return;
+    }
     end_job(v, id, place, expires_at_ms, &result);
 }
 
@@ -155,6 +182,9 @@ static void next_batch(struct leat_ventilator *v, struct leat_out *out)
     }
     report->count = count;
     if (count == 0) {
+        if (leat_id_is_zero(&report->cursor)) {
+            v->counts.ending = 0; /* nothing is there, whatever was counted */
+        }
         report->cursor = (struct leat_id){0};
         report->at_us = v->counts.ending == 0 ? LEAT_NEVER_US : v->now.mono_us + NEXT_PASS_US;
         return;

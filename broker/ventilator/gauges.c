@@ -98,7 +98,7 @@ static void fill_worker(const struct leat_ventilator *v, const struct leat_sessi
 static void fill_counts(const struct leat_ventilator *v, struct leat_msg_gauges *gauges)
 {
     const struct leat_ventilator_counts *counts = &v->counts;
-    gauges->jobs = counts->jobs;
+    gauges->jobs = leat_ventilator_jobs(v);
     gauges->store_bytes = counts->bytes;
     gauges->accepted_total = counts->accepted_total;
     gauges->known_total = counts->known_total;

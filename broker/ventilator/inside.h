@@ -5,6 +5,7 @@
  *   submit.c      SUBMIT                          dispatch.c  who gets which job: JOBS
  *   fleet.c       sessions: HELLO, lost, leaving  session.c   CREDIT, RETRY, RETURN, PING
  *   lease.c       leases and how they end         due.c       what becomes ready or expires
+ *   counts.c      how many jobs are where
  *   settle.c      FOLLOW, SETTLED, forgetting     ending.c    results that are reported from here
  *   control.c     CONTROL, LOOKUP, shutdown       gauges.c    GAUGES
  *   check.c       the invariants
@@ -36,6 +37,10 @@ struct leat_lane {
     uint64_t pin;   /* equal to the ventilator's: a batch is about to put jobs into it */
     uint64_t ready; /* in READY and not leased; window.count of them are in the window */
     uint64_t leased, scheduled, retrying;
+    struct leat_ventilator_lane_counts stored; /* what the store says of it, if is_stored */
+    bool is_stored;
+    bool is_dry;                        /* fewer ready jobs were found than counted: see lane.c */
+    struct leat_list_node changed_link; /* in v->changed */
     /* Every ready, unleased job with seq < cursor is in the window, and no other. */
     uint64_t cursor;
     struct leat_window window;
@@ -151,6 +156,8 @@ struct leat_ventilator {
     struct leat_lane_type types[LEAT_LANES_MAX];
     uint32_t type_count;         /* numbers in use are below */
     uint64_t pin;                /* counts SUBMITs; see struct leat_lane */
+    struct leat_list changed;    /* lanes with counts that the store may not have yet */
+    uint64_t mended;             /* jobs that were miscounted; a note is due */
     struct leat_lane *last_lane; /* that was looked up; jobs of a batch are often alike */
     size_t windows_jobs;         /* in all windows */
     size_t rows_bytes;           /* of rows in all windows */
@@ -205,6 +212,23 @@ void leat_ventilator_refuse(struct leat_ventilator *v, const struct leat_event *
                             struct leat_out *out, enum leat_err err, const char *text,
                             uint64_t ref);
 
+/* ---- counts.c ---- */
+/* Jobs that are not settled. */
+uint64_t leat_ventilator_jobs(const struct leat_ventilator *v);
+/* A count of the lane may change in this step. */
+void leat_lane_touch(struct leat_ventilator *v, struct leat_lane *lane);
+/* A job is in SCHEDULED or RETRYING from now on, or no longer. Totals follow. */
+void leat_lane_add_waiting(struct leat_ventilator *v, struct leat_lane *lane,
+                           enum leat_ventilator_where where);
+void leat_lane_remove_waiting(struct leat_ventilator *v, struct leat_lane *lane,
+                              enum leat_ventilator_where where);
+/* The store has so many ready and unleased jobs of the lane, and not what was counted. */
+void leat_lane_mend_ready(struct leat_ventilator *v, struct leat_lane *lane, uint64_t ready);
+/* SCHEDULED or RETRYING is empty. */
+void leat_lanes_mend_waiting(struct leat_ventilator *v, enum leat_ventilator_where where);
+/* Writes what has changed; the last thing in a step. */
+void leat_ventilator_save_counts(struct leat_ventilator *v, struct leat_out *out);
+
 /* ---- lane.c ---- */
 struct leat_str leat_queue_name(const struct leat_queue *queue);
 struct leat_str leat_lane_type(const struct leat_lane *lane);
@@ -232,6 +256,11 @@ void leat_lane_enter_row(struct leat_ventilator *v, struct leat_lane *lane, uint
                          const struct leat_id *id, const struct leat_ventilator_job *job,
                          struct leat_bytes body);
 void leat_lane_leave(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq);
+/* The lane with this number, or NULL. */
+static inline struct leat_lane *leat_lane_at(const struct leat_ventilator *v, uint32_t number)
+{
+    return number < LEAT_LANES_MAX ? v->lanes[number] : NULL;
+}
 /* The first ready job, read ahead from the store if need be; NULL: none (or broken, or more). */
 const struct leat_window_job *leat_lane_head(struct leat_ventilator *v, struct leat_lane *lane);
 

@@ -180,6 +180,7 @@ static struct leat_lane *add_lane(struct leat_ventilator *v, uint32_t number,
     leat_ventilator_must_ok(leat_map_put_pointer(&v->lane_of, &key, lane));
     v->lanes[number] = lane;
     v->lanes_used++;
+    leat_lane_touch(v, lane);
     add_to_queue(queue, lane);
     return lane;
 }
@@ -254,6 +255,9 @@ void leat_lane_drop(struct leat_ventilator *v, struct leat_lane *lane)
     v->lanes[lane->number] = NULL;
     v->lanes_used--;
     v->last_lane = NULL;
+    if (leat_list_is_linked(&lane->changed_link)) {
+        leat_list_remove(&v->changed, &lane->changed_link);
+    }
     leat_ventilator_store_del_lane(v->store, lane->number);
     free_lane(lane);
     leat_queue_drop_empty(v, queue);
@@ -300,18 +304,25 @@ static struct leat_window_row *make_row(const struct leat_ventilator *v,
 static void insert(struct leat_ventilator *v, struct leat_lane *lane,
                    const struct leat_window_job *job)
 {
-    leat_window_insert(&lane->window, job);
-    v->windows_jobs++;
-    v->rows_bytes += leat_window_row_bytes(job->row);
+    if (leat_window_insert(&lane->window, job)) {
+        v->windows_jobs++;
+        v->rows_bytes += leat_window_row_bytes(job->row);
+    } else {
+        free(job->row); /* two with one number, see visit_ready */
+    }
 }
 
-static void remove_from_window(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq)
+/* False: it is not there. */
+static bool remove_from_window(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq)
 {
     const struct leat_window_job *job = leat_window_find(&lane->window, seq);
-    LEAT_ASSERT(job != NULL);
+    if (job == NULL) {
+        return false;
+    }
     v->windows_jobs--;
     v->rows_bytes -= leat_window_row_bytes(job->row);
     (void)leat_window_remove(&lane->window, seq);
+    return true;
 }
 
 void leat_lane_enter_row(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq,
@@ -323,11 +334,12 @@ void leat_lane_enter_row(struct leat_ventilator *v, struct leat_lane *lane, uint
     lane->ready++;
     lane->queue->ready++;
     v->counts.ready++;
+    leat_lane_touch(v, lane);
     if (seq < lane->cursor) {
         insert(v, lane, &entering);
         if (lane->window.count > LEAT_WINDOW_JOBS) {
             lane->cursor = leat_window_last(&lane->window)->seq;
-            remove_from_window(v, lane, lane->cursor);
+            (void)remove_from_window(v, lane, lane->cursor);
         }
     } else if (all_known && lane->window.count < window_max(v)) {
         entering.row = job == NULL ? NULL : make_row(v, job, body);
@@ -342,14 +354,17 @@ void leat_lane_enter(struct leat_ventilator *v, struct leat_lane *lane, uint64_t
     leat_lane_enter_row(v, lane, seq, id, NULL, (struct leat_bytes){0});
 }
 
+/* A job that the store has damaged may not have been counted, as its place says something else than
+ * its row. Better one too many is counted then: that is found when the lane runs dry. */
 void leat_lane_leave(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq)
 {
-    LEAT_ASSERT(lane->ready > 0);
-    lane->ready--;
-    lane->queue->ready--;
-    v->counts.ready--;
-    if (seq < lane->cursor) {
-        remove_from_window(v, lane, seq);
+    bool was_counted =
+        seq < lane->cursor ? remove_from_window(v, lane, seq) : lane->ready > lane->window.count;
+    if (was_counted) {
+        lane->ready--;
+        lane->queue->ready--;
+        v->counts.ready--;
+        leat_lane_touch(v, lane);
     }
 }
 
@@ -370,6 +385,10 @@ static bool visit_ready(const struct leat_id *id, uint64_t seq,
         look->stopped = true;
         return false;
     }
+    if (seq < lane->cursor) {
+        return true; /* two with one number: a key is damaged; its turn comes when the other is gone
+                      */
+    }
     if (leat_lease_find(look->v, id) != NULL) {
         look->skips++;
     } else {
@@ -385,6 +404,27 @@ static bool visit_ready(const struct leat_id *id, uint64_t seq,
     return true;
 }
 
+/* What a look to the end of the lane has found is all there is, but for what a damaged key has put
+ * behind the cursor: so before fewer are believed in than were counted, everything is looked at. */
+static void mend(struct leat_ventilator *v, struct leat_lane *lane, bool whole)
+{
+    if (lane->window.count > lane->ready) {
+        leat_lane_mend_ready(v, lane, lane->window.count);
+    }
+    if (lane->window.count > 0) {
+        lane->is_dry = false;
+    } else if (!whole) {
+        v->more = true;
+    } else if (lane->ready > 0 && !lane->is_dry) {
+        lane->is_dry = true;
+        lane->cursor = 0;
+        v->more = true;
+    } else {
+        lane->is_dry = false;
+        leat_lane_mend_ready(v, lane, 0);
+    }
+}
+
 const struct leat_window_job *leat_lane_head(struct leat_ventilator *v, struct leat_lane *lane)
 {
     if (lane->window.count == 0 && lane->ready > 0) {
@@ -394,7 +434,7 @@ const struct leat_window_job *leat_lane_head(struct leat_ventilator *v, struct l
         if (leat_ventilator_broke(v, err)) {
             return NULL;
         }
-        v->more = v->more || (look.stopped && lane->window.count == 0);
+        mend(v, lane, !look.stopped);
     }
     return leat_window_first(&lane->window);
 }

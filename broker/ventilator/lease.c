@@ -41,6 +41,7 @@ struct leat_held_lease *leat_lease_give(struct leat_ventilator *v, struct leat_s
     leat_list_push_back(&session->leases, &lease->link);
     lane->leased++;
     v->counts.leased++;
+    leat_lane_touch(v, lane);
     return lease;
 }
 
@@ -51,6 +52,7 @@ void leat_lease_drop(struct leat_ventilator *v, struct leat_held_lease *lease)
     leat_list_remove(&lease->session->leases, &lease->link);
     lease->lane->leased--;
     v->counts.leased--;
+    leat_lane_touch(v, lease->lane);
     free(lease);
 }
 
@@ -154,8 +156,7 @@ static void retry_later(struct leat_ventilator *v, const struct leat_held_lease 
     if (!move_job(v, lease, &to, job)) {
         return;
     }
-    lease->lane->retrying++;
-    v->counts.retrying++;
+    leat_lane_add_waiting(v, lease->lane, to.where);
     leat_ventilator_watch_expiry(v, lease->expires_at_ms);
     leat_ventilator_watch_due(v, &to);
 }
@@ -198,8 +199,8 @@ bool leat_lease_adopt(struct leat_ventilator *v, struct leat_session *session,
         return false;
     }
     err = leat_ventilator_store_read(v->store, &announced->id, &place, &job, NULL, NULL);
-    if (err != LEAT_OK || announced->delivery != job.delivery + 1 || place.lane >= LEAT_LANES_MAX ||
-        v->lanes[place.lane] == NULL) {
+    if (err != LEAT_OK || announced->delivery != job.delivery + 1 ||
+        leat_lane_at(v, place.lane) == NULL) {
         (void)leat_ventilator_broke(v, err);
         return false;
     }

@@ -9,8 +9,8 @@
 #include "wire/record_template.h"
 
 const char *const leat_ventilator_table_names[LEAT_VENTILATOR_TABLES] = {
-    "meta",      "lanes",    "queues", "producers", "ids",    "ready",
-    "scheduled", "retrying", "ending", "bodies",    "expiry", "settled"};
+    "meta",     "lanes",  "queues", "producers", "ids",     "ready", "scheduled",
+    "retrying", "ending", "bodies", "expiry",    "settled", "counts"};
 
 /* Flips the sign bit, so that times before 1970 sort before those after. */
 #define SIGN_BIT (UINT64_C(1) << 63)

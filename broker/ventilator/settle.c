@@ -33,12 +33,8 @@ static void leave_lane(struct leat_ventilator *v, const struct leat_ventilator_p
     struct leat_lane *lane = v->lanes[place->lane];
     if (place->where == LEAT_VENTILATOR_READY) {
         leat_lane_leave(v, lane, place->seq);
-    } else if (place->where == LEAT_VENTILATOR_SCHEDULED) {
-        lane->scheduled--;
-        v->counts.scheduled--;
     } else {
-        lane->retrying--;
-        v->counts.retrying--;
+        leat_lane_remove_waiting(v, lane, place->where);
     }
 }
 
@@ -54,9 +50,9 @@ static bool settle_unleased(struct leat_ventilator *v, const struct leat_id *id)
     }
     if (place.where == LEAT_VENTILATOR_ENDING) {
         err = leat_ventilator_store_ending_bytes(v->store, id, &job.body_bytes);
-        v->counts.ending--;
+        v->counts.ending -= v->counts.ending > 0 ? 1 : 0;
     } else {
-        if (place.lane >= LEAT_LANES_MAX || v->lanes[place.lane] == NULL) {
+        if (leat_lane_at(v, place.lane) == NULL) {
             return false;
         }
         err = leat_ventilator_store_read(v->store, id, &place, &job, NULL, NULL);
@@ -78,8 +74,7 @@ static bool settle(struct leat_ventilator *v, const struct leat_id *id)
     } else if (!settle_unleased(v, id)) {
         return false;
     }
-    v->counts.jobs--;
-    if (v->counts.jobs == 0) {
+    if (leat_ventilator_jobs(v) == 0) {
         v->counts.bytes = 0;
     }
     v->counts.settled_total++;
@@ -109,6 +104,8 @@ static void send_follow(struct leat_ventilator *v, struct leat_out *out)
 void leat_ventilator_save_meta(struct leat_ventilator *v)
 {
     v->meta.steady_ms = leat_ventilator_steady_ms(v);
+    v->meta.bytes = v->counts.bytes;
+    v->meta.next_seq = v->next_seq;
     v->counts.settled = v->meta.settled;
     leat_ventilator_store_save(v->store, &v->meta);
 }

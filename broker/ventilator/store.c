@@ -101,6 +101,9 @@ enum leat_err leat_ventilator_store_load(struct leat_ventilator_store *store,
         .stream = held.stream,
         .settled = held.settled,
         .steady_ms = held.steady_ms,
+        .bytes = held.bytes,
+        .next_seq = held.next_seq,
+        .damaged = held.damaged,
     };
     return LEAT_OK;
 }
@@ -112,6 +115,9 @@ void leat_ventilator_store_save(struct leat_ventilator_store *store,
         .stream = meta->stream,
         .settled = meta->settled,
         .steady_ms = meta->steady_ms,
+        .bytes = meta->bytes,
+        .next_seq = meta->next_seq,
+        .damaged = meta->damaged,
     };
     struct leat_bytes key = leat_bytes_of(META_KEY, sizeof META_KEY - 1);
     leat_wire_buffer_clear(&store->buffer);
@@ -138,6 +144,44 @@ void leat_ventilator_store_del_lane(struct leat_ventilator_store *store, uint32_
 {
     struct leat_ventilator_key key = leat_ventilator_key_lane(lane);
     leat_store_del(store->store, LEAT_VENTILATOR_TABLE_LANES, leat_ventilator_key_view(&key));
+    leat_store_del(store->store, LEAT_VENTILATOR_TABLE_COUNTS, leat_ventilator_key_view(&key));
+}
+
+void leat_ventilator_store_put_counts(struct leat_ventilator_store *store, uint32_t lane,
+                                      const struct leat_ventilator_lane_counts *counts)
+{
+    struct leat_item_held_counts held = {
+        .ready = counts->ready,
+        .scheduled = counts->scheduled,
+        .retrying = counts->retrying,
+    };
+    struct leat_ventilator_key key = leat_ventilator_key_lane(lane);
+    leat_wire_buffer_clear(&store->buffer);
+    leat_ventilator_store_must(leat_wire_seal_item_held_counts(
+        &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_COUNTS, leat_ventilator_key_view(&key)),
+        &store->buffer));
+    leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_COUNTS, leat_ventilator_key_view(&key));
+}
+
+enum leat_err leat_ventilator_store_counts(struct leat_ventilator_store *store, uint32_t lane,
+                                           struct leat_ventilator_lane_counts *ret_counts)
+{
+    struct leat_ventilator_key key = leat_ventilator_key_lane(lane);
+    struct leat_bytes value;
+    enum leat_err err = leat_store_get(store->store, LEAT_VENTILATOR_TABLE_COUNTS,
+                                       leat_ventilator_key_view(&key), &value);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    struct leat_item_held_counts held;
+    leat_arena_clear(&store->scratch);
+    if (leat_wire_unseal_item_held_counts(
+            value, leat_ventilator_at(LEAT_VENTILATOR_TABLE_COUNTS, leat_ventilator_key_view(&key)),
+            &store->scratch, &held, NULL) != LEAT_OK) {
+        return LEAT_ERR_CORRUPT;
+    }
+    *ret_counts = (struct leat_ventilator_lane_counts){held.ready, held.scheduled, held.retrying};
+    return LEAT_OK;
 }
 
 struct lane_scan {
@@ -384,6 +428,45 @@ enum leat_err leat_ventilator_store_each_settled(struct leat_ventilator_store *s
     struct leat_ventilator_key key = leat_ventilator_key_number(from);
     return leat_store_scan(store->store, LEAT_VENTILATOR_TABLE_SETTLED,
                            leat_ventilator_key_view(&key), visit_settled, &scan);
+}
+
+static bool visit_any(struct leat_bytes key, struct leat_bytes value, void *context)
+{
+    bool *found = context;
+    uint64_t number;
+    (void)value;
+    *found = leat_ventilator_key_read_number(key, &number) == LEAT_OK;
+    return !*found;
+}
+
+/* Whether any number is not below `from`. */
+static enum leat_err has_settled(struct leat_ventilator_store *store, uint64_t from, bool *ret_has)
+{
+    struct leat_ventilator_key key = leat_ventilator_key_number(from);
+    *ret_has = false;
+    return leat_store_scan(store->store, LEAT_VENTILATOR_TABLE_SETTLED,
+                           leat_ventilator_key_view(&key), visit_any, ret_has);
+}
+
+/* Bit by bit from the greatest: the store is read forwards only. */
+enum leat_err leat_ventilator_store_last_settled(struct leat_ventilator_store *store,
+                                                 uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    bool has = false;
+    enum leat_err err = has_settled(store, 0, &has);
+    if (err != LEAT_OK || !has) {
+        return err != LEAT_OK ? err : LEAT_ERR_NOT_FOUND;
+    }
+    for (int bit = 63; bit >= 0; bit--) {
+        err = has_settled(store, number | UINT64_C(1) << bit, &has);
+        if (err != LEAT_OK) {
+            return err;
+        }
+        number |= has ? UINT64_C(1) << bit : 0;
+    }
+    *ret_number = number;
+    return LEAT_OK;
 }
 
 enum leat_err leat_ventilator_store_forget(struct leat_ventilator_store *store, uint64_t number)

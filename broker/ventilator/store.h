@@ -1,8 +1,10 @@
 /* The ventilator's typed store: what it must still know after a crash, in structs of the core, kept
  * as checked records (broker/ventilator/records.def) in the tables of a store/store.h.
  *
- *   META       "state"                   -> the stream and how far it is settled, the steady clock
+ *   META       "state"                   -> the stream and how far it is settled, the steady clock,
+ *                                           bytes of all bodies, the next seq
  *   LANES      lane                      -> queue, type
+ *   COUNTS     lane                      -> how many jobs it has in READY, SCHEDULED, RETRYING
  *   QUEUES     name                      -> paused
  *   PRODUCERS  producer                  -> last batch, when
  *   IDS        id                        -> its place: which of the next tables holds it
@@ -45,10 +47,11 @@ enum leat_ventilator_table {
     LEAT_VENTILATOR_TABLE_BODIES = 9,
     LEAT_VENTILATOR_TABLE_EXPIRY = 10,
     LEAT_VENTILATOR_TABLE_SETTLED = 11,
+    LEAT_VENTILATOR_TABLE_COUNTS = 12,
 };
 
 /* Names of the tables, in that order, for leat_store_open_lmdb. */
-#define LEAT_VENTILATOR_TABLES 12
+#define LEAT_VENTILATOR_TABLES 13
 extern const char *const leat_ventilator_table_names[LEAT_VENTILATOR_TABLES];
 
 struct leat_ventilator_store;
@@ -68,6 +71,9 @@ struct leat_ventilator_meta {
     struct leat_id stream; /* the sink's; all zero at first */
     uint64_t settled;      /* last number of it that was taken */
     int64_t steady_ms;     /* the steady clock at the last save */
+    uint64_t bytes;        /* of the bodies of all jobs */
+    uint64_t next_seq;
+    bool damaged; /* damage was found since all jobs were counted; numbers are inexact */
 };
 
 /* LEAT_ERR_NOT_FOUND: the store is fresh. */
@@ -166,6 +172,14 @@ LEAT_MUST_USE enum leat_err leat_ventilator_store_each_job(struct leat_ventilato
                                                            leat_ventilator_store_job_fn *visit,
                                                            void *context);
 
+/* Takes the row of a job out of its table, and nothing else that there may be of it. */
+void leat_ventilator_store_drop_row(struct leat_ventilator_store *store, const struct leat_id *id,
+                                    const struct leat_ventilator_place *place);
+/* The first lane from `from` on that has a job in READY. LEAT_ERR_NOT_FOUND: none. Looks at one
+ * row, however many there are. */
+LEAT_MUST_USE enum leat_err leat_ventilator_store_next_ready(struct leat_ventilator_store *store,
+                                                             uint32_t from, uint32_t *ret_lane);
+
 /* ---- what has a time ---- */
 
 /* The job of SCHEDULED or RETRYING that is due first. LEAT_ERR_NOT_FOUND: none. */
@@ -225,6 +239,10 @@ typedef bool leat_ventilator_store_settled_fn(const struct leat_ventilator_settl
 LEAT_MUST_USE enum leat_err
 leat_ventilator_store_each_settled(struct leat_ventilator_store *store, uint64_t from,
                                    leat_ventilator_store_settled_fn *visit, void *context);
+/* The greatest number among them. LEAT_ERR_NOT_FOUND: nothing is remembered. Looks at a few rows,
+ * however many there are. */
+LEAT_MUST_USE enum leat_err leat_ventilator_store_last_settled(struct leat_ventilator_store *store,
+                                                               uint64_t *ret_number);
 /* Forgets the ids of one such row and the row. LEAT_ERR_IO. */
 LEAT_MUST_USE enum leat_err leat_ventilator_store_forget(struct leat_ventilator_store *store,
                                                          uint64_t number);
@@ -233,6 +251,7 @@ LEAT_MUST_USE enum leat_err leat_ventilator_store_forget(struct leat_ventilator_
 
 void leat_ventilator_store_put_lane(struct leat_ventilator_store *store, uint32_t lane,
                                     struct leat_str queue, struct leat_str type);
+/* And what is counted of it. */
 void leat_ventilator_store_del_lane(struct leat_ventilator_store *store, uint32_t lane);
 /* `visit` must not call the store. LEAT_ERR_CORRUPT: a lane cannot be read, its jobs have no queue.
  */
@@ -241,6 +260,18 @@ typedef bool leat_ventilator_store_lane_fn(uint32_t lane, struct leat_str queue,
 LEAT_MUST_USE enum leat_err leat_ventilator_store_each_lane(struct leat_ventilator_store *store,
                                                             leat_ventilator_store_lane_fn *visit,
                                                             void *context, struct leat_why *why);
+
+struct leat_ventilator_lane_counts {
+    uint64_t ready; /* leased ones too */
+    uint64_t scheduled, retrying;
+};
+
+void leat_ventilator_store_put_counts(struct leat_ventilator_store *store, uint32_t lane,
+                                      const struct leat_ventilator_lane_counts *counts);
+/* LEAT_ERR_NOT_FOUND, LEAT_ERR_CORRUPT: it must be counted anew. */
+LEAT_MUST_USE enum leat_err
+leat_ventilator_store_counts(struct leat_ventilator_store *store, uint32_t lane,
+                             struct leat_ventilator_lane_counts *ret_counts);
 
 /* Paused queues have a row, others have none. */
 void leat_ventilator_store_put_paused(struct leat_ventilator_store *store, struct leat_str queue,

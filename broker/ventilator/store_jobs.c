@@ -129,6 +129,12 @@ static void del_row(struct leat_ventilator_store *store, const struct leat_id *i
                    leat_ventilator_key_view(&key));
 }
 
+void leat_ventilator_store_drop_row(struct leat_ventilator_store *store, const struct leat_id *id,
+                                    const struct leat_ventilator_place *place)
+{
+    del_row(store, id, place);
+}
+
 static void job_of(const struct leat_item_held_job *held, struct leat_ventilator_job *ret_job)
 {
     *ret_job = (struct leat_ventilator_job){
@@ -336,6 +342,42 @@ enum leat_err leat_ventilator_store_each_ready(struct leat_ventilator_store *sto
     struct leat_ventilator_key key = leat_ventilator_key_ready_from(lane, from);
     return leat_store_scan(store->store, LEAT_VENTILATOR_TABLE_READY,
                            leat_ventilator_key_view(&key), visit_ready, &scan);
+}
+
+struct lane_scan {
+    bool found;
+    uint32_t lane;
+};
+
+static bool visit_lane(struct leat_bytes key, struct leat_bytes value, void *context)
+{
+    struct lane_scan *scan = context;
+    struct leat_id id;
+    struct leat_ventilator_place place;
+    (void)value;
+    if (leat_ventilator_key_read_job(LEAT_VENTILATOR_READY, key, &id, &place) != LEAT_OK) {
+        return true;
+    }
+    scan->found = true;
+    scan->lane = place.lane;
+    return false;
+}
+
+enum leat_err leat_ventilator_store_next_ready(struct leat_ventilator_store *store, uint32_t from,
+                                               uint32_t *ret_lane)
+{
+    struct lane_scan scan = {0};
+    struct leat_ventilator_key key = leat_ventilator_key_ready_from(from, 0);
+    enum leat_err err = leat_store_scan(store->store, LEAT_VENTILATOR_TABLE_READY,
+                                        leat_ventilator_key_view(&key), visit_lane, &scan);
+    if (err != LEAT_OK) {
+        return err;
+    }
+    if (!scan.found) {
+        return LEAT_ERR_NOT_FOUND;
+    }
+    *ret_lane = scan.lane;
+    return LEAT_OK;
 }
 
 struct job_scan {

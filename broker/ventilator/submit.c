@@ -87,8 +87,8 @@ static const char *full_because(struct leat_ventilator *v, const struct leat_msg
     if (v->store_full || !leat_ventilator_store_has_room(v->store)) {
         return "disk or store is full";
     }
-    if (v->counts.jobs > config->jobs_max ||
-        submit->jobs.count > config->jobs_max - v->counts.jobs) {
+    uint64_t jobs = leat_ventilator_jobs(v);
+    if (jobs > config->jobs_max || submit->jobs.count > config->jobs_max - jobs) {
         return "too many jobs";
     }
     if (v->counts.bytes > config->bytes_max ||
@@ -138,11 +138,9 @@ static bool add_job(struct leat_ventilator *v, const struct leat_item_submission
     };
     leat_ventilator_store_add(v->store, &item->id, &place, &job, item->body);
     leat_ventilator_watch_expiry(v, job.expires_at_ms);
-    v->counts.jobs++;
     v->counts.bytes += item->body.size;
     if (waits) {
-        lane->scheduled++;
-        v->counts.scheduled++;
+        leat_lane_add_waiting(v, lane, place.where);
         leat_ventilator_watch_due(v, &place);
     } else {
         leat_lane_enter_row(v, lane, place.seq, &item->id, &job, item->body);

@@ -78,6 +78,7 @@ struct leat_ventilator *leat_ventilator_new(const struct leat_ventilator_config 
     leat_list_init(&v->heard);
     leat_list_init(&v->losing);
     leat_list_init(&v->ring);
+    leat_list_init(&v->changed);
     v->picks = leat_picks_new();
     v->push_again_us = LEAT_NEVER_US;
     v->renew_at_us = LEAT_NEVER_US;
@@ -332,6 +333,7 @@ void leat_ventilator_step(struct leat_ventilator *v, const struct leat_event *ev
     if (v->phase != LEAT_VENTILATOR_ENDED && !v->broken) {
         tend(v, out);
     }
+    leat_ventilator_save_counts(v, out);
     if (v->broken) {
         v->phase = LEAT_VENTILATOR_ENDED;
         leat_out_exit(out, LEAT_VENTILATOR_EXIT_STORE);
@@ -348,7 +350,9 @@ int64_t leat_ventilator_deadline_us(const struct leat_ventilator *v)
 
 struct leat_ventilator_counts leat_ventilator_counts(const struct leat_ventilator *v)
 {
-    return v->counts;
+    struct leat_ventilator_counts counts = v->counts;
+    counts.jobs = leat_ventilator_jobs(v);
+    return counts;
 }
 
 bool leat_ventilator_holds_lease(const struct leat_ventilator *v, const struct leat_id *id,

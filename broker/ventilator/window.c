@@ -58,12 +58,15 @@ static void make_room(struct leat_window *window)
     grow(window);
 }
 
-void leat_window_insert(struct leat_window *window, const struct leat_window_job *entering)
+bool leat_window_insert(struct leat_window *window, const struct leat_window_job *entering)
 {
     const uint64_t seq = entering->seq;
     size_t place = window->count;
     if (place > 0 && leat_window_last(window)->seq >= seq) {
         place = find(window, seq);
+        if (leat_window_first(window)[place].seq == seq) {
+            return false;
+        }
     }
     if (window->first > 0 && place < window->count - place) {
         struct leat_window_job *from = window->jobs + window->first;
@@ -79,6 +82,7 @@ void leat_window_insert(struct leat_window *window, const struct leat_window_job
     *job = *entering;
     LEAT_ASSERT(place + 1 == window->count || job[1].seq > seq);
     LEAT_ASSERT(place == 0 || job[-1].seq < seq);
+    return true;
 }
 
 const struct leat_window_job *leat_window_find(const struct leat_window *window, uint64_t seq)

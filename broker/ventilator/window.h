@@ -32,10 +32,9 @@ struct leat_window {
 };
 
 void leat_window_fini(struct leat_window *window);
-/* `job->seq` must not be in the window; the row is the window's now. Out of memory ends the
- * process.
- */
-void leat_window_insert(struct leat_window *window, const struct leat_window_job *job);
+/* The row is the window's now. False: a job with this seq is there, nothing has changed. Out of
+ * memory ends the process. */
+bool leat_window_insert(struct leat_window *window, const struct leat_window_job *job);
 /* Frees the row. False: it is not in the window. */
 bool leat_window_remove(struct leat_window *window, uint64_t seq);
 

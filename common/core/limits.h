@@ -9,7 +9,7 @@
 #define LEAT_RECORD_VERSION 1
 /* Of seals, keys and tables. 1: seals did not cover the place; 2: the sink had no log. */
 #ifndef LEAT_STORE_VERSION
-#define LEAT_STORE_VERSION 3
+#define LEAT_STORE_VERSION 4
 #endif
 
 /* a job */
@@ -100,7 +100,6 @@
 #define LEAT_QUERY_IDS_MAX        1024
 #define LEAT_PAGE_MAX             1000 /* failures in one answer */
 #define LEAT_REQUEST_BYTES_MAX    (64 << 10)
-#define LEAT_EVENT_JOBS_MAX       32 /* finished jobs of one queue in one event */
 
 /* producer */
 #define LEAT_PRODUCER_WINDOW_JOBS  65536

@@ -14,7 +14,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "wire/record.h"
 
-#define TABLES_MAX 12
+#define TABLES_MAX 13
 
 struct rig {
     struct fuzz_world world;
@@ -227,11 +227,11 @@ enum damage {
     CUT,
     MOVED,    /* also under another key */
     REPLACED, /* any bytes in place of a value */
+    GONE,
     DAMAGES,
     /* What no flipped bit does: not tried, but here for experiments. */
     RESEALED, /* other contents under a right checksum */
     SEALED,   /* any bytes under a right checksum */
-    GONE,
 };
 
 static void damage(struct rig *rig)

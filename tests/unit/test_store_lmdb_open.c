@@ -196,7 +196,7 @@ static void a_store_of_another_version_is_refused_and_it_is_said_whether_it_is_o
     make_store(directory);
     write_version(directory, 9);
     assert_refused(directory->path, &store_directory_options, LEAT_ERR_REFUSED,
-                   "is of version 9, from a newer leat; this one reads version 3");
+                   "is of version 9, from a newer leat; this one reads version 4");
     write_version(directory, 1);
     assert_refused(directory->path, &store_directory_options, LEAT_ERR_REFUSED,
                    "is of version 1, from an older leat");

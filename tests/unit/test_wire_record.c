@@ -9,7 +9,7 @@
 
 #include "core/rng.h"
 #include "wire/codec.h"
-#include "core/crc32c.h"
+#include "wire/crc32c.h"
 #include "wire/record.h"
 #include "wire_messages.h"
 
@@ -194,7 +194,7 @@ static void a_record_of_a_later_version_is_not_called_damaged(void **state)
     leat_record_end(&sealed, 0, place);
     assert_int_equal(leat_record_unseal(leat_wire_buffer_view(&sealed), place, &payload, &why),
                      LEAT_ERR_VERSION);
-    assert_string_equal(why.text, "store version 4, this program reads 3");
+    assert_string_equal(why.text, "store version 5, this program reads 4");
     leat_wire_buffer_fini(&sealed);
 }
 

@@ -226,7 +226,7 @@ void rig_begin(struct rig *rig)
 void rig_check(struct rig *rig)
 {
     struct leat_why why = {""};
-    if (leat_ventilator_check(rig->ventilator, &why) != LEAT_OK) {
+    if (!rig->unchecked && leat_ventilator_check(rig->ventilator, &why) != LEAT_OK) {
         fail_msg("invariant: %s", why.text);
     }
 }

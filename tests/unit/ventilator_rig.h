@@ -19,7 +19,8 @@ struct rig {
     struct leat_ventilator_config config;
     struct leat_out out; /* of the last step */
     struct leat_now now;
-    bool hold; /* do not commit */
+    bool hold;      /* do not commit */
+    bool unchecked; /* the store was damaged: invariants do not hold until that is found */
     char trace[RIG_TRACE_BYTES];
     size_t trace_size;
     uint64_t followed; /* last FOLLOW in the trace; the same again is left out */

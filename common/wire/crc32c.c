@@ -1,4 +1,4 @@
-#include "core/crc32c.h"
+#include "wire/crc32c.h"
 
 #include <string.h>
 
