@@ -17,20 +17,20 @@ struct key {
 
 _Static_assert(sizeof(struct key) == 24, "a key has no padding");
 
-static uint64_t hash_of(const struct leat_worker_table *table, const struct leat_id *id,
+static uint32_t hash_of(const struct leat_worker_table *table, const struct leat_id *id,
                         uint64_t delivery)
 {
     struct key key = {.id = *id};
     memcpy(key.delivery, &delivery, sizeof(key.delivery));
-    return leat_hash_bytes(table->hash_key, &key, sizeof(key));
+    return leat_hash_words(&table->hash_key, &key, sizeof(key));
 }
 
-static struct leat_worker_job **place_of(const struct leat_worker_table *table, uint64_t hash)
+static struct leat_worker_job **place_of(const struct leat_worker_table *table, uint32_t hash)
 {
     return &table->index[hash & (table->index_size - 1)];
 }
 
-static struct leat_worker_job *find(const struct leat_worker_table *table, uint64_t hash,
+static struct leat_worker_job *find(const struct leat_worker_table *table, uint32_t hash,
                                     const struct leat_id *id, uint64_t delivery)
 {
     struct leat_worker_job *job = table->index_size == 0 ? NULL : *place_of(table, hash);
@@ -90,7 +90,7 @@ void leat_worker_job_keep_output(struct leat_worker_job *job, struct leat_bytes 
 void leat_worker_table_init(struct leat_worker_table *table, uint64_t seed)
 {
     *table = (struct leat_worker_table){0};
-    table->hash_key = leat_hash_key_of(seed);
+    table->hash_key = leat_hash_words_key_of(seed);
     leat_list_init(&table->held);
     leat_list_init(&table->limbo);
     leat_list_init(&table->spare);

@@ -48,7 +48,7 @@ struct leat_worker_job {
     struct leat_worker_job *next; /* of those with the same place in the index */
     struct leat_id id;
     uint64_t delivery;
-    uint64_t hash;
+    uint32_t hash;
     uint64_t attempt;
     uint64_t sequence; /* order of arrival in this process */
     size_t lane;       /* index of its handler; meaningless for a job that never had one */
@@ -83,7 +83,7 @@ struct leat_worker_table {
     struct leat_list held;          /* owned: every job, in the order in which they were added */
     struct leat_worker_job **index; /* owned; chains by the lease's hash */
     size_t index_size;              /* a power of two, at least as large as held is; or 0 */
-    struct leat_hash_key hash_key;
+    struct leat_hash_words_key hash_key;
     size_t counts[LEAT_WORKER_PLACES];
     struct leat_list limbo;
     struct leat_list spare; /* memory of former jobs, for the next ones */

@@ -54,6 +54,17 @@ struct leat_hash_key leat_hash_key_of(uint64_t seed)
     return key;
 }
 
+struct leat_hash_words_key leat_hash_words_key_of(uint64_t seed)
+{
+    struct leat_rng rng;
+    leat_rng_init(&rng, seed);
+    struct leat_hash_words_key key = {.first = leat_rng_next(&rng)};
+    for (size_t i = 0; i < sizeof key.words / sizeof *key.words; i++) {
+        key.words[i] = leat_rng_next(&rng);
+    }
+    return key;
+}
+
 uint64_t leat_hash_bytes(struct leat_hash_key key, const void *data, size_t size)
 {
     uint64_t v[4] = {

@@ -6,6 +6,7 @@
 #include "core/check.h"
 
 #define CAPACITY_FIRST ((size_t)16)
+#define ID_BYTES       ((size_t)16)
 
 /* An entry, followed by its key. */
 struct entry {
@@ -28,6 +29,9 @@ static struct entry *entry_at(const struct leat_map *map, size_t index)
 
 static uint32_t hash_of(const struct leat_map *map, const void *key)
 {
+    if (map->key_bytes == ID_BYTES) {
+        return leat_hash_words(&map->words_key, key, ID_BYTES);
+    }
     return (uint32_t)(leat_hash_bytes(map->hash_key, key, map->key_bytes) >> 32);
 }
 
@@ -36,6 +40,7 @@ void leat_map_init(struct leat_map *map, size_t key_bytes, uint64_t seed)
     LEAT_ASSERT(key_bytes >= 1 && key_bytes <= LEAT_MAP_KEY_BYTES_MAX);
     *map = (struct leat_map){
         .hash_key = leat_hash_key_of(seed),
+        .words_key = leat_hash_words_key_of(seed),
         .key_bytes = key_bytes,
         .entry_bytes = (sizeof(struct entry) + key_bytes + 7) & ~(size_t)7,
     };
@@ -59,6 +64,13 @@ void leat_map_clear(struct leat_map *map)
     map->rebuilds++;
 }
 
+/* Mostly ids: without a call, then. */
+static inline bool is_key(const struct leat_map *map, const struct entry *entry, const void *key)
+{
+    return map->key_bytes == ID_BYTES ? memcmp(entry->key, key, ID_BYTES) == 0
+                                      : memcmp(entry->key, key, map->key_bytes) == 0;
+}
+
 /* The entry of the key; NULL when there is none. */
 static struct entry *find(const struct leat_map *map, const void *key, uint32_t hash)
 {
@@ -71,7 +83,7 @@ static struct entry *find(const struct leat_map *map, const void *key, uint32_t 
             continue;
         }
         struct entry *entry = entry_at(map, (uint32_t)map->table[at] - 1);
-        if (entry->is_live && memcmp(entry->key, key, map->key_bytes) == 0) {
+        if (entry->is_live && is_key(map, entry, key)) {
             return entry;
         }
     }

@@ -107,6 +107,53 @@ static void the_hash_is_siphash_2_4(void **state)
     assert_int_equal(leat_hash_bytes(key, data, 8), UINT64_C(0x93f5f5799a932462));
 }
 
+/* Over the keys, any two inputs share the low bits as often as chance has it: also those that
+ * differ as little, or as regularly, as a peer could make them. */
+static void words_collide_by_chance_alone_whatever_they_are(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t a[3], b[3];
+    } pairs[] = {
+        {{0}, {0, 0, 1}},
+        {{0}, {UINT64_C(1) << 63, 0, UINT64_C(1) << 63}},
+        {{0}, {UINT64_MAX, UINT64_MAX, UINT64_MAX}},
+        {{1, 2, 3}, {2, 1, 3}},
+        {{1, 0, 0}, {UINT64_C(1) << 32, 0, 0}},
+        {{UINT64_MAX, 0, 0}, {0, UINT64_MAX, 0}},
+    };
+    enum { KEYS = 64000, LOW = 64 };
+    struct leat_rng rng = leat_seed_rng("words");
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        unsigned same = 0;
+        for (int k = 0; k < KEYS; k++) {
+            struct leat_hash_words_key key = leat_hash_words_key_of(leat_rng_next(&rng));
+            same += leat_hash_words(&key, pairs[i].a, 24) % LOW ==
+                    leat_hash_words(&key, pairs[i].b, 24) % LOW;
+        }
+        assert_in_range(same, KEYS / LOW * 8 / 10, KEYS / LOW * 12 / 10);
+    }
+}
+
+/* Ids of one millisecond or one host differ in a few bits: a table of them is as full in one place
+ * as in another. */
+static void words_that_follow_each_other_spread_over_a_table(void **state)
+{
+    (void)state;
+    struct leat_rng rng = leat_seed_rng("spread");
+    for (unsigned shift = 0; shift < 48; shift += 8) {
+        uint32_t filled[1024] = {0};
+        struct leat_hash_words_key key = leat_hash_words_key_of(leat_rng_next(&rng));
+        for (uint64_t i = 0; i < 16384; i++) {
+            const uint64_t words[2] = {42, i << shift};
+            filled[leat_hash_words(&key, words, sizeof words) % 1024]++;
+        }
+        for (size_t i = 0; i < 1024; i++) {
+            assert_in_range(filled[i], 0, 48); /* 16 on average */
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,6 +164,8 @@ int main(void)
         cmocka_unit_test(a_bound_near_the_range_is_not_biased),
         cmocka_unit_test(chance_never_and_always),
         cmocka_unit_test(the_hash_is_siphash_2_4),
+        cmocka_unit_test(words_collide_by_chance_alone_whatever_they_are),
+        cmocka_unit_test(words_that_follow_each_other_spread_over_a_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
