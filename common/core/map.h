@@ -24,8 +24,8 @@
 struct leat_map {
     struct leat_hash_key hash_key;
     struct leat_hash_words_key words_key; /* for keys that are ids */
-    uint8_t *entries; /* owned; `capacity` of them, entry_bytes each */
-    uint64_t *table;  /* owned; 0: empty, else hash and entry number */
+    uint8_t *entries;                     /* owned; `capacity` of them, entry_bytes each */
+    uint64_t *table;                      /* owned; 0: empty, else hash and entry number */
     size_t key_bytes;
     size_t entry_bytes;
     size_t capacity;

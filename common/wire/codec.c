@@ -17,7 +17,7 @@
         leat_wire_writer_array(writer, 2 + LEAT_WIRE_FIELD_COUNT(NAME));                           \
         leat_wire_writer_u64(writer, LEAT_PROTOCOL_VERSION);                                       \
         leat_wire_writer_u64(writer, number);                                                      \
-        LEAT_FIELDS_##NAME(LEAT_WIRE_PUT)                                                          \
+        LEAT_WIRE_PUT_FIELDS(NAME)                                                                 \
     }                                                                                              \
                                                                                                    \
     static enum leat_err get_msg_##name(struct leat_wire_reader *reader,                           \

@@ -12,7 +12,8 @@
 #include "wire/buffer.h"
 
 /* Appends the message [protocol version, type, fields...] to `out`. On failure `out` is as before:
- *   LEAT_ERR_LIMIT         a text, byte string or list is over its limit, or out's limit is met
+ *   LEAT_ERR_LIMIT         a text, byte string or list is over its limit, or out's limit is met, or
+ *                          would be if all numbers took nine bytes
  *   LEAT_ERR_INVALID       a text is not UTF-8
  *   LEAT_ERR_UNKNOWN_TYPE  msg->type is none of the table
  *   LEAT_ERR_MEMORY */

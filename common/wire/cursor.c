@@ -298,7 +298,7 @@ enum leat_err leat_wire_cursor_any_i64(struct leat_wire_cursor *cursor, int64_t 
     return LEAT_OK;
 }
 
-enum leat_err leat_wire_cursor_bool(struct leat_wire_cursor *cursor, bool *ret_value)
+enum leat_err leat_wire_cursor_any_bool(struct leat_wire_cursor *cursor, bool *ret_value)
 {
     struct leat_wire_token token;
     enum leat_err err = expect(cursor, LEAT_WIRE_BOOL, &token);

@@ -19,6 +19,7 @@
 
 #include "core/big_endian.h"
 #include "core/err.h"
+#include "core/utf8.h"
 #include "core/view.h"
 
 struct leat_wire_cursor {
@@ -76,7 +77,8 @@ LEAT_MUST_USE enum leat_err leat_wire_cursor_any_u64(struct leat_wire_cursor *cu
                                                      uint64_t *ret_value);
 LEAT_MUST_USE enum leat_err leat_wire_cursor_any_i64(struct leat_wire_cursor *cursor,
                                                      int64_t *ret_value);
-LEAT_MUST_USE enum leat_err leat_wire_cursor_bool(struct leat_wire_cursor *cursor, bool *ret_value);
+LEAT_MUST_USE enum leat_err leat_wire_cursor_any_bool(struct leat_wire_cursor *cursor,
+                                                      bool *ret_value);
 /* Checked to be UTF-8. */
 LEAT_MUST_USE enum leat_err leat_wire_cursor_str(struct leat_wire_cursor *cursor,
                                                  struct leat_str *ret_text);
@@ -132,6 +134,35 @@ LEAT_MUST_USE static inline enum leat_err leat_wire_cursor_i64(struct leat_wire_
     return leat_wire_cursor_any_i64(cursor, ret_value);
 }
 
+LEAT_MUST_USE static inline enum leat_err leat_wire_cursor_bool(struct leat_wire_cursor *cursor,
+                                                                bool *ret_value)
+{
+    if (leat_wire_cursor_left(cursor) > 0 && (cursor->at[0] & 0xfe) == 0xc2) {
+        *ret_value = cursor->at[0] == 0xc3;
+        cursor->at++;
+        return LEAT_OK;
+    }
+    return leat_wire_cursor_any_bool(cursor, ret_value);
+}
+
+/* Empty text, or a name: plain ASCII of 4 to 16 bytes. */
+static inline bool leat_wire_cursor_quick_str(struct leat_wire_cursor *cursor,
+                                              struct leat_str *ret_text)
+{
+    const uint8_t *at = cursor->at;
+    size_t left = leat_wire_cursor_left(cursor);
+    if (left == 0 || (at[0] & 0xe0) != 0xa0) {
+        return false;
+    }
+    size_t size = at[0] & 0x1f;
+    if (size > 0 && (size > left - 1 || !leat_ascii_is_short(at + 1, size))) {
+        return false;
+    }
+    *ret_text = (struct leat_str){(const char *)at + 1, size};
+    cursor->at = at + 1 + size;
+    return true;
+}
+
 /* Up to 255 bytes. */
 LEAT_MUST_USE static inline enum leat_err leat_wire_cursor_bin(struct leat_wire_cursor *cursor,
                                                                struct leat_bytes *ret_bytes)
@@ -146,7 +177,7 @@ LEAT_MUST_USE static inline enum leat_err leat_wire_cursor_bin(struct leat_wire_
     return leat_wire_cursor_any_bin(cursor, ret_bytes);
 }
 
-/* Up to 15 elements. */
+/* Up to 65,535 elements. */
 LEAT_MUST_USE static inline enum leat_err leat_wire_cursor_array(struct leat_wire_cursor *cursor,
                                                                  uint32_t *ret_count)
 {
@@ -155,6 +186,14 @@ LEAT_MUST_USE static inline enum leat_err leat_wire_cursor_array(struct leat_wir
         *ret_count = cursor->at[0] & 0x0fu;
         cursor->at++;
         return LEAT_OK;
+    }
+    if (left >= 3 && cursor->at[0] == 0xdc) {
+        uint32_t count = (uint32_t)cursor->at[1] << 8 | cursor->at[2];
+        if (count <= left - 3) {
+            *ret_count = count;
+            cursor->at += 3;
+            return LEAT_OK;
+        }
     }
     return leat_wire_cursor_any_array(cursor, ret_count);
 }

@@ -91,8 +91,8 @@ void leat_wire_reader_too_large(const struct leat_wire_reader *reader, const cha
     (void)too_large(reader, field, size, "bytes", max);
 }
 
-enum leat_err leat_wire_reader_str(struct leat_wire_reader *reader, const char *field, uint64_t max,
-                                   struct leat_str *ret_text)
+enum leat_err leat_wire_reader_any_str(struct leat_wire_reader *reader, const char *field,
+                                       uint64_t max, struct leat_str *ret_text)
 {
     struct leat_wire_token token;
     struct leat_wire_cursor ahead = reader->cursor;
@@ -144,8 +144,8 @@ enum leat_err leat_wire_reader_list(struct leat_wire_reader *reader, const char 
     return LEAT_OK;
 }
 
-enum leat_err leat_wire_reader_head(struct leat_wire_reader *reader, size_t fields,
-                                    uint32_t *ret_extra)
+enum leat_err leat_wire_reader_any_head(struct leat_wire_reader *reader, size_t fields,
+                                        uint32_t *ret_extra)
 {
     uint32_t count;
     if (leat_wire_cursor_array(&reader->cursor, &count) != LEAT_OK) {
@@ -160,7 +160,7 @@ enum leat_err leat_wire_reader_head(struct leat_wire_reader *reader, size_t fiel
     return LEAT_OK;
 }
 
-enum leat_err leat_wire_reader_extra(struct leat_wire_reader *reader, uint32_t extra)
+enum leat_err leat_wire_reader_skip(struct leat_wire_reader *reader, uint32_t extra)
 {
     for (uint32_t i = 0; i < extra; i++) {
         enum leat_err err = leat_wire_cursor_skip(&reader->cursor);

@@ -1,8 +1,8 @@
 /* The inside of the codec: how one field of each kind is written and read. For codec.c and for the
  * code that wire/record_template.h expands; nobody else needs it.
  *
- * A field macro F(kind, name, max, item, doc) becomes a statement that works on `from` and `writer`
- * when written, on `to` and `reader` when read.
+ * A field macro F(kind, name, max, item, doc) becomes a statement that works on `from`, `writer`
+ * and `at` when written, on `to` and `reader` when read.
  */
 #ifndef LEAT_WIRE_FIELDS_H
 #define LEAT_WIRE_FIELDS_H
@@ -102,17 +102,51 @@ static inline enum leat_err leat_wire_reader_id(struct leat_wire_reader *reader,
     return LEAT_OK;
 }
 
-enum leat_err leat_wire_reader_str(struct leat_wire_reader *reader, const char *field, uint64_t max,
-                                   struct leat_str *ret_text);
+enum leat_err leat_wire_reader_any_str(struct leat_wire_reader *reader, const char *field,
+                                       uint64_t max, struct leat_str *ret_text);
+
+static inline enum leat_err leat_wire_reader_str(struct leat_wire_reader *reader, const char *field,
+                                                 uint64_t max, struct leat_str *ret_text)
+{
+    struct leat_wire_cursor ahead = reader->cursor;
+    struct leat_str text;
+    if (leat_wire_cursor_quick_str(&ahead, &text) && text.size <= max) {
+        reader->cursor = ahead;
+        *ret_text = text;
+        return LEAT_OK;
+    }
+    return leat_wire_reader_any_str(reader, field, max, ret_text);
+}
+
 /* The head of a list and the memory for its items: only after count <= max and count * min_bytes
  * <= bytes left, where min_bytes is the smallest form of one item. *ret_items is NULL for 0. */
 enum leat_err leat_wire_reader_list(struct leat_wire_reader *reader, const char *field,
                                     uint64_t max, size_t min_bytes, size_t item_size,
                                     uint32_t *ret_count, void **ret_items);
+enum leat_err leat_wire_reader_any_head(struct leat_wire_reader *reader, size_t fields,
+                                        uint32_t *ret_extra);
+enum leat_err leat_wire_reader_skip(struct leat_wire_reader *reader, uint32_t extra);
+
 /* The head of an array of at least `fields` elements; *ret_extra is how many there are above. */
-enum leat_err leat_wire_reader_head(struct leat_wire_reader *reader, size_t fields,
-                                    uint32_t *ret_extra);
-enum leat_err leat_wire_reader_extra(struct leat_wire_reader *reader, uint32_t extra);
+static inline enum leat_err leat_wire_reader_head(struct leat_wire_reader *reader, size_t fields,
+                                                  uint32_t *ret_extra)
+{
+    struct leat_wire_cursor ahead = reader->cursor;
+    uint32_t count;
+    if (leat_wire_cursor_array(&ahead, &count) == LEAT_OK && count == fields) {
+        reader->cursor = ahead;
+        *ret_extra = 0;
+        return LEAT_OK;
+    }
+    return leat_wire_reader_any_head(reader, fields, ret_extra);
+}
+
+/* Passes elements of a later version. */
+static inline enum leat_err leat_wire_reader_extra(struct leat_wire_reader *reader, uint32_t extra)
+{
+    return extra == 0 ? LEAT_OK : leat_wire_reader_skip(reader, extra);
+}
+
 /* Head and version of a stand-alone item. */
 enum leat_err leat_wire_reader_record(struct leat_wire_reader *reader, size_t fields,
                                       uint32_t *ret_extra);
@@ -124,21 +158,52 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
 #define LEAT_WIRE_ONE(kind, name, max, item, doc) +1u
 #define LEAT_WIRE_FIELD_COUNT(NAME)               (0u LEAT_FIELDS_##NAME(LEAT_WIRE_ONE))
 
-#define LEAT_WIRE_PUT_U64(name, max, item)  leat_wire_writer_u64(writer, from->name);
-#define LEAT_WIRE_PUT_I64(name, max, item)  leat_wire_writer_i64(writer, from->name);
-#define LEAT_WIRE_PUT_BOOL(name, max, item) leat_wire_writer_bool(writer, from->name);
-#define LEAT_WIRE_PUT_ID(name, max, item)                                                          \
-    leat_wire_writer_bin(writer, leat_bytes_of(from->name.bytes, LEAT_ID_BYTES), LEAT_ID_BYTES);
-#define LEAT_WIRE_PUT_STR(name, max, item)  leat_wire_writer_str(writer, from->name, (max));
-#define LEAT_WIRE_PUT_BIN(name, max, item)  leat_wire_writer_bin(writer, from->name, (max));
-#define LEAT_WIRE_PUT_ITEM(name, max, item) leat_wire_put_##item(writer, &from->name);
+/* An item's own values are written behind one look at the room: what they take at most. */
+#define LEAT_WIRE_ROOM_U64(name)                   +LEAT_WIRE_HEAD_BYTES_MAX
+#define LEAT_WIRE_ROOM_I64(name)                   +LEAT_WIRE_HEAD_BYTES_MAX
+#define LEAT_WIRE_ROOM_BOOL(name)                  +1
+#define LEAT_WIRE_ROOM_ID(name)                    +(2 + LEAT_ID_BYTES)
+#define LEAT_WIRE_ROOM_STR(name)                   +(LEAT_WIRE_HEAD_BYTES_MAX + from->name.size)
+#define LEAT_WIRE_ROOM_BIN(name)                   +(LEAT_WIRE_HEAD_BYTES_MAX + from->name.size)
+#define LEAT_WIRE_ROOM_ITEM(name)                  +0
+#define LEAT_WIRE_ROOM_LIST(name)                  +1
+#define LEAT_WIRE_ROOM(kind, name, max, item, doc) LEAT_WIRE_ROOM_##kind(name)
+
+#define LEAT_WIRE_PUT_U64(name, max, item)  at = leat_wire_form_u64(at, from->name);
+#define LEAT_WIRE_PUT_I64(name, max, item)  at = leat_wire_form_i64(at, from->name);
+#define LEAT_WIRE_PUT_BOOL(name, max, item) *at++ = from->name ? 0xc3 : 0xc2;
+#define LEAT_WIRE_PUT_ID(name, max, item)   at = leat_wire_form_id(at, &from->name);
+#define LEAT_WIRE_PUT_STR(name, max, item)  at = leat_wire_form_str(writer, at, from->name, (max));
+#define LEAT_WIRE_PUT_BIN(name, max, item)  at = leat_wire_form_bin(writer, at, from->name, (max));
+/* What holds values of its own looks at the room by itself, and then the rest does again. */
+#define LEAT_WIRE_PUT_OTHERS(put)                                                                  \
+    leat_wire_writer_end(writer, at);                                                              \
+    put;                                                                                           \
+    at = leat_wire_writer_room(writer, room);                                                      \
+    if (at == NULL) {                                                                              \
+        return;                                                                                    \
+    }
+#define LEAT_WIRE_PUT_ITEM(name, max, item)                                                        \
+    LEAT_WIRE_PUT_OTHERS(leat_wire_put_##item(writer, &from->name))
 #define LEAT_WIRE_PUT_LIST(name, max, item)                                                        \
-    if (leat_wire_writer_list(writer, from->name.count, (max))) {                                  \
-        for (size_t i = 0; i < from->name.count; i++) {                                            \
-            leat_wire_put_##item(writer, &from->name.items[i]);                                    \
-        }                                                                                          \
+    if (from->name.count == 0) {                                                                   \
+        *at++ = 0x90;                                                                              \
+    } else {                                                                                       \
+        LEAT_WIRE_PUT_OTHERS(if (leat_wire_writer_list(writer, from->name.count, (max))) {         \
+            for (size_t i = 0; i < from->name.count; i++) {                                        \
+                leat_wire_put_##item(writer, &from->name.items[i]);                                \
+            }                                                                                      \
+        })                                                                                         \
     }
 #define LEAT_WIRE_PUT(kind, name, max, item, doc) LEAT_WIRE_PUT_##kind(name, max, item)
+/* The whole body of a function that returns nothing. */
+#define LEAT_WIRE_PUT_FIELDS(NAME)                                                                 \
+    const size_t room = 0 LEAT_FIELDS_##NAME(LEAT_WIRE_ROOM);                                      \
+    uint8_t *at = leat_wire_writer_room(writer, room);                                             \
+    if (at == NULL) {                                                                              \
+        return;                                                                                    \
+    }                                                                                              \
+    LEAT_FIELDS_##NAME(LEAT_WIRE_PUT) leat_wire_writer_end(writer, at);
 
 #define LEAT_WIRE_TRY(call)                                                                        \
     do {                                                                                           \
@@ -184,7 +249,7 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
     static void put_fields_##name(struct leat_wire_writer *writer,                                 \
                                   const struct leat_item_##name *from)                             \
     {                                                                                              \
-        LEAT_FIELDS_##NAME(LEAT_WIRE_PUT)                                                          \
+        LEAT_WIRE_PUT_FIELDS(NAME)                                                                 \
     }                                                                                              \
                                                                                                    \
     static enum leat_err get_fields_##name(struct leat_wire_reader *reader,                        \

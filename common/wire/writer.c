@@ -29,29 +29,16 @@ void leat_wire_writer_raw(struct leat_wire_writer *writer, const void *data, siz
     }
 }
 
-/* A head and the bytes that it stands for. */
-static void write_sized(struct leat_wire_writer *writer, const uint8_t *head, size_t head_size,
-                        const void *data, size_t size)
+uint8_t *leat_wire_writer_more_room(struct leat_wire_writer *writer, size_t bytes)
 {
-    if (writer->err != LEAT_OK) {
-        return;
+    if (writer->err == LEAT_OK) {
+        writer->err = leat_wire_buffer_reserve(writer->out, bytes);
     }
-    struct leat_wire_buffer *out = writer->out;
-    enum leat_err err = leat_wire_buffer_reserve(out, head_size + size);
-    if (err != LEAT_OK) {
-        writer->err = err;
-        return;
-    }
-    uint8_t *at = out->data + out->size;
-    memcpy(at, head, head_size);
-    if (size > 0) {
-        memcpy(at + head_size, data, size);
-    }
-    out->size += head_size + size;
+    return writer->err == LEAT_OK ? writer->out->data + writer->out->size : NULL;
 }
 
 /* Lengths in one, two or four bytes have heads that follow each other. */
-static size_t form_length(uint8_t *at, uint8_t first_head, size_t size)
+static uint8_t *form_length(uint8_t *at, uint8_t first_head, size_t size)
 {
     if (size > UINT16_MAX) {
         return leat_wire_form_number(at, (uint8_t)(first_head + 2), size, 4);
@@ -60,26 +47,55 @@ static size_t form_length(uint8_t *at, uint8_t first_head, size_t size)
                             : leat_wire_form_number(at, first_head, size, 1);
 }
 
-void leat_wire_writer_str(struct leat_wire_writer *writer, struct leat_str text, uint64_t max)
+static uint8_t *form_raw(uint8_t *at, const void *data, size_t size)
 {
-    uint8_t head[LEAT_WIRE_HEAD_BYTES_MAX] = {(uint8_t)(0xa0 | text.size)};
+    if (size > 0) {
+        memcpy(at, data, size);
+    }
+    return at + size;
+}
+
+uint8_t *leat_wire_form_any_str(struct leat_wire_writer *writer, uint8_t *at, struct leat_str text,
+                                uint64_t max)
+{
     if (text.size > max) {
         fail(writer, LEAT_ERR_LIMIT);
-    } else if (!leat_utf8_valid(text.data, text.size)) {
+        return at;
+    }
+    if (!leat_utf8_valid(text.data, text.size)) {
         fail(writer, LEAT_ERR_INVALID);
-    } else {
-        size_t head_size = text.size < 32 ? 1 : form_length(head, 0xd9, text.size);
-        write_sized(writer, head, head_size, text.data, text.size);
+        return at;
+    }
+    if (text.size < 32) {
+        at[0] = (uint8_t)(0xa0 | text.size);
+        return form_raw(at + 1, text.data, text.size);
+    }
+    return form_raw(form_length(at, 0xd9, text.size), text.data, text.size);
+}
+
+uint8_t *leat_wire_form_bin(struct leat_wire_writer *writer, uint8_t *at, struct leat_bytes bytes,
+                            uint64_t max)
+{
+    if (bytes.size > max) {
+        fail(writer, LEAT_ERR_LIMIT);
+        return at;
+    }
+    return form_raw(form_length(at, 0xc4, bytes.size), bytes.data, bytes.size);
+}
+
+void leat_wire_writer_str(struct leat_wire_writer *writer, struct leat_str text, uint64_t max)
+{
+    uint8_t *at = leat_wire_writer_room(writer, LEAT_WIRE_HEAD_BYTES_MAX + text.size);
+    if (at != NULL) {
+        leat_wire_writer_end(writer, leat_wire_form_str(writer, at, text, max));
     }
 }
 
 void leat_wire_writer_bin(struct leat_wire_writer *writer, struct leat_bytes bytes, uint64_t max)
 {
-    uint8_t head[LEAT_WIRE_HEAD_BYTES_MAX];
-    if (bytes.size > max) {
-        fail(writer, LEAT_ERR_LIMIT);
-    } else {
-        write_sized(writer, head, form_length(head, 0xc4, bytes.size), bytes.data, bytes.size);
+    uint8_t *at = leat_wire_writer_room(writer, LEAT_WIRE_HEAD_BYTES_MAX + bytes.size);
+    if (at != NULL) {
+        leat_wire_writer_end(writer, leat_wire_form_bin(writer, at, bytes, max));
     }
 }
 

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "core/big_endian.h"
+#include "core/id.h"
+#include "core/utf8.h"
 #include "wire/buffer.h"
 
 struct leat_wire_writer {
@@ -38,20 +40,42 @@ bool leat_wire_writer_list(struct leat_wire_writer *writer, size_t count, uint64
 /* Appends bytes that are msgpack already. */
 void leat_wire_writer_raw(struct leat_wire_writer *writer, const void *data, size_t size);
 
-/* What a number looks like: the head byte and `width` bytes of `value` behind it. */
-static inline size_t leat_wire_form_number(uint8_t *at, uint8_t head, uint64_t value, size_t width)
+/* ---- several values behind one look at the room ---- */
+
+uint8_t *leat_wire_writer_more_room(struct leat_wire_writer *writer, size_t bytes);
+
+/* Where the next value goes, with room for so many bytes; NULL when something has failed. */
+static inline uint8_t *leat_wire_writer_room(struct leat_wire_writer *writer, size_t bytes)
+{
+    const struct leat_wire_buffer *out = writer->out;
+    return out->capacity - out->size >= bytes && writer->err == LEAT_OK && out->data != NULL
+               ? out->data + out->size
+               : leat_wire_writer_more_room(writer, bytes);
+}
+
+/* `at` is where room() pointed, moved on by what was written. */
+static inline void leat_wire_writer_end(struct leat_wire_writer *writer, const uint8_t *at)
+{
+    writer->out->size = (size_t)(at - writer->out->data);
+}
+
+/* ---- what values look like: each returns where the next one goes ---- */
+
+/* The head byte and `width` bytes of `value` behind it. */
+static inline uint8_t *leat_wire_form_number(uint8_t *at, uint8_t head, uint64_t value,
+                                             size_t width)
 {
     at[0] = head;
     leat_big_endian_store(at + 1, value << (64 - 8 * width));
-    return 1 + width;
+    return at + 1 + width;
 }
 
-/* `at` has room for LEAT_WIRE_HEAD_BYTES_MAX; returns how many are used. */
-static inline size_t leat_wire_form_u64(uint8_t *at, uint64_t value)
+/* `at` has room for LEAT_WIRE_HEAD_BYTES_MAX. */
+static inline uint8_t *leat_wire_form_u64(uint8_t *at, uint64_t value)
 {
     if (value < 0x80) {
         at[0] = (uint8_t)value;
-        return 1;
+        return at + 1;
     }
     if (value > UINT32_MAX) {
         return leat_wire_form_number(at, 0xcf, value, 8);
@@ -63,14 +87,15 @@ static inline size_t leat_wire_form_u64(uint8_t *at, uint64_t value)
                              : leat_wire_form_number(at, 0xcc, value, 1);
 }
 
-static inline size_t leat_wire_form_i64(uint8_t *at, int64_t value)
+/* The same. */
+static inline uint8_t *leat_wire_form_i64(uint8_t *at, int64_t value)
 {
     if (value >= 0) {
         return leat_wire_form_u64(at, (uint64_t)value);
     }
     if (value >= -32) {
         at[0] = (uint8_t)value;
-        return 1;
+        return at + 1;
     }
     if (value < INT32_MIN) {
         return leat_wire_form_number(at, 0xd3, (uint64_t)value, 8);
@@ -82,61 +107,66 @@ static inline size_t leat_wire_form_i64(uint8_t *at, int64_t value)
                             : leat_wire_form_number(at, 0xd0, (uint64_t)value, 1);
 }
 
-/* Where the next value goes; NULL when there is no room at hand for the largest form. */
-static inline uint8_t *leat_wire_writer_room(const struct leat_wire_writer *writer)
+static inline uint8_t *leat_wire_form_id(uint8_t *at, const struct leat_id *id)
 {
-    const struct leat_wire_buffer *out = writer->out;
-    bool has_room = out->capacity - out->size >= LEAT_WIRE_HEAD_BYTES_MAX;
-    return has_room && writer->err == LEAT_OK ? out->data + out->size : NULL;
+    at[0] = 0xc4;
+    at[1] = LEAT_ID_BYTES;
+    memcpy(at + 2, id->bytes, LEAT_ID_BYTES);
+    return at + 2 + LEAT_ID_BYTES;
 }
+
+/* Room for a head and the text, or the bytes. More than `max`, or text that is no UTF-8: the writer
+ * has failed, and nothing is written. */
+uint8_t *leat_wire_form_any_str(struct leat_wire_writer *writer, uint8_t *at, struct leat_str text,
+                                uint64_t max);
+uint8_t *leat_wire_form_bin(struct leat_wire_writer *writer, uint8_t *at, struct leat_bytes bytes,
+                            uint64_t max);
+
+static inline uint8_t *leat_wire_form_str(struct leat_wire_writer *writer, uint8_t *at,
+                                          struct leat_str text, uint64_t max)
+{
+    if (text.size == 0 ||
+        (text.size <= max && leat_ascii_copy_short(at + 1, text.data, text.size))) {
+        at[0] = (uint8_t)(0xa0 | text.size);
+        return at + 1 + text.size;
+    }
+    return leat_wire_form_any_str(writer, at, text, max);
+}
+
+/* ---- values one by one ---- */
 
 static inline void leat_wire_writer_u64(struct leat_wire_writer *writer, uint64_t value)
 {
-    uint8_t *at = leat_wire_writer_room(writer);
-    if (at != NULL) {
-        writer->out->size += leat_wire_form_u64(at, value);
-    } else {
-        uint8_t form[LEAT_WIRE_HEAD_BYTES_MAX];
-        leat_wire_writer_raw(writer, form, leat_wire_form_u64(form, value));
-    }
+    uint8_t form[LEAT_WIRE_HEAD_BYTES_MAX];
+    leat_wire_writer_raw(writer, form, (size_t)(leat_wire_form_u64(form, value) - form));
 }
 
 static inline void leat_wire_writer_i64(struct leat_wire_writer *writer, int64_t value)
 {
-    uint8_t *at = leat_wire_writer_room(writer);
-    if (at != NULL) {
-        writer->out->size += leat_wire_form_i64(at, value);
-    } else {
-        uint8_t form[LEAT_WIRE_HEAD_BYTES_MAX];
-        leat_wire_writer_raw(writer, form, leat_wire_form_i64(form, value));
-    }
+    uint8_t form[LEAT_WIRE_HEAD_BYTES_MAX];
+    leat_wire_writer_raw(writer, form, (size_t)(leat_wire_form_i64(form, value) - form));
 }
 
 static inline void leat_wire_writer_bool(struct leat_wire_writer *writer, bool value)
 {
     const uint8_t form = value ? 0xc3 : 0xc2;
-    uint8_t *at = leat_wire_writer_room(writer);
-    if (at != NULL) {
-        *at = form;
-        writer->out->size++;
-    } else {
-        leat_wire_writer_raw(writer, &form, 1);
+    leat_wire_writer_raw(writer, &form, 1);
+}
+
+static inline uint8_t *leat_wire_form_array(uint8_t *at, size_t count)
+{
+    if (count < 16) {
+        at[0] = (uint8_t)(0x90 | count);
+        return at + 1;
     }
+    return count > UINT16_MAX ? leat_wire_form_number(at, 0xdd, count, 4)
+                              : leat_wire_form_number(at, 0xdc, count, 2);
 }
 
 static inline void leat_wire_writer_array(struct leat_wire_writer *writer, size_t count)
 {
-    uint8_t form[LEAT_WIRE_HEAD_BYTES_MAX] = {(uint8_t)(0x90 | count)};
-    size_t size = count < 16           ? 1
-                  : count > UINT16_MAX ? leat_wire_form_number(form, 0xdd, count, 4)
-                                       : leat_wire_form_number(form, 0xdc, count, 2);
-    uint8_t *at = leat_wire_writer_room(writer);
-    if (at != NULL && size == 1) {
-        *at = form[0];
-        writer->out->size++;
-    } else {
-        leat_wire_writer_raw(writer, form, size);
-    }
+    uint8_t form[LEAT_WIRE_HEAD_BYTES_MAX];
+    leat_wire_writer_raw(writer, form, (size_t)(leat_wire_form_array(form, count) - form));
 }
 
 #endif
