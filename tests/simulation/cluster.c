@@ -41,21 +41,22 @@ void sim_break(struct sim_ledger *ledger, const char *rule, const char *format, 
     va_end(args);
 }
 
+static const struct {
+    uint64_t status, failure, attempts;
+} expected[SIM_KINDS] = {
+    [SIM_OK] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
+    [SIM_FLAKY] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 3},
+    [SIM_BAD] = {LEAT_STATE_FAILED, LEAT_FAILURE_EXIT, 1},
+    [SIM_HANGING] = {LEAT_STATE_FAILED, LEAT_FAILURE_TIMEOUT, 2},
+    [SIM_POISON] = {LEAT_STATE_FAILED, LEAT_FAILURE_LOST, 1},
+    [SIM_DELAYED] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
+    [SIM_EXPIRING] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
+    [SIM_LIMITED] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
+};
+
 static void judge_job(const struct sim_ledger *ledger, size_t index,
                       const struct leat_item_result *result, struct sim_cluster_report *report)
 {
-    static const struct {
-        uint64_t status, failure, attempts;
-    } expected[SIM_KINDS] = {
-        [SIM_OK] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
-        [SIM_FLAKY] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 3},
-        [SIM_BAD] = {LEAT_STATE_FAILED, LEAT_FAILURE_EXIT, 1},
-        [SIM_HANGING] = {LEAT_STATE_FAILED, LEAT_FAILURE_TIMEOUT, 2},
-        [SIM_POISON] = {LEAT_STATE_FAILED, LEAT_FAILURE_LOST, 1},
-        [SIM_DELAYED] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
-        [SIM_EXPIRING] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
-        [SIM_LIMITED] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
-    };
     const struct sim_job *job = &ledger->jobs[index];
     bool as_expected = result->status == expected[job->kind].status &&
                        result->failure == expected[job->kind].failure &&
@@ -74,6 +75,21 @@ static void judge_job(const struct sim_ledger *ledger, size_t index,
         (job->announced_status != result->status || job->announced_run_us != result->run_us)) {
         broken(report, "a recorded result changed", "job %zu", index);
     }
+}
+
+/* Of a result that the sink has removed again there is what it announced. */
+static void judge_removed(const struct sim_ledger *ledger, size_t index,
+                          struct sim_cluster_report *report)
+{
+    const struct sim_job *job = &ledger->jobs[index];
+    const uint64_t status = job->announced_status;
+    bool by_misfortune = status == LEAT_STATE_FAILED;
+    bool expired = job->kind == SIM_EXPIRING && status == LEAT_STATE_EXPIRED;
+    if (status != expected[job->kind].status && !by_misfortune && !expired) {
+        broken(report, "a job ended otherwise than it must", "job %zu kind %s announced as %s",
+               index, sim_kind_name(job->kind), leat_state_name(status));
+    }
+    report->removed++;
 }
 
 static void judge_results(struct sim_world *world, struct sim_ledger *ledger, struct sim_node *sink,
@@ -102,6 +118,8 @@ static void judge_results(struct sim_world *world, struct sim_ledger *ledger, st
             broken(report, "an acknowledged job has no result", "job %zu kind %s, %s", i,
                    sim_kind_name(ledger->jobs[i].kind),
                    ledger->jobs[i].was_settled ? "settled once" : "never settled");
+        } else if (ledger->jobs[i].announced > 0 && ledger->jobs[i].was_settled) {
+            judge_removed(ledger, i, report);
         }
         leat_out_fini(&out);
     }

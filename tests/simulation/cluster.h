@@ -62,7 +62,9 @@ struct sim_cluster_config {
 struct sim_cluster_report {
     const char *broken; /* NULL: everything held; else which rule, with details in `text` */
     char text[256];
-    uint64_t submitted, acknowledged, results, steps, messages, lost, crashes;
+    uint64_t submitted, acknowledged, steps, messages, lost, crashes;
+    uint64_t results; /* that the sink keeps at the end */
+    uint64_t removed; /* jobs that ended, and whose result it has removed: it may keep a few only */
     int64_t ended_us; /* when the last job had ended */
 };
 
