@@ -72,10 +72,12 @@
 #define LEAT_JOBS_DEFAULT        20000000LL
 #define LEAT_STORE_BYTES_DEFAULT (64LL << 30)
 #define LEAT_STORE_RESERVE_BYTES (32LL << 20) /* kept free so that settling always goes on */
-#define LEAT_DEDUPE_MS           3600000LL    /* how long a settled id is remembered */
-#define LEAT_BUSY_RETRY_MS       500
-#define LEAT_DEDUPE_IDS_MAX      5000000      /* settled ids remembered at most */
-#define LEAT_FILLING_BYTES_MAX   (64LL << 20) /* writes that wait for a slow disk; then: BUSY */
+/* A start looks at the pages of a store, if it has no more in trees (256 MiB). */
+#define LEAT_STORE_CHECK_PAGES_MAX 65536
+#define LEAT_DEDUPE_MS             3600000LL /* how long a settled id is remembered */
+#define LEAT_BUSY_RETRY_MS         500
+#define LEAT_DEDUPE_IDS_MAX        5000000      /* settled ids remembered at most */
+#define LEAT_FILLING_BYTES_MAX     (64LL << 20) /* writes that wait for a slow disk; then: BUSY */
 
 /* worker */
 #define LEAT_SLOTS_MAX          1024

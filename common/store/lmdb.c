@@ -399,6 +399,9 @@ static enum leat_err open_all(struct leat_lmdb *lmdb, const char *path,
         err = leat_lmdb_check_data_file(lmdb, why);
     }
     if (err == LEAT_OK) {
+        err = leat_lmdb_check_pages(lmdb, options, why);
+    }
+    if (err == LEAT_OK) {
         err = open_env(lmdb, options, why);
     }
     if (err == LEAT_OK) {

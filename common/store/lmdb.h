@@ -49,7 +49,7 @@ struct leat_store_options {
  * names the path:
  *   LEAT_ERR_LOCKED    another process, or this one, has it open
  *   LEAT_ERR_REFUSED   it is another role's store, or nobody's of leat, or its records are newer
- *   LEAT_ERR_CORRUPT   data.mdb is no LMDB file, is cut short, or its identity is damaged
+ *   LEAT_ERR_CORRUPT   data.mdb is no LMDB file, is cut short, or its pages or identity are damaged
  *   LEAT_ERR_NO_SPACE  the disk has no room for the store's first pages
  *   LEAT_ERR_INVALID   options out of range
  *   LEAT_ERR_IO        anything that the system refuses: permissions, a missing parent, ... */
@@ -57,6 +57,23 @@ LEAT_MUST_USE enum leat_err leat_store_open_lmdb(const char *path,
                                                  const struct leat_store_options *options,
                                                  struct leat_store **ret_store,
                                                  struct leat_why *why);
+
+/* Told of one thing that is wrong with a store, with its place in words. False: that is enough. */
+typedef bool leat_store_found_fn(void *context, const char *what);
+
+struct leat_store_pages {
+    uint64_t used, free; /* pages */
+};
+
+/* Looks at every page of a store that nobody has open (it takes the lock meanwhile), however large
+ * it is, and writes nothing. LEAT_OK; LEAT_ERR_CORRUPT: `found` was told what is wrong, or `why`
+ * says it; LEAT_ERR_LOCKED, LEAT_ERR_IO, LEAT_ERR_MEMORY. What rows hold is not looked at; a file
+ * that LMDB will not open passes. */
+LEAT_MUST_USE enum leat_err leat_store_check_lmdb(const char *path,
+                                                  const struct leat_store_options *options,
+                                                  leat_store_found_fn *found, void *context,
+                                                  struct leat_store_pages *ret_pages,
+                                                  struct leat_why *why);
 
 /* The id that the store got when it was made (UUIDv7): the same for as long as the directory lives.
  * Only for stores from leat_store_open_lmdb. */

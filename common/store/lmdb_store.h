@@ -3,6 +3,7 @@
  *
  *   lmdb.c            opening, closing, reading on the owner's thread
  *   lmdb_directory.c  the directory, the lock file, the identity record
+ *   lmdb_check.c      the file's pages before LMDB opens it (lmdb_pages.c)
  *   lmdb_commit.c     the commit thread
  *   lmdb_room.c       file blocks ahead, address space
  *   reader.c          readers on other threads
@@ -101,6 +102,15 @@ enum leat_err leat_lmdb_check_identity(struct leat_lmdb *lmdb, MDB_txn *txn, con
                                        struct leat_why *why);
 /* Notes in the lock file who holds it and which store lives here; flushes the directory. */
 enum leat_err leat_lmdb_sign_lock(const struct leat_lmdb *lmdb, struct leat_why *why);
+
+/* ---- lmdb_check.c ---- */
+
+/* Before LMDB opens the file. LEAT_ERR_CORRUPT: its pages are damaged, or a table's name is. Passes
+ * over what LMDB and the other checks of an open have words for: no file, a foreign one, one that
+ * is cut short. Tables are looked at when their trees have no more than LEAT_STORE_CHECK_PAGES_MAX
+ * pages, large values aside. */
+enum leat_err leat_lmdb_check_pages(const struct leat_lmdb *lmdb,
+                                    const struct leat_store_options *options, struct leat_why *why);
 
 /* ---- lmdb_commit.c ---- */
 
