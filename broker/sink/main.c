@@ -7,6 +7,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "broker/check_store.h"
 #include "broker/sink/metrics_actor.h"
 #include "broker/sink/sink.h"
 #include "broker/sink/sink_record.h"
@@ -74,6 +75,7 @@ static const struct leat_option rows[] = {
      .min = 1,
      .max = YEARS_MS,
      .help = "how long other results are kept, with the jobs' bodies, to be run again"},
+    LEAT_OPTIONS_CHECK_STORE,
     LEAT_OPTIONS_KEYS,
     LEAT_OPTIONS_COMMON,
     LEAT_OPTIONS_BIND,
@@ -119,14 +121,36 @@ static enum leat_err view_scan(void *context, leat_table table, struct leat_byte
     return leat_store_reader_scan(context, table, from, visit, visit_context);
 }
 
-static enum leat_err open_store(struct process *process, struct leat_why *why)
+static struct leat_store_options store_options(const struct leat_options *options)
 {
-    struct leat_store_options options = {
+    return (struct leat_store_options){
         .role = "sink",
         .tables = leat_sink_table_names,
         .table_count = LEAT_SINK_TABLES,
-        .max_bytes = (uint64_t)leat_options_number(process->options, "store-bytes"),
+        .max_bytes = (uint64_t)leat_options_number(options, "store-bytes"),
     };
+}
+
+static enum leat_err examine(struct leat_store *store, struct leat_examination *examination)
+{
+    struct leat_sink_store *typed = leat_sink_store_new(store);
+    enum leat_err err = leat_sink_store_examine(typed, examination);
+    leat_sink_store_destroy(&typed);
+    return err;
+}
+
+static int check_store(struct leat_options *options)
+{
+    const struct leat_store_options store = store_options(options);
+    int status = leat_check_store(&program, leat_options_text(options, "data"), &store,
+                                  leat_store_open_lmdb, examine);
+    leat_options_destroy(&options);
+    return status;
+}
+
+static enum leat_err open_store(struct process *process, struct leat_why *why)
+{
+    const struct leat_store_options options = store_options(process->options);
     enum leat_err err = leat_store_open_lmdb(leat_options_text(process->options, "data"), &options,
                                              &process->store, why);
     if (err != LEAT_OK) {
@@ -403,6 +427,9 @@ int main(int argc, char **argv)
     process.options = leat_serve_start(&program, "sink", argc, argv, &status);
     if (process.options == NULL) {
         return status;
+    }
+    if (leat_options_flag(process.options, "check-store")) {
+        return check_store(process.options);
     }
     enum leat_err err = start(&process, &why);
     if (err != LEAT_OK) {

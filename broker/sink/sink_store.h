@@ -154,6 +154,12 @@ LEAT_MUST_USE enum leat_err leat_sink_store_repair_log(struct leat_sink_store *s
                                                        struct leat_sink_meta *meta,
                                                        uint64_t *ret_lost);
 
+/* Looks at every row for --check-store: whether it is as it was sealed, and then what
+ * leat_sink_store_check looks at. LEAT_OK: what is wrong was told; LEAT_ERR_IO. */
+struct leat_examination;
+LEAT_MUST_USE enum leat_err leat_sink_store_examine(struct leat_sink_store *store,
+                                                    struct leat_examination *examination);
+
 /* ---- for tests and the simulation ---- */
 
 /* Visits every kept result in the order of ids until `visit` returns false; without output, body

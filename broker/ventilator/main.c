@@ -2,6 +2,7 @@
 #include <czmq.h>
 #include <unistd.h>
 
+#include "broker/check_store.h"
 #include "broker/ventilator/ventilator.h"
 #include "io/exit.h"
 #include "io/keys.h"
@@ -87,6 +88,7 @@ static const struct leat_option rows[] = {
      .min = 1000,
      .max = 365 * DAY_MS,
      .help = "how long the id of an ended job is remembered, so that it is not run again"},
+    LEAT_OPTIONS_CHECK_STORE,
     LEAT_OPTIONS_KEYS,
     {.name = "sink-key",
      .kind = LEAT_OPTION_STRING,
@@ -131,16 +133,38 @@ static enum leat_err check_options(const struct leat_options *options, struct le
     return LEAT_OK;
 }
 
-static enum leat_err open_store(struct process *process, struct leat_why *why)
+static struct leat_store_options store_options(const struct leat_options *options)
 {
-    struct leat_store_options options = {
+    return (struct leat_store_options){
         .role = "ventilator",
         .tables = leat_ventilator_table_names,
         .table_count = LEAT_VENTILATOR_TABLES,
-        .max_bytes = (uint64_t)leat_options_number(process->options, "store-bytes"),
+        .max_bytes = (uint64_t)leat_options_number(options, "store-bytes"),
     };
+}
+
+static enum leat_err open_store(struct process *process, struct leat_why *why)
+{
+    const struct leat_store_options options = store_options(process->options);
     return leat_store_open_lmdb(leat_options_text(process->options, "data"), &options,
                                 &process->store, why);
+}
+
+static enum leat_err examine(struct leat_store *store, struct leat_examination *examination)
+{
+    struct leat_ventilator_store *typed = leat_ventilator_store_new(store);
+    enum leat_err err = leat_ventilator_store_examine(typed, examination);
+    leat_ventilator_store_destroy(&typed);
+    return err;
+}
+
+static int check_store(struct leat_options *options)
+{
+    const struct leat_store_options store = store_options(options);
+    int status = leat_check_store(&program, leat_options_text(options, "data"), &store,
+                                  leat_store_open_lmdb, examine);
+    leat_options_destroy(&options);
+    return status;
 }
 
 /* With the ventilator's own pair; the sink's is the same unless another one is named. */
@@ -298,6 +322,9 @@ int main(int argc, char **argv)
     process.options = leat_serve_start(&program, "ventilator", argc, argv, &status);
     if (process.options == NULL) {
         return status;
+    }
+    if (leat_options_flag(process.options, "check-store")) {
+        return check_store(process.options);
     }
     enum leat_err err = start(&process, &why);
     if (err != LEAT_OK) {

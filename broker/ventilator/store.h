@@ -299,6 +299,13 @@ LEAT_MUST_USE enum leat_err
 leat_ventilator_store_sweep_producers(struct leat_ventilator_store *store, int64_t now_ms,
                                       int64_t idle_ms, size_t max, struct leat_id *cursor,
                                       size_t *ret_forgotten);
+
+/* Looks at every row for --check-store: whether it is as it was sealed, jobs are where IDS says and
+ * ids have their rows, lanes and large bodies are there. LEAT_OK: what is wrong was told;
+ * LEAT_ERR_IO. */
+struct leat_examination;
+LEAT_MUST_USE enum leat_err leat_ventilator_store_examine(struct leat_ventilator_store *store,
+                                                          struct leat_examination *examination);
 uint64_t leat_ventilator_store_count(struct leat_ventilator_store *store,
                                      enum leat_ventilator_table table);
 

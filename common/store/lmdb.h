@@ -58,9 +58,6 @@ LEAT_MUST_USE enum leat_err leat_store_open_lmdb(const char *path,
                                                  struct leat_store **ret_store,
                                                  struct leat_why *why);
 
-/* Told of one thing that is wrong with a store, with its place in words. False: that is enough. */
-typedef bool leat_store_found_fn(void *context, const char *what);
-
 struct leat_store_pages {
     uint64_t used, free; /* pages */
 };

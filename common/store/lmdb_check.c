@@ -124,7 +124,7 @@ static enum leat_err check_file(const char *directory, const struct leat_store_o
 {
     struct leat_bytes file = {NULL, 0};
     enum leat_err err = map_file(directory, &file, why);
-    *ret_pages = (struct leat_lmdb_pages){0};
+    *ret_pages = (struct leat_lmdb_pages){.is_missing = file.data == NULL};
     if (err != LEAT_OK || file.data == NULL) {
         return err;
     }
@@ -182,6 +182,9 @@ enum leat_err leat_store_check_lmdb(const char *path, const struct leat_store_op
     }
     if (err == LEAT_OK) {
         err = check_file(path, options, UINT64_MAX, found, context, &pages, why);
+    }
+    if (err == LEAT_OK && pages.is_missing) {
+        err = leat_fail(why, LEAT_ERR_REFUSED, "there is no store in %s", path);
     }
     if (lmdb.lock_fd >= 0) {
         close(lmdb.lock_fd);

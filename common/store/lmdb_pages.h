@@ -37,6 +37,7 @@ struct leat_lmdb_pages {
     uint64_t last_page;  /* as the younger meta says */
     uint64_t used;       /* pages in trees and metas */
     uint64_t free;       /* pages in the free list */
+    bool is_missing;     /* there is no file, or nothing in it (for those who map it) */
     bool is_cut_short;   /* the file ends before its last page; nothing else was looked at */
     bool is_whole;       /* everything was looked at, not only the metas and the tree of tables */
     unsigned found;      /* things that are wrong */

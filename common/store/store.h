@@ -58,6 +58,9 @@ LEAT_MUST_USE enum leat_err leat_store_scan(struct leat_store *store, leat_table
 /* Entries in a table, uncommitted writes included. May cost a scan; for start-up and tests. */
 uint64_t leat_store_count(struct leat_store *store, leat_table table);
 
+/* Told of one thing that is wrong with a store, with its place in words. False: that is enough. */
+typedef bool leat_store_found_fn(void *context, const char *what);
+
 /* ---- group commit ---- */
 
 /* Whether the batch being filled holds any write. */
