@@ -319,6 +319,9 @@ static enum leat_err read_all(struct recovery *recovery)
         read_endings(v);
         err = read_remembered(v);
     }
+    if (err == LEAT_OK) {
+        err = leat_ventilator_store_learn_ids(v->store);
+    }
     return err;
 }
 

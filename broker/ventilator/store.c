@@ -16,6 +16,7 @@ struct leat_ventilator_store *leat_ventilator_store_new(struct leat_store *store
     typed->store = store;
     leat_wire_buffer_init(&typed->buffer, 0);
     leat_arena_init(&typed->scratch, LEAT_VENTILATOR_SCRATCH_BYTES);
+    leat_recent_init(&typed->recent, LEAT_VENTILATOR_RECENT_IDS, UINT64_MAX);
     return typed;
 }
 
@@ -24,6 +25,7 @@ void leat_ventilator_store_destroy(struct leat_ventilator_store **store)
     if (*store != NULL) {
         leat_wire_buffer_fini(&(*store)->buffer);
         leat_arena_fini(&(*store)->scratch);
+        leat_recent_fini(&(*store)->recent);
         free(*store);
         *store = NULL;
     }
@@ -70,6 +72,59 @@ void leat_ventilator_store_lower_floor(struct leat_ventilator_store *store, leat
     if (floor->size > 0 && memcmp(key->bytes, floor->bytes, key->size) < 0) {
         *floor = *key;
     }
+}
+
+/* ---- the last key ---- */
+
+struct last {
+    size_t key_bytes;
+    bool found;
+};
+
+static bool visit_last(struct leat_bytes key, struct leat_bytes value, void *context)
+{
+    struct last *last = context;
+    (void)value;
+    last->found = key.size == last->key_bytes;
+    return !last->found;
+}
+
+enum leat_err leat_ventilator_store_last(struct leat_ventilator_store *store, leat_table table,
+                                         size_t key_bytes, size_t bytes, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    struct last last = {.key_bytes = key_bytes};
+    enum leat_err err =
+        leat_store_scan(store->store, table, (struct leat_bytes){0}, visit_last, &last);
+    if (err != LEAT_OK || !last.found) {
+        return err != LEAT_OK ? err : LEAT_ERR_NOT_FOUND;
+    }
+    for (int bit = (int)bytes * 8 - 1; bit >= 0; bit--) {
+        uint64_t from = number | UINT64_C(1) << bit;
+        struct leat_ventilator_key key = leat_ventilator_key_number(from << (64 - 8 * bytes));
+        last.found = false;
+        err = leat_store_scan(store->store, table, leat_bytes_of(key.bytes, bytes), visit_last,
+                              &last);
+        if (err != LEAT_OK) {
+            return err;
+        }
+        number = last.found ? from : number;
+    }
+    *ret_number = number;
+    return LEAT_OK;
+}
+
+enum leat_err leat_ventilator_store_learn_ids(struct leat_ventilator_store *store)
+{
+    uint64_t last_ms = 0;
+    enum leat_err err = leat_ventilator_store_last(store, LEAT_VENTILATOR_TABLE_IDS, LEAT_ID_BYTES,
+                                                   LEAT_ID_TIME_BYTES, &last_ms);
+    if (err == LEAT_OK || err == LEAT_ERR_NOT_FOUND) {
+        uint64_t from_ms = err == LEAT_OK ? last_ms + 1 : 0;
+        leat_recent_init(&store->recent, LEAT_VENTILATOR_RECENT_IDS, from_ms);
+        err = LEAT_OK;
+    }
+    return err;
 }
 
 /* ---- meta ---- */
@@ -430,43 +485,10 @@ enum leat_err leat_ventilator_store_each_settled(struct leat_ventilator_store *s
                            leat_ventilator_key_view(&key), visit_settled, &scan);
 }
 
-static bool visit_any(struct leat_bytes key, struct leat_bytes value, void *context)
-{
-    bool *found = context;
-    uint64_t number;
-    (void)value;
-    *found = leat_ventilator_key_read_number(key, &number) == LEAT_OK;
-    return !*found;
-}
-
-/* Whether any number is not below `from`. */
-static enum leat_err has_settled(struct leat_ventilator_store *store, uint64_t from, bool *ret_has)
-{
-    struct leat_ventilator_key key = leat_ventilator_key_number(from);
-    *ret_has = false;
-    return leat_store_scan(store->store, LEAT_VENTILATOR_TABLE_SETTLED,
-                           leat_ventilator_key_view(&key), visit_any, ret_has);
-}
-
-/* Bit by bit from the greatest: the store is read forwards only. */
 enum leat_err leat_ventilator_store_last_settled(struct leat_ventilator_store *store,
                                                  uint64_t *ret_number)
 {
-    uint64_t number = 0;
-    bool has = false;
-    enum leat_err err = has_settled(store, 0, &has);
-    if (err != LEAT_OK || !has) {
-        return err != LEAT_OK ? err : LEAT_ERR_NOT_FOUND;
-    }
-    for (int bit = 63; bit >= 0; bit--) {
-        err = has_settled(store, number | UINT64_C(1) << bit, &has);
-        if (err != LEAT_OK) {
-            return err;
-        }
-        number |= has ? UINT64_C(1) << bit : 0;
-    }
-    *ret_number = number;
-    return LEAT_OK;
+    return leat_ventilator_store_last(store, LEAT_VENTILATOR_TABLE_SETTLED, 8, 8, ret_number);
 }
 
 enum leat_err leat_ventilator_store_forget(struct leat_ventilator_store *store, uint64_t number)

@@ -76,6 +76,10 @@ struct leat_ventilator_meta {
     bool damaged; /* damage was found since all jobs were counted; numbers are inexact */
 };
 
+/* Looks for the latest id in IDS, so that later ones need no look any more; until then each is
+ * looked up. Once, before the first job is added. */
+LEAT_MUST_USE enum leat_err leat_ventilator_store_learn_ids(struct leat_ventilator_store *store);
+
 /* LEAT_ERR_NOT_FOUND: the store is fresh. */
 LEAT_MUST_USE enum leat_err leat_ventilator_store_load(struct leat_ventilator_store *store,
                                                        struct leat_ventilator_meta *ret_meta,

@@ -6,20 +6,32 @@
 #ifndef LEAT_VENTILATOR_STORE_INSIDE_H
 #define LEAT_VENTILATOR_STORE_INSIDE_H
 
+#include "broker/ventilator/recent.h"
 #include "broker/ventilator/record.h"
 
 /* For the lists of one record while it is looked at. */
 #define LEAT_VENTILATOR_SCRATCH_BYTES (1 << 20)
 
+/* Ids in each of the two filters of recent.h, 2 bytes for each: what comes in within seconds when
+ * much comes in. */
+#define LEAT_VENTILATOR_RECENT_IDS (1 << 19)
+
 struct leat_ventilator_store {
     struct leat_store *store; /* borrowed */
     struct leat_wire_buffer buffer;
     struct leat_arena scratch;
+    struct leat_recent recent; /* ids in IDS */
     /* Where the first row of a table can be at the earliest. The rows before it were deleted
      * lately, and the store would have to step over each of them again to find the first. */
     struct leat_ventilator_key floors[LEAT_VENTILATOR_TABLES];
 };
 
+/* The greatest number that the first `bytes` of a key of the table are, among keys of key_bytes.
+ * LEAT_ERR_NOT_FOUND: there is none. Looks at as many rows as the number has bits: the store is
+ * read forwards only. */
+LEAT_MUST_USE enum leat_err leat_ventilator_store_last(struct leat_ventilator_store *store,
+                                                       leat_table table, size_t key_bytes,
+                                                       size_t bytes, uint64_t *ret_number);
 /* Puts what the buffer holds. */
 void leat_ventilator_store_put(struct leat_ventilator_store *store, leat_table table,
                                struct leat_bytes key);

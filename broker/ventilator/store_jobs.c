@@ -26,6 +26,9 @@ enum leat_err leat_ventilator_store_find(struct leat_ventilator_store *store,
                                          struct leat_ventilator_place *ret_place)
 {
     struct leat_bytes value;
+    if (!leat_recent_may_have(&store->recent, id)) {
+        return LEAT_ERR_NOT_FOUND;
+    }
     enum leat_err err =
         leat_store_get(store->store, LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id), &value);
     if (err != LEAT_OK) {
@@ -156,6 +159,7 @@ void leat_ventilator_store_add(struct leat_ventilator_store *store, const struct
     bool large = is_large(body.size);
     put_row(store, id, place, job, large ? (struct leat_bytes){0} : body);
     leat_ventilator_store_put_place(store, id, place);
+    leat_recent_add(&store->recent, id);
     if (large) {
         struct leat_item_held_body held = {.body = body};
         leat_wire_buffer_clear(&store->buffer);

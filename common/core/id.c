@@ -2,7 +2,7 @@
 
 #include "core/hash.h"
 
-#define TIME_BYTES       6
+#define TIME_BYTES       LEAT_ID_TIME_BYTES
 #define TIME_MS_MAX      ((INT64_C(1) << 48) - 1)
 #define COUNTER_MAX      4095
 #define HYPHEN_BEFORE(i) ((i) == 4 || (i) == 6 || (i) == 8 || (i) == 10)

@@ -14,6 +14,7 @@
 #include "core/view.h"
 
 #define LEAT_ID_BYTES      16
+#define LEAT_ID_TIME_BYTES 6  /* the first ones: when it was made, in ms, big-endian */
 #define LEAT_ID_TEXT_BYTES 37 /* with the terminating zero */
 
 struct leat_id {
