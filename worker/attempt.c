@@ -9,6 +9,9 @@
 
 #define PREFIX_BYTES 64
 
+/* Cache lines of a job that starts: up to what its body says. */
+#define FETCH_STARTED 5
+
 void leat_worker_unqueue(struct leat_worker *w, struct leat_worker_job *job)
 {
     LEAT_ASSERT(job->place == LEAT_WORKER_QUEUED);
@@ -65,8 +68,7 @@ void leat_worker_finish(struct leat_worker *w, struct leat_worker_job *job,
                         struct leat_worker_outcome outcome, char *error, size_t error_size)
 {
     job->outcome = outcome;
-    job->error = error;
-    job->error_size = error_size;
+    leat_worker_job_keep_error(job, error, error_size);
     if (outcome.status == LEAT_STATE_SUCCEEDED) {
         w->totals.succeeded++;
     } else if (outcome.status == LEAT_STATE_EXPIRED) {
@@ -271,6 +273,7 @@ void leat_worker_start_jobs(struct leat_worker *w, struct leat_now now, struct l
     size_t count = 0;
     while (!w->outbox.full && (job = next_to_start(w, now.mono_us)) != NULL) {
         struct leat_worker_lane *lane = &w->lanes[job->lane];
+        leat_worker_job_fetch_after(job, FETCH_STARTED);
         leat_worker_unqueue(w, job);
         if (job->expires_at_ms != 0 && now.wall.us / LEAT_US_PER_MS >= job->expires_at_ms) {
             expire(w, job, now, out);

@@ -10,6 +10,11 @@
 
 #define INDEX_FIRST 64
 
+/* Cache lines: of a job that is made, and of one that is looked for because its attempt has ended.
+ */
+#define FETCH_NEW   6
+#define FETCH_FOUND 4
+
 struct key {
     struct leat_id id;
     uint8_t delivery[8];
@@ -64,7 +69,11 @@ static bool is_in_room(const struct leat_worker_job *job, const uint8_t *bytes)
 /* A place for `size` bytes: behind the `used` ones in the room, or of its own. */
 static uint8_t *place_for(struct leat_worker_job *job, size_t used, size_t size)
 {
-    return size <= sizeof(job->room) - used ? job->room + used : leat_worker_must(malloc(size));
+    if (size <= sizeof(job->room) - used) {
+        return job->room + used;
+    }
+    job->owning = true;
+    return leat_worker_must(malloc(size));
 }
 
 void leat_worker_job_forget_body(struct leat_worker_job *job)
@@ -75,6 +84,19 @@ void leat_worker_job_forget_body(struct leat_worker_job *job)
     job->bytes = NULL;
     job->bytes_size = 0;
     job->body.payload = (struct leat_bytes){0};
+}
+
+void leat_worker_job_keep_body(struct leat_worker_job *job, struct leat_item_body body)
+{
+    job->body = body;
+    job->owning = job->owning || body.headers.items != NULL;
+}
+
+void leat_worker_job_keep_error(struct leat_worker_job *job, char *error, size_t size)
+{
+    job->error = error;
+    job->error_size = size;
+    job->owning = job->owning || error != NULL;
 }
 
 void leat_worker_job_keep_output(struct leat_worker_job *job, struct leat_bytes output)
@@ -98,9 +120,12 @@ void leat_worker_table_init(struct leat_worker_table *table, uint64_t seed)
 
 static struct leat_worker_job *new_job(struct leat_worker_table *table)
 {
-    struct leat_worker_job *job = leat_worker_job_of(leat_list_pop_front(&table->spare));
+    struct leat_worker_job *job = leat_worker_job_of(leat_list_first(&table->spare));
     if (job == NULL) {
-        job = leat_worker_must(malloc(sizeof(*job)));
+        job = leat_worker_must(aligned_alloc(_Alignof(struct leat_worker_job), sizeof(*job)));
+    } else {
+        leat_worker_job_fetch_after(job, FETCH_NEW);
+        leat_list_remove(&table->spare, &job->link);
     }
     memset(job, 0, offsetof(struct leat_worker_job, room));
     return job;
@@ -109,6 +134,9 @@ static struct leat_worker_job *new_job(struct leat_worker_table *table)
 /* Frees what the job owns, but not the job. */
 static void empty_job(struct leat_worker_job *job)
 {
+    if (!job->owning) {
+        return;
+    }
     free(job->names);
     free(job->body.headers.items);
     leat_worker_job_forget_body(job);
@@ -149,6 +177,7 @@ void leat_worker_job_keep_names(struct leat_worker_job *job, struct leat_str que
                                 struct leat_str type)
 {
     job->names = leat_worker_must(malloc(queue.size + type.size + 1));
+    job->owning = true;
     (void)copy_text(copy_text(job->names, queue, &job->queue), type, &job->type);
 }
 
@@ -199,6 +228,22 @@ struct leat_worker_job *leat_worker_job_find(const struct leat_worker_table *tab
                                              const struct leat_id *id, uint64_t delivery)
 {
     return find(table, hash_of(table, id, delivery), id, delivery);
+}
+
+void leat_worker_table_fetch_place(const struct leat_worker_table *table, const struct leat_id *id,
+                                   uint64_t delivery)
+{
+    if (table->index_size > 0) {
+        __builtin_prefetch(place_of(table, hash_of(table, id, delivery)));
+    }
+}
+
+void leat_worker_table_fetch_job(const struct leat_worker_table *table, const struct leat_id *id,
+                                 uint64_t delivery)
+{
+    if (table->index_size > 0) {
+        leat_worker_job_fetch(*place_of(table, hash_of(table, id, delivery)), FETCH_FOUND);
+    }
 }
 
 void leat_worker_job_move(struct leat_worker_table *table, struct leat_worker_job *job,

@@ -41,21 +41,24 @@ struct leat_worker_outcome {
 #define LEAT_WORKER_JOB_ROOM 256
 
 /* What each move of a job looks at comes first: with thousands of jobs, memory is what a move
- * costs. */
+ * costs. Two cache lines are all that its leaving looks at. */
 struct leat_worker_job {
-    struct leat_list_node link;
+    _Alignas(64) struct leat_list_node link;
     struct leat_list_node held;   /* of the table */
     struct leat_worker_job *next; /* of those with the same place in the index */
     struct leat_id id;
     uint64_t delivery;
-    uint32_t hash;
-    uint64_t attempt;
-    uint64_t sequence; /* order of arrival in this process */
-    size_t lane;       /* index of its handler; meaningless for a job that never had one */
+
     enum leat_worker_place place;
-    bool refused;   /* the lease is not ours any more: not announced, not retried */
-    bool killed;    /* KILL was sent for it */
-    uint8_t *bytes; /* the body as it came, in room or owned; NULL when it is no longer needed */
+    uint32_t hash;
+    uint16_t lane; /* index of its handler; meaningless for a job that never had one */
+    bool refused;  /* the lease is not ours any more: not announced, not retried */
+    bool killed;   /* KILL was sent for it */
+    bool owning;   /* names, headers, bytes, output or error are memory of their own */
+    uint64_t attempt;
+    uint64_t sequence;    /* order of arrival in this process */
+    size_t counted_bytes; /* FINISHED: what it counts for in the outbox */
+    uint8_t *bytes;       /* the body as it came, in room or owned; NULL when no longer needed */
     size_t bytes_size;
     int64_t expires_at_ms; /* wall; 0: never */
 
@@ -70,7 +73,7 @@ struct leat_worker_job {
     char *error; /* owned; FINISHED, may be NULL */
     size_t error_size;
 
-    struct leat_item_body body; /* borrows from bytes; its header list is owned */
+    struct leat_item_body body; /* borrows from bytes; its header list is owned: keep_body */
     char *names;                /* owned; NULL for those that the worker knows */
     int64_t due_us;             /* REPEATING: monotonic time of the next attempt */
     uint64_t pings_before; /* REPEATING, said: PINGs of the round that went out before its RETRY */
@@ -105,6 +108,10 @@ struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
 /* NULL when the lease is not held. */
 struct leat_worker_job *leat_worker_job_find(const struct leat_worker_table *table,
                                              const struct leat_id *id, uint64_t delivery);
+/* Takes over the body that was read from the job's bytes, its header list included. */
+void leat_worker_job_keep_body(struct leat_worker_job *job, struct leat_item_body body);
+/* Takes over an error's text, which is malloced. */
+void leat_worker_job_keep_error(struct leat_worker_job *job, char *error, size_t size);
 /* Names the job by copies. */
 void leat_worker_job_keep_names(struct leat_worker_job *job, struct leat_str queue,
                                 struct leat_str type);
@@ -137,6 +144,30 @@ static inline struct leat_worker_job *leat_worker_job_of(struct leat_list_node *
 {
     return node == NULL ? NULL : LEAT_CONTAINER_OF(node, struct leat_worker_job, link);
 }
+
+/* ---- only for speed: with thousands of jobs, waiting for memory is what a job costs ---- */
+
+/* Calls for the first cache lines of what will be looked at soon, so that they are there by then.
+ */
+static inline void leat_worker_job_fetch(const struct leat_worker_job *job, size_t lines)
+{
+    for (size_t i = 0; i < lines; i++) {
+        __builtin_prefetch((const char *)job + 64 * i, 1);
+    }
+}
+
+/* In a walk over a list: the second job behind this one. */
+static inline void leat_worker_job_fetch_after(const struct leat_worker_job *job, size_t lines)
+{
+    leat_worker_job_fetch(LEAT_CONTAINER_OF(job->link.next->next, struct leat_worker_job, link),
+                          lines);
+}
+
+/* Before a search: its place in the index, and when that has come, the job that it leads to. */
+void leat_worker_table_fetch_place(const struct leat_worker_table *table, const struct leat_id *id,
+                                   uint64_t delivery);
+void leat_worker_table_fetch_job(const struct leat_worker_table *table, const struct leat_id *id,
+                                 uint64_t delivery);
 
 /* Bytes of memory that the job stands for. */
 size_t leat_worker_job_bytes(const struct leat_worker_job *job);

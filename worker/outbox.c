@@ -5,6 +5,9 @@
 /* Of a result's numbers and ids in a message. */
 #define RESULT_BYTES 96
 
+/* Cache lines of a job that its leaving looks at. */
+#define FETCH_STORED 2
+
 void leat_worker_outbox_init(struct leat_worker_outbox *outbox)
 {
     *outbox = (struct leat_worker_outbox){0};
@@ -18,7 +21,8 @@ void leat_worker_outbox_add(struct leat_worker *w, struct leat_worker_job *job)
 {
     leat_worker_job_move(&w->table, job, LEAT_WORKER_FINISHED);
     leat_list_push_back(&w->outbox.waiting, &job->link);
-    w->outbox.bytes += leat_worker_job_bytes(job);
+    job->counted_bytes = leat_worker_job_bytes(job);
+    w->outbox.bytes += job->counted_bytes;
 }
 
 static struct leat_worker_batch *find_batch(struct leat_worker_outbox *outbox, uint64_t number)
@@ -38,8 +42,10 @@ void leat_worker_outbox_stored(struct leat_worker *w, uint64_t number)
         return;
     }
     struct leat_worker_job *job;
-    while ((job = leat_worker_job_of(leat_list_pop_front(&batch->results))) != NULL) {
-        w->outbox.bytes -= leat_worker_job_bytes(job);
+    while ((job = leat_worker_job_of(leat_list_first(&batch->results))) != NULL) {
+        leat_worker_job_fetch_after(job, FETCH_STORED);
+        leat_list_remove(&batch->results, &job->link);
+        w->outbox.bytes -= job->counted_bytes;
         leat_worker_job_drop(&w->table, job);
     }
     batch->number = 0;
@@ -71,7 +77,7 @@ void leat_worker_outbox_refused(struct leat_worker *w, const struct leat_msg_err
     if (count == 1) {
         struct leat_worker_job *job = leat_worker_job_of(leat_list_pop_front(&batch->results));
         leat_out_note(out, LEAT_NOTE_RESULT_REFUSED, &job->id, error->text, (int64_t)error->code);
-        outbox->bytes -= leat_worker_job_bytes(job);
+        outbox->bytes -= job->counted_bytes;
         leat_worker_job_drop(&w->table, job);
     }
     batch->number = 0;

@@ -4,6 +4,9 @@
 
 #include "worker/body.h"
 
+/* Outcomes between calling for a job and needing it. */
+#define FETCH_AHEAD 4
+
 static struct leat_worker_lane *lane_of(struct leat_worker *w, struct leat_str type)
 {
     for (size_t i = 0; i < w->lane_count; i++) {
@@ -17,7 +20,7 @@ static struct leat_worker_lane *lane_of(struct leat_worker *w, struct leat_str t
 static void enqueue(struct leat_worker *w, struct leat_worker_lane *lane,
                     struct leat_worker_job *job)
 {
-    job->lane = (size_t)(lane - w->lanes);
+    job->lane = (uint16_t)(lane - w->lanes);
     leat_list_push_back(&lane->queue, &job->link);
 }
 
@@ -70,8 +73,10 @@ static void receive_job(struct leat_worker *w, const struct leat_item_delivery *
     job->sequence = ++w->last_sequence;
     name_job(w, lane, delivery, job);
     struct leat_why why;
+    struct leat_item_body body = {0};
     enum leat_err err =
-        leat_worker_body_read(leat_bytes_of(job->bytes, job->bytes_size), &job->body, &why);
+        leat_worker_body_read(leat_bytes_of(job->bytes, job->bytes_size), &body, &why);
+    leat_worker_job_keep_body(job, body);
     if (err == LEAT_ERR_MEMORY) {
         (void)leat_worker_must(NULL);
     }
@@ -157,6 +162,24 @@ static void from_sink(struct leat_worker *w, const struct leat_msg *msg, int64_t
     }
 }
 
+static void receive_ran(struct leat_worker *w, const struct leat_msg_ran *ran, struct leat_now now,
+                        struct leat_out *out)
+{
+    const struct leat_item_outcome *items = ran->outcomes.items;
+    const size_t count = ran->outcomes.count;
+    for (size_t i = 0; i < count; i++) {
+        if (i + 2 * FETCH_AHEAD < count) {
+            const struct leat_item_outcome *later = &items[i + 2 * FETCH_AHEAD];
+            leat_worker_table_fetch_place(&w->table, &later->id, later->delivery);
+        }
+        if (i + FETCH_AHEAD < count) {
+            const struct leat_item_outcome *next = &items[i + FETCH_AHEAD];
+            leat_worker_table_fetch_job(&w->table, &next->id, next->delivery);
+        }
+        leat_worker_ran(w, &items[i], now, out);
+    }
+}
+
 static void receive_recalled(struct leat_worker *w, const struct leat_msg_recalled *recalled)
 {
     for (size_t i = 0; i < recalled->jobs.count; i++) {
@@ -178,9 +201,7 @@ void leat_worker_receive(struct leat_worker *w, const struct leat_event *event,
     } else if (event->link == LEAT_LINK_SINK) {
         from_sink(w, msg, event->now.mono_us, out);
     } else if (event->link == LEAT_LINK_SPAWNER && msg->type == LEAT_MSG_RAN) {
-        for (size_t i = 0; i < msg->ran.outcomes.count; i++) {
-            leat_worker_ran(w, &msg->ran.outcomes.items[i], event->now, out);
-        }
+        receive_ran(w, &msg->ran, event->now, out);
     } else if (event->link == LEAT_LINK_SPAWNER && msg->type == LEAT_MSG_RECALLED) {
         receive_recalled(w, &msg->recalled);
     }
