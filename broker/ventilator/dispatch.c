@@ -7,6 +7,7 @@
 #include "broker/ventilator/inside.h"
 
 #define PICKS_PER_TURN LEAT_BATCH_ITEMS_MAX
+#define PICKS_FIRST    64 /* room for so many; it grows with what is pushed */
 #define BYTES_PER_TURN (4U << 20)
 #define WASTE_PER_TURN 256 /* jobs that turn out to be expired or damaged */
 
@@ -21,11 +22,6 @@ struct turn {
     size_t count, bytes, waste;
     bool full; /* no more in this turn */
 };
-
-struct leat_pick *leat_picks_new(void)
-{
-    return leat_ventilator_must(malloc(PICKS_PER_TURN * sizeof(struct leat_pick)));
-}
 
 /* ---- choosing ---- */
 
@@ -83,10 +79,20 @@ static bool name_lane(struct turn *turn, struct leat_lane *lane)
     return true;
 }
 
+static void make_room_for_pick(struct leat_ventilator *v, size_t count)
+{
+    if (count == v->pick_capacity) {
+        v->pick_capacity = count == 0 ? PICKS_FIRST : 2 * count;
+        v->picks =
+            leat_ventilator_must(realloc(v->picks, v->pick_capacity * sizeof(struct leat_pick)));
+    }
+}
+
 static void add_pick(struct turn *turn, struct leat_session *session, struct leat_lane *lane,
                      const struct leat_held_lease *lease, const struct leat_ventilator_job *job,
                      struct leat_bytes body)
 {
+    make_room_for_pick(turn->v, turn->count);
     struct leat_pick *picks = turn->v->picks;
     size_t number = ++turn->count;
     picks[number - 1] = (struct leat_pick){

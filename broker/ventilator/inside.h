@@ -171,9 +171,10 @@ struct leat_ventilator {
     struct leat_list ring;      /* sessions in the order of their turn */
     struct leat_map lease_of;   /* id -> lease */
     struct leat_pick *picks;    /* owned; of one turn */
-    uint64_t turn;              /* turns of dispatch so far */
-    int64_t push_again_us;      /* `out` was full; LEAT_NEVER_US: it was not */
-    int64_t push_from_us;       /* nothing is pushed before: workers announce their leases */
+    size_t pick_capacity;
+    uint64_t turn;         /* turns of dispatch so far */
+    int64_t push_again_us; /* `out` was full; LEAT_NEVER_US: it was not */
+    int64_t push_from_us;  /* nothing is pushed before: workers announce their leases */
     int64_t renew_at_us; /* every session is asked for a new round; LEAT_NEVER_US: it need not be */
 
     /* time */
@@ -369,7 +370,6 @@ void leat_session_uncount_push(struct leat_session *session, const struct leat_l
 
 /* ---- dispatch.c ---- */
 void leat_ventilator_dispatch(struct leat_ventilator *v, struct leat_out *out);
-struct leat_pick *leat_picks_new(void);
 
 /* ---- settle.c ---- */
 void leat_ventilator_on_settled(struct leat_ventilator *v, const struct leat_msg_settled *msg,

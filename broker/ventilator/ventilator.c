@@ -79,7 +79,6 @@ struct leat_ventilator *leat_ventilator_new(const struct leat_ventilator_config 
     leat_list_init(&v->losing);
     leat_list_init(&v->ring);
     leat_list_init(&v->changed);
-    v->picks = leat_picks_new();
     v->push_again_us = LEAT_NEVER_US;
     v->renew_at_us = LEAT_NEVER_US;
     v->due_ms = INT64_MAX;
