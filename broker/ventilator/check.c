@@ -18,8 +18,9 @@ struct check {
     uint64_t bytes, expiring;
     int64_t first_due_ms;
     bool damaged;
-    uint64_t ready[LEAT_LANES_MAX]; /* ready jobs per lane */
-    uint64_t known[LEAT_LANES_MAX]; /* those of them in windows */
+    uint64_t *ready; /* ready jobs per lane; owned, up to lanes_end */
+    uint64_t *known; /* those of them in windows; in the same block */
+    uint32_t lanes_end;
 };
 
 #define HOLDS(condition, ...)                                                                      \
@@ -81,7 +82,7 @@ static enum leat_err read_rows(struct check *check, enum leat_ventilator_where w
                   place.seq == row->place.seq && place.due_ms == row->place.due_ms,
               "a job is at place %d, seq %llu, but IDS says place %d, seq %llu", (int)where,
               ull(row->place.seq), (int)place.where, ull(place.seq));
-        HOLDS(row->place.lane < LEAT_LANES_MAX && check->v->lanes[row->place.lane] != NULL,
+        HOLDS(row->place.lane < check->lanes_end && check->v->lanes[row->place.lane] != NULL,
               "a job is in lane %u, which is not there", row->place.lane);
         HOLDS(row->place.seq < check->v->next_seq, "seq %llu would be given again",
               ull(row->place.seq));
@@ -90,6 +91,20 @@ static enum leat_err read_rows(struct check *check, enum leat_ventilator_where w
 }
 
 /* ---- lanes ---- */
+
+/* Most numbers are free: what is checked of each lane need not look beyond the last one in use. */
+static enum leat_err find_lanes_end(struct check *check, struct leat_why *why)
+{
+    size_t left = check->v->lanes_used;
+    while (left > 0 && check->lanes_end < LEAT_LANES_MAX) {
+        left -= check->v->lanes[check->lanes_end++] != NULL ? 1 : 0;
+    }
+    HOLDS(left == 0, "%zu lanes are in use, %zu of them are not there", check->v->lanes_used, left);
+    check->ready =
+        leat_ventilator_must(calloc(2 * (size_t)check->lanes_end + 1, sizeof *check->ready));
+    check->known = check->ready + check->lanes_end;
+    return LEAT_OK;
+}
 
 /* What the window keeps of a row, if anything, is what the store has. */
 static bool is_row_of(const struct leat_window_row *kept, const struct row *row)
@@ -131,7 +146,7 @@ static enum leat_err check_ready(struct check *check, struct leat_why *why)
           "READY has %zu rows, but %llu jobs are ready and %llu leased", check->count,
           ull(v->counts.ready), ull(v->counts.leased));
     size_t windows = 0;
-    for (uint32_t i = 0; i < LEAT_LANES_MAX; i++) {
+    for (uint32_t i = 0; i < check->lanes_end; i++) {
         const struct leat_lane *lane = v->lanes[i];
         HOLDS(lane == NULL || lane->ready == ready[i], "lane %u counts %llu ready jobs, has %llu",
               i, ull(lane->ready), ull(ready[i]));
@@ -155,10 +170,11 @@ static enum leat_err check_waiting(struct check *check, enum leat_ventilator_whe
     return LEAT_OK;
 }
 
-static enum leat_err check_lane_sums(const struct leat_ventilator *v, struct leat_why *why)
+static enum leat_err check_lane_sums(const struct check *check, struct leat_why *why)
 {
+    const struct leat_ventilator *v = check->v;
     uint64_t ready = 0, leased = 0, scheduled = 0, retrying = 0, queues_ready = 0;
-    for (size_t i = 0; i < LEAT_LANES_MAX; i++) {
+    for (size_t i = 0; i < check->lanes_end; i++) {
         const struct leat_lane *lane = v->lanes[i];
         if (lane != NULL) {
             ready += lane->ready;
@@ -327,7 +343,8 @@ static enum leat_err check_expiry(struct check *check, struct leat_why *why)
 static enum leat_err check_all(struct check *check, struct leat_why *why)
 {
     struct leat_ventilator *v = check->v;
-    ALSO(check_lane_sums(v, why));
+    ALSO(find_lanes_end(check, why));
+    ALSO(check_lane_sums(check, why));
     ALSO(check_fleet(v, why));
     ALSO(check_ready(check, why));
     ALSO(check_waiting(check, LEAT_VENTILATOR_SCHEDULED, v->counts.scheduled, v->due_ms, why));
@@ -345,6 +362,7 @@ enum leat_err leat_ventilator_check(struct leat_ventilator *v, struct leat_why *
     check->damaged = v->counts.damaged_total > 0;
     enum leat_err err = v->broken ? LEAT_OK : check_all(check, why);
     free(check->rows);
+    free(check->ready);
     free(check);
     return err;
 }
