@@ -21,10 +21,10 @@ struct leat_arena_block {
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 /* Whoever still reads what was cleared is found at once. */
-#define POISON(block)         ASAN_POISON_MEMORY_REGION((block)->bytes, (block)->size)
+#define POISON(bytes, size)   ASAN_POISON_MEMORY_REGION(bytes, size)
 #define UNPOISON(bytes, size) ASAN_UNPOISON_MEMORY_REGION(bytes, size)
 #else
-#define POISON(block)         ((void)(block))
+#define POISON(bytes, size)   ((void)(bytes), (void)(size))
 #define UNPOISON(bytes, size) ((void)(bytes), (void)(size))
 #endif
 
@@ -76,8 +76,8 @@ void leat_arena_clear(struct leat_arena *arena)
     }
     if (kept != NULL) {
         kept->next = NULL;
+        POISON(kept->bytes, kept->used); /* the rest of it is so already */
         kept->used = 0;
-        POISON(kept);
     }
     arena->first = kept;
     arena->last = kept;
@@ -97,7 +97,7 @@ static struct leat_arena_block *add_block(struct leat_arena *arena, size_t at_le
         return NULL;
     }
     *block = (struct leat_arena_block){.size = size};
-    POISON(block);
+    POISON(block->bytes, block->size);
     if (arena->last == NULL) {
         arena->first = block;
     } else {
