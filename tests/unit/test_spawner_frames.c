@@ -110,6 +110,23 @@ static void a_length_over_the_limit_is_refused_before_memory_is_taken(void **sta
     close_ends(&ends);
 }
 
+static void memory_is_taken_for_what_came_and_not_for_what_was_announced(void **state)
+{
+    (void)state;
+    struct ends ends;
+    open_ends(&ends, 0);
+    const uint8_t announced[] = {0, 0, 0, 5, 'x'}; /* 80 MiB */
+    assert_int_equal(write(ends.fds[0], announced, sizeof announced), sizeof announced);
+    struct leat_bytes frame;
+    for (int i = 0; i < 3; i++) { /* the later ones know the length */
+        enum leat_err err = leat_frames_fill(&ends.right);
+        assert_int_equal(err, i == 0 ? LEAT_OK : LEAT_ERR_NOT_FOUND);
+        assert_int_equal(leat_frames_next(&ends.right, &frame), LEAT_ERR_NOT_FOUND);
+    }
+    assert_in_range(ends.right.in.capacity, 5, 1 << 20);
+    close_ends(&ends);
+}
+
 static void a_full_queue_is_busy_and_takes_again_after_a_flush(void **state)
 {
     (void)state;
@@ -171,6 +188,7 @@ int main(void)
         cmocka_unit_test(frames_arrive_whole_and_in_order_however_the_bytes_are_cut),
         cmocka_unit_test(byte_by_byte_is_enough),
         cmocka_unit_test(a_length_over_the_limit_is_refused_before_memory_is_taken),
+        cmocka_unit_test(memory_is_taken_for_what_came_and_not_for_what_was_announced),
         cmocka_unit_test(a_full_queue_is_busy_and_takes_again_after_a_flush),
         cmocka_unit_test(a_message_that_cannot_be_encoded_leaves_the_queue_as_it_was),
         cmocka_unit_test(the_end_is_seen_after_the_last_frame),

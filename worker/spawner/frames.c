@@ -71,7 +71,10 @@ enum leat_err leat_frames_fill(struct leat_frames *frames)
             return LEAT_ERR_LIMIT;
         }
         if (LENGTH_BYTES + length > in->size + want) {
-            want = LENGTH_BYTES + length - in->size;
+            /* Room for as much again as has come: saying that much will come takes no memory. */
+            size_t missing = LENGTH_BYTES + length - in->size;
+            want = in->size > want ? in->size : want;
+            want = missing < want ? missing : want;
         }
     }
     enum leat_err err = leat_wire_buffer_reserve(in, want);

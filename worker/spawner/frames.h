@@ -32,11 +32,11 @@ void leat_frames_init(struct leat_frames *frames, int fd, size_t queue_bytes_max
 /* Frees the buffers; does not close the socket. */
 void leat_frames_fini(struct leat_frames *frames);
 
-/* Reads once what the socket has, at most about a quarter of a MiB beyond the frame that is under
- * way. LEAT_OK             at least one byte came LEAT_ERR_NOT_FOUND  nothing to read now
- *   LEAT_ERR_CLOSED     the other end is closed (frames received before can still be taken)
- *   LEAT_ERR_MEMORY, LEAT_ERR_IO
- * Frames handed out before are no longer valid. */
+/* Reads once what the socket has: a quarter of a MiB, or of a longer frame as much again as has
+ * come of it, so that memory is taken for what came and not for what was announced. LEAT_OK at
+ * least one byte came LEAT_ERR_NOT_FOUND  nothing to read now LEAT_ERR_CLOSED     the other end is
+ * closed (frames received before can still be taken) LEAT_ERR_MEMORY, LEAT_ERR_IO Frames handed out
+ * before are no longer valid. */
 LEAT_MUST_USE enum leat_err leat_frames_fill(struct leat_frames *frames);
 
 /* The next whole frame, borrowed until the next fill.
