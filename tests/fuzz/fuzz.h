@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "core/arena.h"
-#include "core/step.h"
+#include "core/messages.h"
 #include "wire/buffer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,6 +33,9 @@ bool fuzz_is_done(const struct fuzz_input *in);
 uint8_t fuzz_byte(struct fuzz_input *in); /* 0 at the end */
 /* At most `size` bytes, fewer at the end; borrowed. */
 struct leat_bytes fuzz_bytes(struct fuzz_input *in, size_t size);
+
+/* The path of a file with these bytes, until the next call: one for all, in memory. */
+const char *fuzz_file(const uint8_t *data, size_t size);
 
 /* ---- messages ---- */
 
@@ -56,48 +59,5 @@ bool fuzz_message(struct fuzz_input *in, struct fuzz_words *words, unsigned peer
                   struct leat_msg *ret_msg);
 /* The bytes from which fuzz_message makes just this message: for seeds. */
 void fuzz_write_message(const struct leat_msg *msg, struct leat_wire_buffer *out);
-
-/* ---- cores ---- */
-
-/* One core's surroundings: time, and what it said in its last step. */
-struct fuzz_world {
-    struct fuzz_input in;
-    struct fuzz_words words;
-    struct leat_now now;
-    struct leat_out out;
-    struct leat_arena arena;
-    struct leat_wire_buffer buffer;
-    struct leat_msg msg;
-    struct leat_why why;
-    bool keys_in_use; /* each peer has a key, with a role and perhaps queues */
-};
-
-void fuzz_world_open(struct fuzz_world *world, const uint8_t *data, size_t size);
-void fuzz_world_close(struct fuzz_world *world);
-
-enum fuzz_op {
-    FUZZ_OP_MESSAGE = 0, /* and 1 to 7: peer = op % 4, link = op & 4 */
-    FUZZ_OP_FRAME = 8,   /* raw bytes from a peer */
-    FUZZ_OP_PASS = 9,    /* time */
-    FUZZ_OP_WALL = 10,   /* the wall clock jumps */
-    FUZZ_OP_COMMIT = 11,
-    FUZZ_OP_RESTART = 12,
-    FUZZ_OP_SPACE = 13,
-    FUZZ_OP_UNREACHABLE = 14,
-    FUZZ_OP_STOP = 15,
-    FUZZ_OPS = 16,
-};
-
-struct leat_peer fuzz_peer(unsigned number); /* 0 to FUZZ_PEERS - 1 */
-/* The event of MESSAGE, FRAME, UNREACHABLE, STOP and SPACE; with keys, also FORBIDDEN and REVOKED;
- * `links` is what the peer bit means. False: there is none. */
-bool fuzz_event(struct fuzz_world *world, uint8_t op, const enum leat_link links[2],
-                struct leat_event *ret_event);
-/* How far FUZZ_OP_PASS moves the time: microseconds. -1: to the core's deadline. */
-int64_t fuzz_duration_us(struct fuzz_world *world);
-void fuzz_jump_wall(struct fuzz_world *world);
-/* Everything that a core sends must be a message that the codec takes. Also learns from it what the
- * words are. */
-void fuzz_check_out(struct fuzz_world *world);
 
 #endif

@@ -1,10 +1,7 @@
 /* The producer's JSON lines: any file is read to its end; each line is a job all of whose parts can
  * be read, or a refusal with a reason. (Whether the parts are valid is for leat_producer_submit to
  * say.) */
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "producer/source.h"
 #include "tests/fuzz/fuzz.h"
@@ -29,12 +26,7 @@ static void check_job(const struct leat_source_job *job)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char path[64];
-    int fd = memfd_create("fuzz", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, data, size) != (ssize_t)size) {
-        fuzz_fail("no memory for the file");
-    }
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    const char *path = fuzz_file(data, size);
     struct leat_producer_job template = LEAT_PRODUCER_JOB;
     template.type = "echo";
     struct leat_source *source = NULL;
@@ -62,6 +54,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_fail("ended with %s: %s", leat_err_name(err), why.text);
     }
     leat_source_close(&source);
-    close(fd);
     return 0;
 }

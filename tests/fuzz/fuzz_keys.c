@@ -1,9 +1,6 @@
 /* A file of a CURVE key: what is taken has a role that exists, queues that are names, and a public
  * key that its text gives back; what is refused has a reason. */
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "core/name.h"
 #include "io/key_file.h"
@@ -34,14 +31,9 @@ static void check_file(const struct leat_key_file *file)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char path[64];
     static struct leat_key_file file;
     struct leat_why why = {""};
-    int fd = memfd_create("fuzz", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, data, size) != (ssize_t)size) {
-        fuzz_fail("no memory for the file");
-    }
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    const char *path = fuzz_file(data, size);
     memset(&file, 0, sizeof file);
     if (leat_key_file_read(path, &file, &why) == LEAT_OK) {
         check_file(&file);
@@ -49,6 +41,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_fail("refused without a reason");
     }
     leat_key_file_wipe(&file);
-    close(fd);
     return 0;
 }

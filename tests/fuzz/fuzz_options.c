@@ -80,51 +80,82 @@ static void forget(struct words *words)
     free(words->text);
 }
 
-/* Standard streams in memory for the time of a call. */
+/* What the parsers say on stderr. What they say on stdout (help, a version) is dropped. */
 struct capture {
-    FILE *out, *err;
-    char *text;
+    char text[4096]; /* no refusal is longer */
     size_t size;
 };
 
-static void begin(struct capture *capture)
+static struct capture capture;
+
+static ssize_t keep(void *cookie, const char *bytes, size_t size)
 {
-    *capture = (struct capture){.out = stdout, .err = stderr};
-    stderr = open_memstream(&capture->text, &capture->size);
-    stdout = fopen("/dev/null", "w");
-    if (stderr == NULL || stdout == NULL) {
+    struct capture *into = cookie;
+    if (into != NULL) {
+        size_t room = sizeof into->text - into->size;
+        memcpy(into->text + into->size, bytes, size < room ? size : room);
+        into->size += size < room ? size : room;
+    }
+    return (ssize_t)size;
+}
+
+static FILE *stream_to(struct capture *into)
+{
+    FILE *stream = fopencookie(into, "w", (cookie_io_functions_t){.write = keep});
+    if (stream == NULL) {
         abort();
     }
+    return stream;
 }
 
-static void end(struct capture *capture)
+/* Standard streams in memory for the time of a call; they are made once. */
+static void swap_streams(void)
 {
-    fclose(stderr);
-    fclose(stdout);
-    stderr = capture->err;
-    stdout = capture->out;
+    static FILE *other_out, *other_err;
+    if (other_out == NULL) {
+        other_out = stream_to(NULL);
+        other_err = stream_to(&capture);
+    }
+    fflush(stdout);
+    fflush(stderr);
+    FILE *out = stdout, *err = stderr;
+    stdout = other_out;
+    stderr = other_err;
+    other_out = out;
+    other_err = err;
 }
 
-static void check_refusal(const char *what, const struct capture *capture, int status)
+static void begin(void)
 {
-    const char *newline = memchr(capture->text, '\n', capture->size);
-    bool one_line = newline != NULL && newline == capture->text + capture->size - 1;
-    if (!(status == LEAT_EXIT_OK && capture->size == 0) &&
+    capture.size = 0;
+    swap_streams();
+}
+
+static void end(void)
+{
+    swap_streams();
+    capture.text[capture.size < sizeof capture.text ? capture.size : sizeof capture.text - 1] = 0;
+}
+
+static void check_refusal(const char *what, int status)
+{
+    const char *newline = memchr(capture.text, '\n', capture.size);
+    bool one_line = newline != NULL && newline == capture.text + capture.size - 1;
+    if (!(status == LEAT_EXIT_OK && capture.size == 0) &&
         !(status == LEAT_EXIT_USAGE && one_line)) {
-        fuzz_fail("%s: status %d, %zu bytes on stderr: %s", what, status, capture->size,
-                  capture->text);
+        fuzz_fail("%s: status %d, %zu bytes on stderr: %s", what, status, capture.size,
+                  capture.text);
     }
 }
 
 static void try_table(struct words *words)
 {
-    struct capture capture;
     int status = -1;
-    begin(&capture);
+    begin();
     struct leat_options *options = leat_options_parse(&program, words->argc, words->argv, &status);
-    end(&capture);
+    end();
     if (options == NULL) {
-        check_refusal("options", &capture, status);
+        check_refusal("options", status);
     } else {
         if (leat_options_given(options, "count") && (leat_options_number(options, "count") < 1 ||
                                                      leat_options_number(options, "count") > 100)) {
@@ -135,7 +166,6 @@ static void try_table(struct words *words)
         }
     }
     leat_options_destroy(&options);
-    free(capture.text);
 }
 
 static bool names_a_plugin(const struct leat_options *options)
@@ -146,15 +176,14 @@ static bool names_a_plugin(const struct leat_options *options)
 static void try_worker(struct words *words)
 {
     static struct leat_worker_settings settings;
-    struct capture capture;
     struct leat_why why = {""};
     int status = -1;
-    begin(&capture);
+    begin();
     struct leat_options *options =
         leat_options_parse(&leat_worker_program, words->argc, words->argv, &status);
-    end(&capture);
+    end();
     if (options == NULL) {
-        check_refusal("worker", &capture, status);
+        check_refusal("worker", status);
     } else if (!names_a_plugin(options)) {
         enum leat_err err = leat_worker_settings_read(options, &settings, &why);
         if (err != LEAT_OK && why.text[0] == '\0') {
@@ -169,23 +198,20 @@ static void try_worker(struct words *words)
         leat_worker_settings_fini(&settings);
     }
     leat_options_destroy(&options);
-    free(capture.text);
 }
 
 static void try_producer(struct words *words)
 {
     static struct leat_producer_settings settings;
-    struct capture capture;
     int status = -1;
-    begin(&capture);
+    begin();
     bool taken = leat_producer_settings_read(words->argc, words->argv, &settings, &status);
-    end(&capture);
+    end();
     if (taken) {
         leat_producer_settings_fini(&settings);
     } else {
-        check_refusal("producer", &capture, status);
+        check_refusal("producer", status);
     }
-    free(capture.text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -8,8 +8,7 @@
 #include "broker/sink/reply.h"
 #include "broker/sink/sink.h"
 #include "broker/sink/stats.h"
-#include "store/memory.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/core_harness.h"
 #include "wire/cursor.h"
 
 struct rig {
@@ -142,17 +141,15 @@ static void ask(struct rig *rig, struct leat_bytes bytes, int64_t mono_us)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct fuzz_world world;
+    struct fuzz_world *world = fuzz_world_open(data, size);
     struct rig rig;
-    fuzz_world_open(&world, data, size);
     open_rig(&rig);
     if (size > 0 && data[0] == 0xFE) { /* no first byte of a request that could be answered */
-        (void)fuzz_byte(&world.in);
-        tell(&rig, &world);
+        (void)fuzz_byte(&world->in);
+        tell(&rig, world);
     }
-    ask(&rig, fuzz_bytes(&world.in, size), world.now.mono_us + 5000000);
-    ask(&rig, leat_bytes_of("{\"request\":\"stats\"}", 19), world.now.mono_us);
+    ask(&rig, fuzz_bytes(&world->in, size), world->now.mono_us + 5000000);
+    ask(&rig, leat_bytes_of("{\"request\":\"stats\"}", 19), world->now.mono_us);
     close_rig(&rig);
-    fuzz_world_close(&world);
     return 0;
 }

@@ -1,17 +1,14 @@
 /* A history of the producer's submitter: jobs offered, any answer of a ventilator, time. No job is
  * told of twice, and pending plus what was told of is what was taken. */
-#include "tests/fuzz/fuzz.h"
-
 #include "producer/submitter.h"
+#include "tests/fuzz/core_harness.h"
 
 struct rig {
-    struct fuzz_world world;
+    struct fuzz_world *world;
     struct leat_submitter *submitter;
     uint64_t taken;
     uint64_t told;
 };
-
-static const enum leat_link links[2] = {LEAT_LINK_VENTILATOR, LEAT_LINK_VENTILATOR};
 
 static void visit(const struct leat_id *id, bool accepted, void *context)
 {
@@ -21,8 +18,19 @@ static void visit(const struct leat_id *id, bool accepted, void *context)
     rig->told++;
 }
 
-static void check(struct rig *rig)
+static void step(void *rig, const struct leat_event *event, struct leat_out *out)
 {
+    leat_submitter_step(((struct rig *)rig)->submitter, event, out);
+}
+
+static int64_t deadline_us(const void *rig)
+{
+    return leat_submitter_deadline_us(((const struct rig *)rig)->submitter);
+}
+
+static void check(void *context)
+{
+    struct rig *rig = context;
     leat_submitter_check(rig->submitter);
     struct leat_submitter_counts counts = leat_submitter_counts(rig->submitter);
     if (rig->told != counts.accepted + counts.rejected ||
@@ -34,18 +42,11 @@ static void check(struct rig *rig)
     (void)leat_submitter_last_error(rig->submitter);
 }
 
-static void feed(struct rig *rig, struct leat_event event)
+static void offer(void *context, enum fuzz_op op)
 {
-    event.now = rig->world.now;
-    leat_out_clear(&rig->world.out);
-    leat_submitter_step(rig->submitter, &event, &rig->world.out);
-    fuzz_check_out(&rig->world);
-    check(rig);
-}
-
-static void offer(struct rig *rig)
-{
-    struct fuzz_world *world = &rig->world;
+    (void)op;
+    struct rig *rig = context;
+    struct fuzz_world *world = rig->world;
     uint8_t bytes = fuzz_byte(&world->in);
     static const uint8_t filler[256];
     struct leat_item_submission job = {.id = fuzz_id(fuzz_byte(&world->in)),
@@ -62,65 +63,25 @@ static void offer(struct rig *rig)
     check(rig);
 }
 
-static void pass(struct rig *rig, int64_t us)
-{
-    struct leat_now *now = &rig->world.now;
-    int64_t deadline_us = leat_submitter_deadline_us(rig->submitter);
-    if (us < 0) {
-        us = deadline_us == LEAT_NEVER_US || deadline_us <= now->mono_us
-                 ? 0
-                 : deadline_us - now->mono_us;
-    }
-    now->mono_us += us;
-    now->wall.us += us;
-    for (int steps = 0; leat_submitter_deadline_us(rig->submitter) <= now->mono_us; steps++) {
-        feed(rig, (struct leat_event){.kind = LEAT_EVENT_TICK});
-        if (steps > 10000) {
-            fuzz_fail("the deadline does not move");
-        }
-    }
-}
-
-static void one(struct rig *rig)
-{
-    struct fuzz_world *world = &rig->world;
-    struct leat_event event;
-    uint8_t op = fuzz_byte(&world->in) % FUZZ_OPS;
-    switch (op) {
-    case FUZZ_OP_PASS:
-        pass(rig, fuzz_duration_us(world));
-        break;
-    case FUZZ_OP_WALL:
-        fuzz_jump_wall(world);
-        break;
-    case FUZZ_OP_COMMIT:
-    case FUZZ_OP_RESTART:
-    case FUZZ_OP_SPACE:
-        offer(rig);
-        break;
-    default:
-        if (fuzz_event(world, op, links, &event)) {
-            feed(rig, event);
-        }
-        break;
-    }
-}
+static const struct fuzz_core core = {
+    .links = {LEAT_LINK_VENTILATOR, LEAT_LINK_VENTILATOR},
+    .step = step,
+    .deadline_us = deadline_us,
+    .check = check,
+    .act = offer,
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct rig rig = {.taken = 0};
-    fuzz_world_open(&rig.world, data, size);
+    struct rig rig = {.world = fuzz_world_open(data, size)};
     struct leat_submitter_config config = leat_submitter_defaults(7);
-    uint8_t options = fuzz_byte(&rig.world.in);
+    uint8_t options = fuzz_byte(&rig.world->in);
     config.batch_jobs = options & 1 ? 1 : options & 2 ? 3 : config.batch_jobs;
     config.window_jobs = options & 4 ? 5 : config.window_jobs;
     config.window_bytes = options & 8 ? 300 : config.window_bytes;
     rig.submitter = leat_submitter_new(&config);
     leat_submitter_observe(rig.submitter, visit, &rig);
-    while (!fuzz_is_done(&rig.world.in)) {
-        one(&rig);
-    }
+    fuzz_world_run(rig.world, &core, &rig);
     leat_submitter_destroy(&rig.submitter);
-    fuzz_world_close(&rig.world);
     return 0;
 }

@@ -110,10 +110,17 @@ static void try_cursor(struct leat_bytes bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct rig rig;
-    leat_arena_init(&rig.arena, 16u << 20);
-    leat_wire_buffer_init(&rig.first, 0);
-    leat_wire_buffer_init(&rig.second, 0);
+    static struct rig rig; /* its memory is kept from one execution to the next */
+    static bool is_made;
+    if (!is_made) {
+        leat_arena_init(&rig.arena, 16u << 20);
+        leat_wire_buffer_init(&rig.first, 0);
+        leat_wire_buffer_init(&rig.second, 0);
+        is_made = true;
+    }
+    leat_arena_clear(&rig.arena);
+    leat_wire_buffer_clear(&rig.first);
+    leat_wire_buffer_clear(&rig.second);
     struct leat_bytes bytes = leat_bytes_of(data, size);
     struct leat_bytes payload;
     struct leat_why why = {""};
@@ -124,8 +131,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (err != LEAT_OK) {
         check_refusal(err, &why);
     }
-    leat_wire_buffer_fini(&rig.first);
-    leat_wire_buffer_fini(&rig.second);
-    leat_arena_fini(&rig.arena);
     return 0;
 }

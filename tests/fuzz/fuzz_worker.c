@@ -3,8 +3,7 @@
  * asserts after each step. */
 #include <string.h>
 
-#include "tests/fuzz/fuzz.h"
-
+#include "tests/fuzz/core_harness.h"
 #include "worker/worker.h"
 
 #define RUNS_MAX 4096
@@ -15,14 +14,12 @@ struct run {
 };
 
 struct rig {
-    struct fuzz_world world;
+    struct fuzz_world *world;
     struct leat_worker *worker;
     struct run runs[RUNS_MAX]; /* with the spawner */
     size_t run_count;
     size_t recalls; /* not yet answered */
 };
-
-static const enum leat_link links[2] = {LEAT_LINK_VENTILATOR, LEAT_LINK_SINK};
 
 static void take_runs(struct rig *rig, const struct leat_msg_run *run)
 {
@@ -37,8 +34,9 @@ static void take_runs(struct rig *rig, const struct leat_msg_run *run)
 
 static void take_orders(struct rig *rig)
 {
-    for (size_t i = 0; i < rig->world.out.count; i++) {
-        const struct leat_action *action = &rig->world.out.actions[i];
+    const struct leat_out *out = &rig->world->out;
+    for (size_t i = 0; i < out->count; i++) {
+        const struct leat_action *action = &out->actions[i];
         if (action->kind != LEAT_ACTION_SEND || action->link != LEAT_LINK_SPAWNER) {
             continue;
         }
@@ -50,52 +48,38 @@ static void take_orders(struct rig *rig)
     }
 }
 
-static void feed(struct rig *rig, struct leat_event event)
+static void step(void *rig, const struct leat_event *event, struct leat_out *out)
 {
-    event.now = rig->world.now;
-    leat_out_clear(&rig->world.out);
-    leat_worker_step(rig->worker, &event, &rig->world.out);
-    fuzz_check_out(&rig->world);
+    leat_worker_step(((struct rig *)rig)->worker, event, out);
+}
+
+static int64_t deadline_us(const void *rig)
+{
+    return leat_worker_deadline_us(((const struct rig *)rig)->worker);
+}
+
+static bool is_ended(const void *rig)
+{
+    return leat_worker_is_ended(((const struct rig *)rig)->worker);
+}
+
+static void check(void *rig)
+{
     take_orders(rig);
-    leat_worker_check(rig->worker);
-}
-
-static void settle(struct rig *rig)
-{
-    for (int steps = 0; leat_worker_deadline_us(rig->worker) <= rig->world.now.mono_us &&
-                        !leat_worker_is_ended(rig->worker);
-         steps++) {
-        feed(rig, (struct leat_event){.kind = LEAT_EVENT_TICK});
-        if (steps > 10000) {
-            fuzz_fail("the deadline does not move");
-        }
-    }
-}
-
-static void pass(struct rig *rig, int64_t us)
-{
-    struct leat_now *now = &rig->world.now;
-    if (us < 0) {
-        int64_t deadline_us = leat_worker_deadline_us(rig->worker);
-        us = deadline_us == LEAT_NEVER_US || deadline_us <= now->mono_us
-                 ? 0
-                 : deadline_us - now->mono_us;
-    }
-    now->mono_us += us;
-    now->wall.us += us;
-    settle(rig);
+    leat_worker_check(((struct rig *)rig)->worker);
 }
 
 static void from_spawner(struct rig *rig, struct leat_msg *msg)
 {
-    feed(rig,
-         (struct leat_event){.kind = LEAT_EVENT_MESSAGE, .link = LEAT_LINK_SPAWNER, .msg = msg});
+    fuzz_world_feed(
+        rig->world,
+        (struct leat_event){.kind = LEAT_EVENT_MESSAGE, .link = LEAT_LINK_SPAWNER, .msg = msg});
 }
 
 /* One of the runs ends, with whatever the fuzzer likes. False: there is none. */
 static bool end_run(struct rig *rig, struct leat_item_outcome *ret_outcome)
 {
-    struct fuzz_world *world = &rig->world;
+    struct fuzz_world *world = rig->world;
     size_t index = fuzz_byte(&world->in);
     if (rig->run_count == 0) {
         return false;
@@ -136,7 +120,7 @@ static void recalled(struct rig *rig)
 {
     struct leat_item_lease leases[256];
     struct leat_msg msg = {.type = LEAT_MSG_RECALLED};
-    size_t count = fuzz_byte(&rig->world.in);
+    size_t count = fuzz_byte(&rig->world->in);
     if (rig->recalls == 0) {
         return;
     }
@@ -149,34 +133,23 @@ static void recalled(struct rig *rig)
     from_spawner(rig, &msg);
 }
 
-static void one(struct rig *rig)
+static void act(void *rig, enum fuzz_op op)
 {
-    struct fuzz_world *world = &rig->world;
-    struct leat_event event;
-    uint8_t op = fuzz_byte(&world->in) % FUZZ_OPS;
-    switch (op) {
-    case FUZZ_OP_PASS:
-        pass(rig, fuzz_duration_us(world));
-        break;
-    case FUZZ_OP_WALL:
-        fuzz_jump_wall(world);
-        break;
-    case FUZZ_OP_COMMIT:
-        end_runs(rig, 1);
-        break;
-    case FUZZ_OP_SPACE:
-        end_runs(rig, 4);
-        break;
-    case FUZZ_OP_RESTART:
+    if (op == FUZZ_OP_RESTART) {
         recalled(rig);
-        break;
-    default:
-        if (fuzz_event(world, op, links, &event)) {
-            feed(rig, event);
-        }
-        break;
+    } else {
+        end_runs(rig, op == FUZZ_OP_COMMIT ? 1 : 4);
     }
 }
+
+static const struct fuzz_core core = {
+    .links = {LEAT_LINK_VENTILATOR, LEAT_LINK_SINK},
+    .step = step,
+    .deadline_us = deadline_us,
+    .is_ended = is_ended,
+    .check = check,
+    .act = act,
+};
 
 static void open_worker(struct rig *rig)
 {
@@ -185,7 +158,7 @@ static void open_worker(struct rig *rig)
                                                    {leat_str_of("send"), LEAT_WORKER_PLUGIN}};
     const struct leat_worker_rate rates[] = {{leat_str_of("send"), {1, 1000000}, 1},
                                              {leat_str_of(""), {5, 1000000}, 5}};
-    uint8_t options = fuzz_byte(&rig->world.in);
+    uint8_t options = fuzz_byte(&rig->world->in);
     struct leat_worker_config config = {
         .session = fuzz_id(0xEE),
         .name = leat_str_of("host:1"),
@@ -211,15 +184,12 @@ static void open_worker(struct rig *rig)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct rig rig;
-    memset(&rig, 0, sizeof rig);
-    fuzz_world_open(&rig.world, data, size);
+    static struct rig rig; /* too large for the stack, and to be cleared each time */
+    rig.world = fuzz_world_open(data, size);
+    rig.run_count = 0;
+    rig.recalls = 0;
     open_worker(&rig);
-    while (!fuzz_is_done(&rig.world.in) && !leat_worker_is_ended(rig.worker)) {
-        one(&rig);
-    }
-    leat_out_clear(&rig.world.out);
+    fuzz_world_run(rig.world, &core, &rig);
     leat_worker_destroy(&rig.worker);
-    fuzz_world_close(&rig.world);
     return 0;
 }

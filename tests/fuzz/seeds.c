@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/core_harness.h"
 #include "tests/unit/wire_messages.h"
 #include "wire/codec.h"
 
