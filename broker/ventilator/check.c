@@ -273,8 +273,9 @@ static enum leat_err check_endings(struct check *check, struct leat_why *why)
 }
 
 /* What a start would take for true. */
-static enum leat_err check_stored(const struct leat_ventilator *v, struct leat_why *why)
+static enum leat_err check_stored(const struct check *check, struct leat_why *why)
 {
+    const struct leat_ventilator *v = check->v;
     struct leat_ventilator_meta meta = {0};
     enum leat_err err = leat_ventilator_store_load(v->store, &meta, why);
     HOLDS(err == LEAT_OK || (err == LEAT_ERR_NOT_FOUND && v->lanes_used == 0), "META: %s",
@@ -282,7 +283,7 @@ static enum leat_err check_stored(const struct leat_ventilator *v, struct leat_w
     HOLDS(meta.bytes == v->counts.bytes && meta.next_seq == v->next_seq,
           "META says %llu bytes, next seq %llu; counted %llu, %llu", ull(meta.bytes),
           ull(meta.next_seq), ull(v->counts.bytes), ull(v->next_seq));
-    for (uint32_t i = 0; i < LEAT_LANES_MAX; i++) {
+    for (uint32_t i = 0; i < check->lanes_end; i++) {
         const struct leat_lane *lane = v->lanes[i];
         struct leat_ventilator_lane_counts counts = {0};
         if (lane == NULL) {
@@ -351,7 +352,7 @@ static enum leat_err check_all(struct check *check, struct leat_why *why)
     ALSO(check_waiting(check, LEAT_VENTILATOR_RETRYING, v->counts.retrying, v->retry_ms, why));
     ALSO(check_endings(check, why));
     ALSO(check_expiry(check, why));
-    ALSO(check_stored(v, why));
+    ALSO(check_stored(check, why));
     return check_totals(check, why);
 }
 
