@@ -46,7 +46,10 @@ struct maker {
     struct fuzz_words *words;
     unsigned peer;
     struct leat_arena *arena;
+    unsigned bodies; /* within one another */
 };
+
+#define BODIES_MAX 4
 
 struct leat_id fuzz_id(unsigned number)
 {
@@ -144,6 +147,7 @@ static void make_fields(struct maker *maker, const struct leat_wire_field *field
 
 static struct leat_bytes make_body(struct maker *maker, bool by_fields)
 {
+    by_fields = by_fields && maker->bodies < BODIES_MAX;
     struct leat_item_body body = {.payload = leat_bytes_of("p", 1),
                                   .timeout_ms = LEAT_TIMEOUT_MS_DEFAULT,
                                   .attempts_max = LEAT_ATTEMPTS_DEFAULT,
@@ -151,12 +155,14 @@ static struct leat_bytes make_body(struct maker *maker, bool by_fields)
                                   .backoff_factor_milli = LEAT_BACKOFF_FACTOR_MILLI,
                                   .backoff_cap_ms = LEAT_BACKOFF_CAP_MS};
     if (by_fields) {
+        maker->bodies++;
         for (size_t i = 0; leat_wire_item_at(i) != NULL; i++) {
             const struct leat_wire_item *item = leat_wire_item_at(i);
             if (strcmp(item->name, "body") == 0) {
                 make_fields(maker, item->fields, item->field_count, &body);
             }
         }
+        maker->bodies--;
     }
     struct leat_wire_buffer buffer;
     leat_wire_buffer_init(&buffer, 0);
@@ -248,7 +254,7 @@ bool fuzz_message(struct fuzz_input *in, struct fuzz_words *words, unsigned peer
     if (message == NULL) {
         return false;
     }
-    struct maker maker = {in, words, peer, arena};
+    struct maker maker = {in, words, peer, arena, 0};
     struct leat_msg msg = {.type = message->type};
     make_fields(&maker, message->fields, message->field_count, &msg.error);
     if (leat_wire_encode(&msg, buffer) != LEAT_OK) {
