@@ -109,8 +109,8 @@ static void fill_found(struct leat_ventilator *v, const struct leat_ventilator_p
         return; /* as if it were not here */
     }
     enum leat_err err = leat_ventilator_store_read(v->store, &found->id, place, &job, NULL, NULL);
-    if (leat_ventilator_broke(v, err)) {
-        return;
+    if (leat_ventilator_broke(v, err) || err == LEAT_ERR_NOT_FOUND) {
+        return; /* settled, or lost to damage */
     }
     found->state = state_of(place->where, lease != NULL);
     found->attempt = job.attempt;

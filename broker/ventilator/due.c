@@ -115,6 +115,10 @@ static void expire(struct leat_ventilator *v, const struct leat_ventilator_expir
     if (leat_ventilator_broke(v, err)) {
         return;
     }
+    if (err == LEAT_ERR_NOT_FOUND && place.where == LEAT_VENTILATOR_READY) {
+        leat_ventilator_store_del_expiry(v->store, id, row->expires_at_ms); /* it is settled */
+        return;
+    }
     if (place.where == LEAT_VENTILATOR_READY) {
         leat_lane_leave(v, v->lanes[place.lane], place.seq);
     } else {

@@ -272,8 +272,9 @@ struct leat_held_lease *leat_lease_give(struct leat_ventilator *v, struct leat_s
                                         const struct leat_id *id,
                                         const struct leat_ventilator_job *job);
 struct leat_held_lease *leat_lease_find(const struct leat_ventilator *v, const struct leat_id *id);
-/* The lease ends because the job is settled. */
-void leat_lease_drop(struct leat_ventilator *v, struct leat_held_lease *lease);
+/* The lease of this job is no more; *ret_lease is what it was. False: there is none. */
+bool leat_lease_take(struct leat_ventilator *v, const struct leat_id *id,
+                     struct leat_held_lease *ret_lease);
 /* The job is ready again; no delivery is counted. */
 void leat_lease_return(struct leat_ventilator *v, struct leat_held_lease *ending,
                        struct leat_out *out);

@@ -45,22 +45,30 @@ struct leat_held_lease *leat_lease_give(struct leat_ventilator *v, struct leat_s
     return lease;
 }
 
-void leat_lease_drop(struct leat_ventilator *v, struct leat_held_lease *lease)
+bool leat_lease_take(struct leat_ventilator *v, const struct leat_id *id,
+                     struct leat_held_lease *ret_lease)
 {
-    void *found = leat_map_erase_pointer(&v->lease_of, &lease->id);
-    LEAT_ASSERT(found == lease);
+    struct leat_held_lease *lease = leat_map_erase_pointer(&v->lease_of, id);
+    if (lease == NULL) {
+        return false;
+    }
     leat_list_remove(&lease->session->leases, &lease->link);
     lease->lane->leased--;
     v->counts.leased--;
     leat_lane_touch(v, lease->lane);
+    *ret_lease = *lease;
     free(lease);
+    return true;
 }
 
 /* The lease as the rest of a call needs it, after it is gone. */
-static struct leat_held_lease end_lease(struct leat_ventilator *v, struct leat_held_lease *lease)
+static struct leat_held_lease end_lease(struct leat_ventilator *v,
+                                        const struct leat_held_lease *lease)
 {
-    struct leat_held_lease copy = *lease;
-    leat_lease_drop(v, lease);
+    struct leat_held_lease copy;
+    struct leat_id id = lease->id;
+    bool is_taken = leat_lease_take(v, &id, &copy);
+    LEAT_ASSERT(is_taken);
     return copy;
 }
 

@@ -15,7 +15,7 @@ static void forget_bytes(struct leat_ventilator *v, uint64_t bytes)
     v->counts.bytes -= bytes < v->counts.bytes ? bytes : v->counts.bytes;
 }
 
-static void settle_leased(struct leat_ventilator *v, struct leat_held_lease *lease)
+static void settle_leased(struct leat_ventilator *v, const struct leat_held_lease *lease)
 {
     struct leat_ventilator_place place = {
         .where = LEAT_VENTILATOR_READY,
@@ -25,7 +25,6 @@ static void settle_leased(struct leat_ventilator *v, struct leat_held_lease *lea
     leat_ventilator_store_settle(v->store, &lease->id, &place, lease->expires_at_ms,
                                  lease->body_bytes);
     forget_bytes(v, lease->body_bytes);
-    leat_lease_drop(v, lease);
 }
 
 static void leave_lane(struct leat_ventilator *v, const struct leat_ventilator_place *place)
@@ -56,6 +55,9 @@ static bool settle_unleased(struct leat_ventilator *v, const struct leat_id *id)
             return false;
         }
         err = leat_ventilator_store_read(v->store, id, &place, &job, NULL, NULL);
+        if (err == LEAT_ERR_NOT_FOUND && place.where == LEAT_VENTILATOR_READY) {
+            return false; /* it is settled already */
+        }
         leave_lane(v, &place);
     }
     if (leat_ventilator_broke(v, err)) {
@@ -68,9 +70,9 @@ static bool settle_unleased(struct leat_ventilator *v, const struct leat_id *id)
 
 static bool settle(struct leat_ventilator *v, const struct leat_id *id)
 {
-    struct leat_held_lease *lease = leat_lease_find(v, id);
-    if (lease != NULL) {
-        settle_leased(v, lease);
+    struct leat_held_lease lease;
+    if (leat_lease_take(v, id, &lease)) {
+        settle_leased(v, &lease);
     } else if (!settle_unleased(v, id)) {
         return false;
     }

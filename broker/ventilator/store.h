@@ -7,15 +7,14 @@
  *   COUNTS     lane                      -> how many jobs it has in READY, SCHEDULED, RETRYING
  *   QUEUES     name                      -> paused
  *   PRODUCERS  producer                  -> last batch, when
- *   IDS        id                        -> its place: which of the next tables holds it
- *   READY      lane | seq | id           -> job; ready and leased jobs alike: leases are not stored
- *   SCHEDULED  due_ms | lane | seq | id  -> job waiting for its not-before (wall clock)
- *   RETRYING   due_ms | lane | seq | id  -> job waiting for its next attempt (steady clock)
- *   ENDING     id                        -> final result that the ventilator itself reports
- *   BODIES     id                        -> body of a job whose body is large
- *   EXPIRY     expires_at_ms | id        -> (one row per job that has one)
- *   SETTLED    number                    -> ids settled together and when; IDS knows each as
- * settled
+ *   IDS        id                        -> its place: which of the next tables holds it; one that
+ * is said to be in READY and is not there is settled READY      lane | seq | id           -> job;
+ * ready and leased jobs alike: leases are not stored SCHEDULED  due_ms | lane | seq | id  -> job
+ * waiting for its not-before (wall clock) RETRYING   due_ms | lane | seq | id  -> job waiting for
+ * its next attempt (steady clock) ENDING     id                        -> final result that the
+ * ventilator itself reports BODIES     id                        -> body of a job whose body is
+ * large EXPIRY     expires_at_ms | id        -> (one row per job that has one) SETTLED    number ->
+ * ids settled together and when; IDS knows each as settled
  *
  * The key of a job's row holds its id, so that a job whose record is damaged can still be told from
  * others, and ends as failed instead of vanishing. Bodies over LEAT_VENTILATOR_INLINE_BYTES live in
@@ -144,8 +143,9 @@ LEAT_MUST_USE enum leat_err leat_ventilator_store_end(struct leat_ventilator_sto
                                                       const struct leat_ventilator_place *from,
                                                       int64_t expires_at_ms,
                                                       const struct leat_item_result *result);
-/* Settles a job: everything of it goes, but its id stays known. For READY, SCHEDULED and RETRYING
- * the caller gives what it knows of the job. */
+/* Settles a job: everything of it goes, but its id stays known. One that was in READY, as nearly
+ * all are, keeps its place: nothing has to be written that its row's not being there does not say.
+ * For READY, SCHEDULED and RETRYING the caller gives what it knows of the job. */
 void leat_ventilator_store_settle(struct leat_ventilator_store *store, const struct leat_id *id,
                                   const struct leat_ventilator_place *place, int64_t expires_at_ms,
                                   uint64_t body_bytes);

@@ -1,5 +1,6 @@
 /* The typed store: looking at all of it for --check-store. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/examine.h"
 #include "broker/ventilator/store_inside.h"
@@ -24,6 +25,10 @@ struct examiner {
     size_t count;
     bool has_ended;
     bool lanes[LEAT_LANES_MAX];
+    struct leat_ventilator_lane_counts counts[LEAT_LANES_MAX]; /* of rows that are there */
+    struct leat_id *settled;                                   /* owned; ids in SETTLED, sorted */
+    size_t settled_count, settled_capacity;
+    bool misses_settled; /* some of them cannot be read */
 };
 
 static bool is_table_of_jobs(leat_table table)
@@ -90,6 +95,47 @@ static void keep_id(struct examiner *examiner, struct leat_bytes key, struct lea
     }
 }
 
+/* Damaged or not: the key says where it is. */
+static void count_job(struct examiner *examiner, struct leat_bytes key)
+{
+    struct leat_id id;
+    struct leat_ventilator_place place;
+    const bool is_ready = examiner->table == LEAT_VENTILATOR_TABLE_READY;
+    const enum leat_ventilator_where where =
+        is_ready ? LEAT_VENTILATOR_READY : LEAT_VENTILATOR_SCHEDULED; /* or RETRYING: alike */
+    if (leat_ventilator_key_read_job(where, key, &id, &place) == LEAT_OK &&
+        place.lane < LEAT_LANES_MAX) {
+        struct leat_ventilator_lane_counts *counts = &examiner->counts[place.lane];
+        *(is_ready                                             ? &counts->ready
+          : examiner->table == LEAT_VENTILATOR_TABLE_SCHEDULED ? &counts->scheduled
+                                                               : &counts->retrying) += 1;
+    }
+}
+
+static void examine_counts(struct examiner *examiner, struct leat_bytes key,
+                           struct leat_bytes value)
+{
+    uint32_t lane;
+    struct leat_item_held_counts held;
+    leat_arena_clear(&examiner->store->scratch);
+    if (leat_ventilator_key_read_lane(key, &lane) != LEAT_OK || lane >= LEAT_LANES_MAX ||
+        leat_wire_unseal_item_held_counts(value, leat_ventilator_at(examiner->table, key),
+                                          &examiner->store->scratch, &held, NULL) != LEAT_OK) {
+        return;
+    }
+    const struct leat_ventilator_lane_counts *counts = &examiner->counts[lane];
+    if (held.ready != counts->ready || held.scheduled != counts->scheduled ||
+        held.retrying != counts->retrying) {
+        leat_examine_say(
+            examiner->examination,
+            "table counts: lane %u has %llu, %llu and %llu jobs in ready, scheduled and "
+            "retrying, there are %llu, %llu and %llu",
+            lane, (unsigned long long)held.ready, (unsigned long long)held.scheduled,
+            (unsigned long long)held.retrying, (unsigned long long)counts->ready,
+            (unsigned long long)counts->scheduled, (unsigned long long)counts->retrying);
+    }
+}
+
 static bool visit(struct leat_bytes key, struct leat_bytes value, void *context)
 {
     struct examiner *examiner = context;
@@ -101,6 +147,9 @@ static bool visit(struct leat_bytes key, struct leat_bytes value, void *context)
     examiner->after_bytes = key.size;
     memcpy(examiner->after, key.data, key.size);
     examiner->has_ended = false;
+    if (is_table_of_jobs(examiner->table)) {
+        count_job(examiner, key);
+    }
     if (!leat_examine_row(examiner->examination, examiner->table, key, value,
                           id_at(examiner->table))) {
         return !examiner->examination->is_stopped;
@@ -112,6 +161,8 @@ static bool visit(struct leat_bytes key, struct leat_bytes value, void *context)
     } else if (examiner->table == LEAT_VENTILATOR_TABLE_LANES &&
                leat_ventilator_key_read_lane(key, &lane) == LEAT_OK && lane < LEAT_LANES_MAX) {
         examiner->lanes[lane] = true;
+    } else if (examiner->table == LEAT_VENTILATOR_TABLE_COUNTS) {
+        examine_counts(examiner, key, value);
     }
     return examiner->count < CHUNK_ROWS;
 }
@@ -154,6 +205,21 @@ static enum leat_err examine_job(struct examiner *examiner, const struct row *ro
     return err == LEAT_ERR_IO ? err : LEAT_OK;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    return memcmp(a, b, LEAT_ID_BYTES);
+}
+
+/* A job that was settled in READY keeps that place, and SETTLED remembers it. */
+static bool is_settled(const struct examiner *examiner, const struct row *row)
+{
+    return row->place.where == LEAT_VENTILATOR_READY &&
+           (examiner->misses_settled ||
+            (examiner->settled_count > 0 &&
+             bsearch(&row->id, examiner->settled, examiner->settled_count, sizeof row->id,
+                     compare_ids) != NULL));
+}
+
 /* Whether there is a row where the id says. */
 static enum leat_err examine_id(struct examiner *examiner, const struct row *row)
 {
@@ -171,6 +237,9 @@ static enum leat_err examine_id(struct examiner *examiner, const struct row *row
         name = leat_ventilator_key_view(&key);
     }
     enum leat_err err = leat_store_get(examiner->store->store, table, name, &value);
+    if (err == LEAT_ERR_NOT_FOUND && is_settled(examiner, row)) {
+        return LEAT_OK;
+    }
     if (err == LEAT_ERR_NOT_FOUND) {
         char text[LEAT_ID_TEXT_BYTES];
         leat_examine_say(examiner->examination, "table %s: job %s is missing, table ids names it",
@@ -220,6 +289,40 @@ static enum leat_err examine_table(struct examiner *examiner, leat_table table)
     return err;
 }
 
+static bool visit_settled(struct leat_bytes key, struct leat_bytes value, void *context)
+{
+    struct examiner *examiner = context;
+    struct leat_item_held_settled held;
+    leat_arena_clear(&examiner->store->scratch);
+    if (leat_wire_unseal_item_held_settled(value,
+                                           leat_ventilator_at(LEAT_VENTILATOR_TABLE_SETTLED, key),
+                                           &examiner->store->scratch, &held, NULL) != LEAT_OK) {
+        examiner->misses_settled = true;
+        return true;
+    }
+    while (examiner->settled_capacity < examiner->settled_count + held.ids.count) {
+        examiner->settled_capacity = 2 * examiner->settled_capacity + LEAT_BATCH_ITEMS_MAX;
+        examiner->settled =
+            realloc(examiner->settled, examiner->settled_capacity * sizeof *examiner->settled);
+        LEAT_ASSERT(examiner->settled != NULL);
+    }
+    for (size_t i = 0; i < held.ids.count; i++) {
+        examiner->settled[examiner->settled_count++] = held.ids.items[i].id;
+    }
+    return true;
+}
+
+/* Which ids are remembered, all in memory: 16 bytes for each of some millions. */
+static enum leat_err read_settled(struct examiner *examiner)
+{
+    enum leat_err err = leat_store_scan(examiner->store->store, LEAT_VENTILATOR_TABLE_SETTLED,
+                                        (struct leat_bytes){0}, visit_settled, examiner);
+    if (examiner->settled_count > 0) {
+        qsort(examiner->settled, examiner->settled_count, sizeof *examiner->settled, compare_ids);
+    }
+    return err;
+}
+
 enum leat_err leat_ventilator_store_examine(struct leat_ventilator_store *store,
                                             struct leat_examination *examination)
 {
@@ -228,10 +331,11 @@ enum leat_err leat_ventilator_store_examine(struct leat_ventilator_store *store,
     examiner->store = store;
     examiner->examination = examination;
     examination->tables = leat_ventilator_table_names;
-    enum leat_err err = LEAT_OK;
+    enum leat_err err = read_settled(examiner);
     for (leat_table table = 0; table < LEAT_VENTILATOR_TABLES && err == LEAT_OK; table++) {
         err = examine_table(examiner, table);
     }
+    free(examiner->settled);
     free(examiner);
     return err;
 }

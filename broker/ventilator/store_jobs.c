@@ -285,8 +285,10 @@ void leat_ventilator_store_settle(struct leat_ventilator_store *store, const str
     if (is_large(body_bytes)) {
         leat_store_del(store->store, LEAT_VENTILATOR_TABLE_BODIES, leat_ventilator_id_key(id));
     }
-    struct leat_ventilator_place settled = {.where = LEAT_VENTILATOR_SETTLED};
-    leat_ventilator_store_put_place(store, id, &settled);
+    if (place->where != LEAT_VENTILATOR_READY) {
+        struct leat_ventilator_place settled = {.where = LEAT_VENTILATOR_SETTLED};
+        leat_ventilator_store_put_place(store, id, &settled);
+    }
 }
 
 /* ---- reading many ---- */

@@ -3,6 +3,7 @@
  * asserted. */
 #include <stdio.h>
 
+#include "broker/examine.h"
 #include "broker/ventilator/record.h"
 #include "tests/unit/ventilator_rig.h"
 
@@ -236,7 +237,7 @@ static void a_ready_row_that_vanished_before_the_start_harms_nobody(void **state
     assert_int_equal(rig_counts(&rig).ready, 2);
     rig_settled(&rig, 1, 1, 3, 1);
     rig_pass_ms(&rig, 5000);
-    assert_told(&rig, "record_damaged", true);
+    assert_int_equal(rig_counts(&rig).jobs, 2);
     work(&rig, 9);
     assert_int_equal(rig_counts(&rig).leased, 2);
     rig_settled(&rig, 1, 2, 1, 2);
@@ -268,6 +269,43 @@ static void a_scheduled_row_that_vanishes_is_counted_out_when_none_is_left(void 
     assert_told(&rig, "count_mended", true);
     assert_int_equal(rig_counts(&rig).ready, 1);
     assert_int_equal(rig_counts(&rig).scheduled, 0);
+    rig_close(&rig);
+}
+
+struct told {
+    char text[512];
+};
+
+static bool on_found(void *context, const char *what)
+{
+    struct told *told = context;
+    size_t size = strlen(told->text);
+    snprintf(told->text + size, sizeof told->text - size, "%s\n", what);
+    return true;
+}
+
+/* Whoever looks at all of the store tells a job that is missing from one that is settled. */
+static void an_examination_names_what_vanished_and_no_job_that_is_settled(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct told told = {""};
+    struct leat_examination examination = {.found = on_found, .context = &told};
+    rig_open(&rig);
+    rig_submit(&rig, 1, 1, 1, 4);
+    rig_settled(&rig, 1, 1, 1, 1);
+    assert_int_equal(leat_ventilator_store_examine(rig.typed, &examination), LEAT_OK);
+    assert_string_equal(told.text, "");
+    delete_row(&rig, 3, place_in(LEAT_VENTILATOR_READY, 3));
+    assert_int_equal(leat_ventilator_store_examine(rig.typed, &examination), LEAT_OK);
+    char id[LEAT_ID_TEXT_BYTES], expected[512];
+    const struct leat_id missing = rig_id('j', 3);
+    snprintf(expected, sizeof expected,
+             "table ready: job %s is missing, table ids names it\n"
+             "table counts: lane 0 has 3, 0 and 0 jobs in ready, scheduled and retrying, there are "
+             "2, 0 and 0\n",
+             leat_id_format(&missing, id));
+    assert_string_equal(told.text, expected);
     rig_close(&rig);
 }
 
@@ -372,6 +410,7 @@ int main(void)
         cmocka_unit_test(a_ready_row_that_vanishes_is_counted_out_when_its_lane_runs_dry),
         cmocka_unit_test(a_ready_row_that_vanished_before_the_start_harms_nobody),
         cmocka_unit_test(a_scheduled_row_that_vanishes_is_counted_out_when_none_is_left),
+        cmocka_unit_test(an_examination_names_what_vanished_and_no_job_that_is_settled),
         cmocka_unit_test(a_row_that_is_there_twice_is_served_once_and_the_copy_is_dropped),
         cmocka_unit_test(a_row_with_a_damaged_key_ends_its_job_as_failed),
         cmocka_unit_test(two_rows_with_one_number_are_both_brought_to_an_end),
