@@ -92,9 +92,20 @@ static void judge_removed(const struct sim_ledger *ledger, size_t index,
     report->removed++;
 }
 
+/* What is due goes first: a result that is removed by the next question could not be counted twice. */
+static void let_retire(struct sim_world *world, struct sim_node *sink)
+{
+    struct leat_event event = {.kind = LEAT_EVENT_TICK, .now = sim_now(world)};
+    struct leat_out out;
+    leat_out_init(&out);
+    sink->role->step(sink->core, &event, &out);
+    leat_out_fini(&out);
+}
+
 static void judge_results(struct sim_world *world, struct sim_ledger *ledger, struct sim_node *sink,
                           struct sim_cluster_report *report)
 {
+    let_retire(world, sink);
     for (size_t i = 0; i < ledger->count; i++) {
         struct leat_item_job_id id = {sim_job_id(i)};
         struct leat_msg query = {.type = LEAT_MSG_QUERY};
