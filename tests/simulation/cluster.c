@@ -92,7 +92,8 @@ static void judge_removed(const struct sim_ledger *ledger, size_t index,
     report->removed++;
 }
 
-/* What is due goes first: a result that is removed by the next question could not be counted twice. */
+/* What is due goes first: a result that is removed by the next question could not be counted twice.
+ */
 static void let_retire(struct sim_world *world, struct sim_node *sink)
 {
     struct leat_event event = {.kind = LEAT_EVENT_TICK, .now = sim_now(world)};

@@ -17,8 +17,9 @@
  *      at a worker, ids under way to the ventilator
  *  13. no worker is lost that was heard; after a restart nothing is pushed before workers have had
  *      the time to say what they run
- *  14. of a job of which STORED was said no other result is recorded; nothing new is accepted
- *      without room on the disk; nothing of a paused queue is pushed
+ *  14. of a job of which STORED was said no other result is recorded, and what was announced stays
+ *      in the sink until the ventilator has heard of it; nothing new is accepted without room on
+ * the disk; nothing of a paused queue is pushed
  *  15. everything ends, nothing is left at the ventilator, nobody is busy without end, and every
  *      core keeps its own invariants all the time
  */

@@ -24,6 +24,21 @@ struct leat_sink_info sim_sink_info(const struct sim_node *node)
     return leat_sink_info(sink->sink);
 }
 
+/* What the sink has announced it keeps until the ventilator has heard of it. */
+static void check_kept(const struct sink *sink)
+{
+    for (size_t i = 0; i < sink->ledger->count; i++) {
+        const struct sim_job *job = &sink->ledger->jobs[i];
+        const struct leat_id id = sim_job_id(i);
+        struct leat_sink_kept kept;
+        if (job->announced > 0 && !job->was_settled &&
+            leat_sink_store_find(sink->store, &id, &kept) == LEAT_ERR_NOT_FOUND) {
+            sim_break(sink->ledger, "a result was removed that the ventilator has not heard of",
+                      "job %zu", i);
+        }
+    }
+}
+
 static void sink_step(void *core, const struct leat_event *event, struct leat_out *out)
 {
     struct sink *sink = core;
@@ -33,6 +48,7 @@ static void sink_step(void *core, const struct leat_event *event, struct leat_ou
         if (leat_sink_check(sink->sink, &why) != LEAT_OK) {
             sim_break(sink->ledger, "an invariant of the sink", "%s", why.text);
         }
+        check_kept(sink);
     }
 }
 
