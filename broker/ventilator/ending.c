@@ -89,6 +89,30 @@ static bool is_stray(struct leat_ventilator *v, const struct leat_id *id,
     return !leat_ventilator_broke(v, err) && err != LEAT_ERR_NOT_FOUND;
 }
 
+/* Whether a row that is nobody's is that of a job whose id was damaged in its key: the job waits as
+ * before, under its own id. Its count was taken back by who has found the row. */
+static bool give_back(struct leat_ventilator *v, const struct leat_id *id,
+                      const struct leat_ventilator_place *place, struct leat_out *out)
+{
+    struct leat_lane *lane = leat_lane_at(v, place->lane);
+    struct leat_id owner;
+    if (lane == NULL) {
+        return false;
+    }
+    enum leat_err err = leat_ventilator_store_mend_id(v->store, id, place, &owner);
+    if (leat_ventilator_broke(v, err) || err != LEAT_OK) {
+        return false;
+    }
+    leat_out_note(out, LEAT_NOTE_RECORD_MENDED, &owner, leat_str_of("jobs"), 1);
+    if (place->where == LEAT_VENTILATOR_READY) {
+        leat_lane_enter(v, lane, place->seq, &owner);
+    } else {
+        leat_lane_add_waiting(v, lane, place->where);
+        leat_ventilator_watch_due(v, place);
+    }
+    return true;
+}
+
 void leat_ventilator_end_damaged(struct leat_ventilator *v, const struct leat_id *id,
                                  const struct leat_ventilator_place *place, int64_t expires_at_ms,
                                  struct leat_out *out)
@@ -99,9 +123,13 @@ void leat_ventilator_end_damaged(struct leat_ventilator *v, const struct leat_id
         .error = leat_str_of("the ventilator's record of the job is damaged"),
     };
     v->counts.damaged_total++;
+    bool is_nobodys = is_stray(v, id, place);
+    if (is_nobodys && give_back(v, id, place, out)) {
+        return;
+    }
     leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, id,
                   leat_str_of(place->where == LEAT_VENTILATOR_READY ? "ready" : "scheduled"), 0);
-    if (is_stray(v, id, place)) {
+    if (is_nobodys) {
         leat_ventilator_store_drop_row(v->store, id, place);
         return;
     }

@@ -304,6 +304,14 @@ leat_ventilator_store_sweep_producers(struct leat_ventilator_store *store, int64
                                       int64_t idle_ms, size_t max, struct leat_id *cursor,
                                       size_t *ret_forgotten);
 
+/* A job's row under an id that nobody has: when the id differs in one byte from that of a job which
+ * IDS has at this place, and the row is whole but for that byte, it is put under the right id.
+ * LEAT_ERR_NOT_FOUND: it is not so, and nothing was changed; LEAT_ERR_IO. */
+LEAT_MUST_USE enum leat_err leat_ventilator_store_mend_id(struct leat_ventilator_store *store,
+                                                          const struct leat_id *id,
+                                                          const struct leat_ventilator_place *place,
+                                                          struct leat_id *ret_id);
+
 /* Looks at every row for --check-store: whether it is as it was sealed, jobs are where IDS says and
  * ids have their rows, lanes and large bodies are there. LEAT_OK: what is wrong was told;
  * LEAT_ERR_IO. */

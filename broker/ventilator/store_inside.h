@@ -2,6 +2,7 @@
  *
  *   record.c   keys and records       store.c       meta, lanes, queues, producers, settled ids
  *   store_jobs.c  jobs and bodies     store_due.c   what has a time, results to report
+ *   store_examine.c  --check-store    store_mend.c  a damaged id in a key
  */
 #ifndef LEAT_VENTILATOR_STORE_INSIDE_H
 #define LEAT_VENTILATOR_STORE_INSIDE_H

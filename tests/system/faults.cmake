@@ -1,5 +1,5 @@
 # Faults: of disks, handlers, processes, networks.
-foreach(script disk isolation chaos network)
+foreach(script disk damage isolation chaos network)
     add_test(NAME system_${script} COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/test_${script}.py)
     set_tests_properties(system_${script} PROPERTIES
         LABELS system TIMEOUT 600 ENVIRONMENT "LEAT_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")

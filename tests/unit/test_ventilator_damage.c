@@ -336,6 +336,81 @@ static void a_row_that_is_there_twice_is_served_once_and_the_copy_is_dropped(voi
     rig_close(&rig);
 }
 
+static struct leat_id changed(struct leat_id id, size_t byte)
+{
+    id.bytes[byte] ^= 0x10;
+    return id;
+}
+
+/* As move_row, but of the id only a byte changes. */
+static void change_id(struct rig *rig, unsigned job, struct leat_ventilator_place place,
+                      size_t byte)
+{
+    struct leat_id other = changed(rig_id('j', job), byte);
+    struct leat_id id = rig_id('j', job);
+    struct leat_ventilator_key key = leat_ventilator_key_job(&id, &place);
+    struct leat_ventilator_key other_key = leat_ventilator_key_job(&other, &place);
+    struct leat_bytes value;
+    assert_int_equal(
+        leat_store_get(rig->store, table_of(&place), leat_ventilator_key_view(&key), &value),
+        LEAT_OK);
+    leat_store_put(rig->store, table_of(&place), leat_ventilator_key_view(&other_key), value);
+    delete_row(rig, job, place);
+}
+
+static void a_job_whose_id_was_damaged_in_the_key_of_its_row_is_served_as_itself(void **state)
+{
+    (void)state;
+    for (size_t byte = 0; byte < LEAT_ID_BYTES; byte++) {
+        struct rig rig;
+        rig_open(&rig);
+        struct leat_item_submission jobs[3] = {rig_job(1, "q", "t"), rig_job(2, "q", "t"),
+                                               rig_job(3, "q", "t")};
+        jobs[1].not_before_ms = rig.now.wall.us / LEAT_US_PER_MS + 2500;
+        rig_submit_jobs(&rig, 1, 1, jobs, 3);
+        struct leat_ventilator_place later = place_in(LEAT_VENTILATOR_SCHEDULED, 2);
+        later.due_ms = jobs[1].not_before_ms;
+        change_id(&rig, 1, place_in(LEAT_VENTILATOR_READY, 1), byte);
+        change_id(&rig, 2, later, byte);
+        rig.unchecked = true;
+        restart(&rig);
+        work(&rig, 9);
+        rig_pass_ms(&rig, 500);
+        rig.unchecked = false;
+        rig_pass_ms(&rig, 1);
+        assert_told(&rig, "record_mended", true);
+        assert_told(&rig, "record_damaged", false);
+        assert_int_equal(rig_counts(&rig).pushed_total, 3);
+        assert_int_equal(rig_counts(&rig).leased, 3);
+        rig_settled(&rig, 1, 1, 1, 3); /* under their own ids */
+        assert_int_equal(rig_counts(&rig).jobs, 0);
+        rig_close(&rig);
+    }
+}
+
+static void a_row_of_nobody_is_not_given_to_the_job_that_it_looks_like(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    rig_submit(&rig, 1, 1, 1, 1);
+    change_id(&rig, 1, place_in(LEAT_VENTILATOR_READY, 1), 3);
+    struct leat_id other = changed(rig_id('j', 1), 3);
+    struct leat_ventilator_place place = place_in(LEAT_VENTILATOR_READY, 1);
+    struct leat_ventilator_key key = leat_ventilator_key_job(&other, &place);
+    leat_store_put(rig.store, LEAT_VENTILATOR_TABLE_READY, leat_ventilator_key_view(&key),
+                   leat_bytes_of("damaged as well", 15));
+    rig_commit(&rig);
+    rig.unchecked = true;
+    restart(&rig);
+    work(&rig, 9);
+    rig_pass_ms(&rig, 1);
+    assert_told(&rig, "record_damaged", true);
+    assert_int_equal(rig_counts(&rig).pushed_total, 0);
+    assert_int_equal(rig_counts(&rig).ready, 0);
+    rig_close(&rig);
+}
+
 static void a_row_with_a_damaged_key_ends_its_job_as_failed(void **state)
 {
     (void)state;
@@ -412,6 +487,8 @@ int main(void)
         cmocka_unit_test(a_scheduled_row_that_vanishes_is_counted_out_when_none_is_left),
         cmocka_unit_test(an_examination_names_what_vanished_and_no_job_that_is_settled),
         cmocka_unit_test(a_row_that_is_there_twice_is_served_once_and_the_copy_is_dropped),
+        cmocka_unit_test(a_job_whose_id_was_damaged_in_the_key_of_its_row_is_served_as_itself),
+        cmocka_unit_test(a_row_of_nobody_is_not_given_to_the_job_that_it_looks_like),
         cmocka_unit_test(a_row_with_a_damaged_key_ends_its_job_as_failed),
         cmocka_unit_test(two_rows_with_one_number_are_both_brought_to_an_end),
         cmocka_unit_test(a_waiting_row_in_a_lane_without_a_name_ends_as_failed_when_it_is_due),

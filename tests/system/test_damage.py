@@ -1,0 +1,101 @@
+#!/usr/bin/python3
+"""One changed byte in a store, under the real brokers (P3): the start is refused with a reason, or everything that is whole is
+served and what is not ends as damaged. Bytes are taken from all of the file; `damage.py ventilator 1` takes each.
+Stores that are cut short are in test_disk.py."""
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+import damage
+import lab
+
+TRIALS = 230  # of each role
+
+
+class ChangedBytes(unittest.TestCase):
+    def each(self, role):
+        with lab.Lab() as laboratory:
+            store = damage.STORES[role](laboratory)
+            size = len(store.files["data.mdb"])
+            step = size // TRIALS | 1  # odd, so that every place within a page and within a word is met
+            outcomes, failures = damage.try_bytes(store, (("data.mdb", offset) for offset in range(step // 2, size, step)))
+            print(f"{role}: every {step}th of {size} bytes: {dict(outcomes)}", flush=True)
+            self.assertEqual(failures, [])
+            self.assertGreater(min(outcomes["refused"], outcomes["served"], outcomes["damaged"]), 0)
+
+    def test_a_ventilator_refuses_or_serves_what_is_whole(self):
+        self.each("ventilator")
+
+    def test_a_sink_refuses_or_serves_what_is_whole(self):
+        self.each("sink")
+
+
+class CheckStore(unittest.TestCase):
+    """--check-store of a broker that does not run."""
+
+    def check(self, laboratory, role, directory=None):
+        directory = directory or os.path.join(laboratory.dir, f"{role}.data")
+        done = subprocess.run([os.path.join(lab.BIN, f"leat-{role}"), "--check-store", "--data", directory], env=laboratory.env,
+                              capture_output=True, text=True, timeout=lab.PATIENCE_S, check=False)
+        return done.returncode, done.stdout.replace(directory, "DIR"), done.stderr.replace(directory, "DIR")
+
+    def test_a_whole_store_is_in_order_and_left_as_it_is(self):
+        for role, make in damage.STORES.items():
+            with lab.Lab() as laboratory:
+                make(laboratory)
+                status, out, err = self.check(laboratory, role)
+                self.assertEqual((status, err), (0, ""))
+                self.assertRegex(out, r"^DIR is in order: \d+ rows, \d+ pages in use, \d+ free\n$")
+
+    def test_rows_are_named_and_pages_are_found_first(self):
+        """The same store with a changed row, and with a changed page head; everything is told, not only the first."""
+        for role, table in (("ventilator", "(ready|bodies)"), ("sink", "results")):
+            with lab.Lab() as laboratory:
+                store = damage.STORES[role](laboratory)
+                path, content = os.path.join(laboratory.dir, f"{role}.data", "data.mdb"), bytearray(store.files["data.mdb"])
+                for id, known in list((store.bodies if role == "ventilator" else store.outputs).items())[:6]:
+                    # Of large values the middle; old copies of the page may have it, too.
+                    for found in re.finditer(re.escape(known[-16:]), bytes(content)):
+                        content[found.start()] ^= 1
+                with open(path, "wb") as f:
+                    f.write(content)
+                status, out, err = self.check(laboratory, role)
+                self.assertEqual((status, err), (74, ""), out)
+                lines = out.splitlines()
+                self.assertGreaterEqual(len(lines), 6)
+                for line in lines[:-1]:
+                    self.assertRegex(line, rf"^DIR: table {table}: the row of job [0-9a-f-]{{36}} is damaged$")
+                self.assertEqual(lines[-1], f"DIR is damaged: {len(lines) - 1} findings")
+                for page in range(2 * damage.PAGE, len(content), damage.PAGE):
+                    content[page + 10] ^= 0x40
+                with open(path, "wb") as f:
+                    f.write(content)
+                status, out, err = self.check(laboratory, role)
+                self.assertEqual((status, err), (74, ""), out)
+                self.assertNotIn("the row of", out)
+                self.assertRegex(out, r"page \d+: it is of another kind than its place demands\n")
+
+    def test_what_cannot_be_checked_is_named(self):
+        with lab.Lab() as laboratory:
+            for role in damage.STORES:
+                absent, empty = os.path.join(laboratory.dir, "absent"), os.path.join(laboratory.dir, f"{role}.empty")
+                os.mkdir(empty)
+                self.assertEqual(self.check(laboratory, role, absent),
+                                 (74, "", f"leat-{role}: cannot check: cannot read directory DIR: No such file or directory\n"))
+                self.assertFalse(os.path.exists(absent))
+                self.assertEqual(self.check(laboratory, role, empty), (2, "", f"leat-{role}: cannot check: there is no store in DIR\n"))
+                self.assertFalse(os.path.exists(os.path.join(empty, "data.mdb")))
+                process = getattr(laboratory, role)()
+                self.assertEqual(self.check(laboratory, role), (75, "", f"leat-{role}: cannot check: store DIR is in use by process {process.pid}\n"))
+                laboratory.kill(process)
+                self.assertEqual(self.check(laboratory, role)[0], 0)
+                other = {"ventilator": "sink", "sink": "ventilator"}[role]
+                shutil.rmtree(empty)
+                shutil.copytree(os.path.join(laboratory.dir, f"{role}.data"), empty)
+                self.assertEqual(self.check(laboratory, other, empty), (2, "", f"leat-{other}: cannot check: DIR is the store of a {role}, not of a {other}\n"))
+
+
+if __name__ == "__main__":
+    lab.main()
