@@ -14,10 +14,9 @@
     static void put_msg_##name(struct leat_wire_writer *writer,                                    \
                                const struct leat_msg_##name *from)                                 \
     {                                                                                              \
-        leat_wire_writer_array(writer, 2 + LEAT_WIRE_FIELD_COUNT(NAME));                           \
-        leat_wire_writer_u64(writer, LEAT_PROTOCOL_VERSION);                                       \
-        leat_wire_writer_u64(writer, number);                                                      \
-        LEAT_WIRE_PUT_FIELDS(NAME)                                                                 \
+        LEAT_WIRE_PUT_FIELDS(NAME, at = leat_wire_form_array(at, 2 + LEAT_WIRE_FIELD_COUNT(NAME)); \
+                             at = leat_wire_form_u64(at, LEAT_PROTOCOL_VERSION);                   \
+                             at = leat_wire_form_u64(at, number);)                                 \
     }                                                                                              \
                                                                                                    \
     static enum leat_err get_msg_##name(struct leat_wire_reader *reader,                           \

@@ -159,6 +159,7 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
 #define LEAT_WIRE_FIELD_COUNT(NAME)               (0u LEAT_FIELDS_##NAME(LEAT_WIRE_ONE))
 
 /* An item's own values are written behind one look at the room: what they take at most. */
+#define LEAT_WIRE_HEADS_BYTES_MAX                  (3 * LEAT_WIRE_HEAD_BYTES_MAX)
 #define LEAT_WIRE_ROOM_U64(name)                   +LEAT_WIRE_HEAD_BYTES_MAX
 #define LEAT_WIRE_ROOM_I64(name)                   +LEAT_WIRE_HEAD_BYTES_MAX
 #define LEAT_WIRE_ROOM_BOOL(name)                  +1
@@ -196,14 +197,14 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
         })                                                                                         \
     }
 #define LEAT_WIRE_PUT(kind, name, max, item, doc) LEAT_WIRE_PUT_##kind(name, max, item)
-/* The whole body of a function that returns nothing. */
-#define LEAT_WIRE_PUT_FIELDS(NAME)                                                                 \
-    const size_t room = 0 LEAT_FIELDS_##NAME(LEAT_WIRE_ROOM);                                      \
+/* The whole body of a function that returns nothing; `head` is what comes before the fields. */
+#define LEAT_WIRE_PUT_FIELDS(NAME, head)                                                           \
+    const size_t room = LEAT_WIRE_HEADS_BYTES_MAX LEAT_FIELDS_##NAME(LEAT_WIRE_ROOM);              \
     uint8_t *at = leat_wire_writer_room(writer, room);                                             \
     if (at == NULL) {                                                                              \
         return;                                                                                    \
     }                                                                                              \
-    LEAT_FIELDS_##NAME(LEAT_WIRE_PUT) leat_wire_writer_end(writer, at);
+    head LEAT_FIELDS_##NAME(LEAT_WIRE_PUT) leat_wire_writer_end(writer, at);
 
 #define LEAT_WIRE_TRY(call)                                                                        \
     do {                                                                                           \
@@ -243,13 +244,15 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
     }
 #define LEAT_WIRE_GET(kind, name, max, item, doc) LEAT_WIRE_GET_##kind(name, max, item)
 
-/* ---- the functions of one item ---- */
+/* ---- the functions of one item; `alone`: as a record, which begins with its version ---- */
 
 #define LEAT_WIRE_DEFINE_ITEM(NAME, name)                                                          \
     static void put_fields_##name(struct leat_wire_writer *writer,                                 \
-                                  const struct leat_item_##name *from)                             \
+                                  const struct leat_item_##name *from, bool alone)                 \
     {                                                                                              \
-        LEAT_WIRE_PUT_FIELDS(NAME)                                                                 \
+        LEAT_WIRE_PUT_FIELDS(                                                                      \
+            NAME, at = leat_wire_form_array(at, LEAT_WIRE_FIELD_COUNT(NAME) + (alone ? 1 : 0));    \
+            if (alone) { at = leat_wire_form_u64(at, LEAT_RECORD_VERSION); })                      \
     }                                                                                              \
                                                                                                    \
     static enum leat_err get_fields_##name(struct leat_wire_reader *reader,                        \
@@ -261,8 +264,7 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
     void leat_wire_put_##name(struct leat_wire_writer *writer,                                     \
                               const struct leat_item_##name *item)                                 \
     {                                                                                              \
-        leat_wire_writer_array(writer, LEAT_WIRE_FIELD_COUNT(NAME));                               \
-        put_fields_##name(writer, item);                                                           \
+        put_fields_##name(writer, item, false);                                                    \
     }                                                                                              \
                                                                                                    \
     enum leat_err leat_wire_get_##name(struct leat_wire_reader *reader,                            \
@@ -279,9 +281,7 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
     {                                                                                              \
         struct leat_wire_writer writer;                                                            \
         leat_wire_writer_init(&writer, out);                                                       \
-        leat_wire_writer_array(&writer, 1 + LEAT_WIRE_FIELD_COUNT(NAME));                          \
-        leat_wire_writer_u64(&writer, LEAT_RECORD_VERSION);                                        \
-        put_fields_##name(&writer, item);                                                          \
+        put_fields_##name(&writer, item, true);                                                    \
         return leat_wire_writer_finish(&writer);                                                   \
     }                                                                                              \
                                                                                                    \

@@ -495,14 +495,14 @@ static void a_full_buffer_is_left_as_it_was(void **state)
 {
     (void)state;
     struct leat_wire_buffer small;
-    leat_wire_buffer_init(&small, 64); /* the numbers count as if they were large */
+    leat_wire_buffer_init(&small, 100); /* the numbers count as if they were large */
     struct leat_msg msg = {.type = LEAT_MSG_GOODBYE};
     msg.goodbye.reason = leat_str_of("a reason that has room");
     assert_int_equal(leat_wire_encode(&msg, &small), LEAT_OK);
     size_t size = small.size;
     assert_int_equal(leat_wire_encode(&msg, &small), LEAT_ERR_LIMIT);
     assert_int_equal(small.size, size);
-    assert_true(small.capacity <= 64);
+    assert_true(small.capacity <= 100);
     leat_wire_buffer_fini(&small);
 }
 
