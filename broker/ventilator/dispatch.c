@@ -9,6 +9,7 @@
 #define PICKS_PER_TURN LEAT_BATCH_ITEMS_MAX
 #define PICKS_FIRST    64 /* room for so many; it grows with what is pushed */
 #define BYTES_PER_TURN (4U << 20)
+#define AHEAD          8   /* jobs between a look at memory and its use */
 #define WASTE_PER_TURN 256 /* jobs that turn out to be expired or damaged */
 
 struct leat_pick {
@@ -151,6 +152,9 @@ static void take(struct turn *turn, struct leat_session *session, struct leat_la
 {
     struct leat_ventilator *v = turn->v;
     struct leat_window_job first = *leat_window_first(&lane->window);
+    if (lane->window.count > AHEAD) {
+        leat_map_prefetch(&v->lease_of, &leat_window_first(&lane->window)[AHEAD].id);
+    }
     struct leat_ventilator_place place = {
         .where = LEAT_VENTILATOR_READY, .lane = lane->number, .seq = first.seq};
     struct leat_ventilator_job job = {0};

@@ -132,10 +132,6 @@ static struct leat_session *add_session(struct leat_ventilator *v, const struct 
 
 void leat_session_free(struct leat_session *session)
 {
-    struct leat_list_node *node;
-    while ((node = leat_list_pop_front(&session->leases)) != NULL) {
-        free(leat_lease_of(node));
-    }
     free(session->name);
     free(session->queues);
     free(session->pushed_of);

@@ -17,6 +17,7 @@
 #include "broker/ventilator/window.h"
 #include "core/list.h"
 #include "core/map.h"
+#include "store/slab.h"
 
 /* A queue and its lanes: one lane per type of job in it. */
 struct leat_queue {
@@ -37,6 +38,7 @@ struct leat_lane {
     uint64_t pin;   /* equal to the ventilator's: a batch is about to put jobs into it */
     uint64_t ready; /* in READY and not leased; window.count of them are in the window */
     uint64_t leased, scheduled, retrying;
+    uint64_t leased_end;                       /* every lease of the lane has a seq below */
     struct leat_ventilator_lane_counts stored; /* what the store says of it, if is_stored */
     bool is_stored;
     bool is_dry;                        /* fewer ready jobs were found than counted: see lane.c */
@@ -170,6 +172,7 @@ struct leat_ventilator {
     struct leat_list losing;    /* lost sessions that still have leases to be released */
     struct leat_list ring;      /* sessions in the order of their turn */
     struct leat_map lease_of;   /* id -> lease */
+    struct leat_slab leases;    /* their memory */
     struct leat_pick *picks;    /* owned; of one turn */
     size_t pick_capacity;
     uint64_t turn;         /* turns of dispatch so far */
@@ -348,6 +351,7 @@ void leat_fleet_drain(struct leat_ventilator *v, struct leat_out *out);
 /* Appends a numbered message of the session's round; the caller fills in its fields. */
 struct leat_msg *leat_session_send(struct leat_session *session, struct leat_out *out,
                                    enum leat_msg_type type);
+/* Its leases are of the ventilator's memory. */
 void leat_session_free(struct leat_session *session);
 static inline struct leat_held_lease *leat_lease_of(struct leat_list_node *node)
 {

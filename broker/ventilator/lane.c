@@ -286,9 +286,8 @@ static size_t window_max(const struct leat_ventilator *v)
 }
 
 /* NULL: there is no room for it. */
-static struct leat_window_row *make_row(const struct leat_ventilator *v,
-                                        const struct leat_ventilator_job *job,
-                                        struct leat_bytes body)
+static struct leat_window_row *
+make_row(struct leat_ventilator *v, const struct leat_ventilator_job *job, struct leat_bytes body)
 {
     if (body.size > LEAT_VENTILATOR_INLINE_BYTES || v->rows_bytes >= ROWS_BYTES_MAX) {
         return NULL;
@@ -389,7 +388,7 @@ static bool visit_ready(const struct leat_id *id, uint64_t seq,
         return true; /* two with one number: a key is damaged; its turn comes when the other is gone
                       */
     }
-    if (leat_lease_find(look->v, id) != NULL) {
+    if (seq < lane->leased_end && leat_lease_find(look->v, id) != NULL) {
         look->skips++;
     } else {
         struct leat_window_job entering = {seq, *id, NULL};

@@ -4,8 +4,6 @@
  * A lease's delivery number is that of the job's record plus one. It is written into the record
  * when the lease ends by a lost worker or a retry, so that no later lease has it again. When a job
  * is handed back, its number is used again: the worker that gave it back has said so, in order. */
-#include <stdlib.h>
-
 #include "broker/ventilator/inside.h"
 #include "core/check.h"
 
@@ -28,18 +26,21 @@ struct leat_held_lease *leat_lease_give(struct leat_ventilator *v, struct leat_s
                                         const struct leat_id *id,
                                         const struct leat_ventilator_job *job)
 {
-    struct leat_held_lease *lease = leat_ventilator_must(calloc(1, sizeof *lease));
-    lease->id = *id;
-    lease->delivery = job->delivery + 1;
-    lease->session = session;
-    lease->lane = lane;
-    lease->seq = seq;
-    lease->expires_at_ms = job->expires_at_ms;
-    lease->body_bytes = job->body_bytes;
-    lease->round = session->round;
+    struct leat_held_lease *lease = leat_slab_take(&v->leases, sizeof *lease);
+    *lease = (struct leat_held_lease){
+        .id = *id,
+        .delivery = job->delivery + 1,
+        .session = session,
+        .lane = lane,
+        .seq = seq,
+        .expires_at_ms = job->expires_at_ms,
+        .body_bytes = job->body_bytes,
+        .round = session->round,
+    };
     leat_ventilator_must_ok(leat_map_put_pointer(&v->lease_of, id, lease));
     leat_list_push_back(&session->leases, &lease->link);
     lane->leased++;
+    lane->leased_end = seq >= lane->leased_end ? seq + 1 : lane->leased_end;
     v->counts.leased++;
     leat_lane_touch(v, lane);
     return lease;
@@ -57,7 +58,10 @@ bool leat_lease_take(struct leat_ventilator *v, const struct leat_id *id,
     v->counts.leased--;
     leat_lane_touch(v, lease->lane);
     *ret_lease = *lease;
-    free(lease);
+    leat_slab_give(&v->leases, lease, sizeof *lease);
+    if (v->counts.leased == 0) {
+        leat_slab_reset(&v->leases); /* what a peak took goes back */
+    }
     return true;
 }
 

@@ -98,6 +98,16 @@ static bool has(const struct leat_recent *recent, const struct leat_recent_filte
     return true;
 }
 
+void leat_recent_prefetch(const struct leat_recent *recent, const struct leat_id *id)
+{
+    size_t line = line_of(recent, hash_of(id));
+    for (size_t i = 0; i < 2; i++) {
+        if (recent->filters[i].lines != NULL) {
+            __builtin_prefetch(recent->filters[i].lines[line]);
+        }
+    }
+}
+
 bool leat_recent_may_have(const struct leat_recent *recent, const struct leat_id *id)
 {
     if (time_of(id) < recent->from_ms) {

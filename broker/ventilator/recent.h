@@ -37,6 +37,8 @@ void leat_recent_init(struct leat_recent *recent, size_t ids_max, uint64_t from_
 void leat_recent_fini(struct leat_recent *recent);
 /* The id is stored from now on. */
 void leat_recent_add(struct leat_recent *recent, const struct leat_id *id);
+/* The id will be asked for soon. */
+void leat_recent_prefetch(const struct leat_recent *recent, const struct leat_id *id);
 /* False: the id is not stored. */
 bool leat_recent_may_have(const struct leat_recent *recent, const struct leat_id *id);
 

@@ -6,6 +6,7 @@
 #include "core/check.h"
 
 #define FOLLOW_US (1 * LEAT_US_PER_S)
+#define AHEAD     8 /* ids between a look at memory and its use */
 /* What another sink has to say of jobs that are with workers should have come by then. */
 #define RENEW_US (5 * LEAT_US_PER_S)
 
@@ -135,6 +136,9 @@ static void take_ids(struct leat_ventilator *v, const struct leat_item_job_id *i
     struct leat_item_job_id settled[256];
     size_t settled_count = 0;
     for (size_t i = 0; i < count && !v->broken; i++) {
+        if (i + AHEAD < count) {
+            leat_map_prefetch(&v->lease_of, &ids[i + AHEAD].id);
+        }
         if (settle(v, &ids[i].id)) {
             settled[settled_count++] = ids[i];
         }

@@ -117,6 +117,9 @@ struct leat_ventilator_job {
 LEAT_MUST_USE enum leat_err leat_ventilator_store_find(struct leat_ventilator_store *store,
                                                        const struct leat_id *id,
                                                        struct leat_ventilator_place *ret_place);
+/* The id of a new job will be looked for soon. */
+void leat_ventilator_store_prefetch(const struct leat_ventilator_store *store,
+                                    const struct leat_id *id);
 /* A new job: row, place, body, expiry. */
 void leat_ventilator_store_add(struct leat_ventilator_store *store, const struct leat_id *id,
                                const struct leat_ventilator_place *place,

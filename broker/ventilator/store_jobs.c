@@ -21,6 +21,12 @@ void leat_ventilator_store_put_place(struct leat_ventilator_store *store, const 
     leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id));
 }
 
+void leat_ventilator_store_prefetch(const struct leat_ventilator_store *store,
+                                    const struct leat_id *id)
+{
+    leat_recent_prefetch(&store->recent, id);
+}
+
 enum leat_err leat_ventilator_store_find(struct leat_ventilator_store *store,
                                          const struct leat_id *id,
                                          struct leat_ventilator_place *ret_place)

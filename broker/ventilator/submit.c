@@ -3,6 +3,7 @@
 #include "broker/ventilator/inside.h"
 #include "core/job.h"
 
+#define AHEAD               8 /* jobs between a look at memory and its use */
 #define SWEEP_US            (1 * LEAT_US_PER_S)
 #define SWEEP_US_WHEN_MANY  (100 * LEAT_US_PER_MS)
 #define SWEEP_PRODUCERS     256
@@ -152,6 +153,9 @@ static uint64_t add_jobs(struct leat_ventilator *v, const struct leat_msg_submit
 {
     uint64_t known = 0;
     for (size_t i = 0; i < submit->jobs.count; i++) {
+        if (i + AHEAD < submit->jobs.count) {
+            leat_ventilator_store_prefetch(v->store, &submit->jobs.items[i + AHEAD].id);
+        }
         known += add_job(v, &submit->jobs.items[i]) ? 0U : 1U;
     }
     v->counts.accepted_total += submit->jobs.count - known;

@@ -90,6 +90,13 @@ static struct entry *find(const struct leat_map *map, const void *key, uint32_t 
     return NULL;
 }
 
+void leat_map_prefetch(const struct leat_map *map, const void *key)
+{
+    if (map->count > 0) {
+        __builtin_prefetch(&map->table[hash_of(map, key) & (map->table_size - 1)]);
+    }
+}
+
 static void link_entry(struct leat_map *map, uint32_t hash, size_t index)
 {
     size_t mask = map->table_size - 1;

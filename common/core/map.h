@@ -51,6 +51,9 @@ bool leat_map_get(const struct leat_map *map, const void *key, uint64_t *ret_val
 /* Same, and the key is no longer in the map. */
 bool leat_map_erase(struct leat_map *map, const void *key, uint64_t *ret_value);
 
+/* The key will be looked for soon: what that needs of the table comes from memory meanwhile. */
+void leat_map_prefetch(const struct leat_map *map, const void *key);
+
 /* The same for pointers; a value that is stored so must not be NULL, NULL means not in the map. */
 LEAT_MUST_USE enum leat_err leat_map_put_pointer(struct leat_map *map, const void *key,
                                                  void *value);
