@@ -121,6 +121,9 @@ static enum leat_err view_scan(void *context, leat_table table, struct leat_byte
     return leat_store_reader_scan(context, table, from, visit, visit_context);
 }
 
+/* By a start and by --check-store alike. */
+static leat_check_open_fn *const open_stored = leat_store_open_lmdb;
+
 static struct leat_store_options store_options(const struct leat_options *options)
 {
     return (struct leat_store_options){
@@ -142,8 +145,8 @@ static enum leat_err examine(struct leat_store *store, struct leat_examination *
 static int check_store(struct leat_options *options)
 {
     const struct leat_store_options store = store_options(options);
-    int status = leat_check_store(&program, leat_options_text(options, "data"), &store,
-                                  leat_store_open_lmdb, examine);
+    int status = leat_check_store(&program, leat_options_text(options, "data"), &store, open_stored,
+                                  examine);
     leat_options_destroy(&options);
     return status;
 }
@@ -151,8 +154,8 @@ static int check_store(struct leat_options *options)
 static enum leat_err open_store(struct process *process, struct leat_why *why)
 {
     const struct leat_store_options options = store_options(process->options);
-    enum leat_err err = leat_store_open_lmdb(leat_options_text(process->options, "data"), &options,
-                                             &process->store, why);
+    enum leat_err err =
+        open_stored(leat_options_text(process->options, "data"), &options, &process->store, why);
     if (err != LEAT_OK) {
         return err;
     }

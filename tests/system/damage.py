@@ -53,7 +53,8 @@ class Trial:
             if name == file:
                 content = content[:offset] + bytes([content[offset] ^ mask]) + content[offset + 1:]
             with open(os.path.join(self.data, name), "wb") as f:
-                f.write(content)
+                f.write(content.rstrip(b"\0"))  # room that was taken ahead stays a hole
+                f.truncate(len(content))
 
     def start(self):
         role, data = self.store.role, ["--data", self.data]

@@ -20,5 +20,9 @@ leat_test(test_store_power_cut unit
     test_store_power_cut.c store_model.c store_directory.c store_recorder.c)
 target_link_libraries(test_store_power_cut PRIVATE leat_store Threads::Threads)
 
-leat_test(test_store_pages unit test_store_pages.c store_model.c store_directory.c)
+leat_test(test_store_pages unit
+    test_store_pages.c store_pages_rig.c store_model.c store_directory.c)
 target_link_libraries(test_store_pages PRIVATE leat_store PkgConfig::LMDB)
+
+leat_test(test_store_damage unit test_store_damage.c store_pages_rig.c store_directory.c)
+target_link_libraries(test_store_damage PRIVATE leat_store PkgConfig::LMDB)
