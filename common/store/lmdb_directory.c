@@ -279,8 +279,13 @@ enum leat_err leat_lmdb_check_identity(struct leat_lmdb *lmdb, MDB_txn *txn, con
     if (rc == 0) {
         rc = mdb_dbi_open(txn, IDENTITY_TABLE, 0, &table);
     }
+    bool has_table = rc == 0;
     if (rc == 0) {
         rc = mdb_get(txn, table, &key, &value);
+    }
+    if (rc == MDB_NOTFOUND && has_table) {
+        return leat_fail(why, LEAT_ERR_CORRUPT, "the identity record of store %s is damaged",
+                         lmdb->path);
     }
     if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE) {
         return leat_fail(why, LEAT_ERR_REFUSED, "%s/data.mdb is no store of leat", lmdb->path);

@@ -98,7 +98,7 @@ static void fill_store(struct flips *flips, struct leat_store *store, struct lea
 {
     static uint8_t bytes[8192];
     for (unsigned table = 0; table < 3; table++) {
-        size_t count = table == 0 ? 260 : table == 1 ? 110 : 3;
+        size_t count = table == 0 ? 130 : table == 1 ? 60 : 3;
         for (size_t i = 0; i < count; i++) {
             add_row(flips, table, i * 0x10001, rng);
             const struct row *row = &flips->rows[flips->row_count - 1];
@@ -229,7 +229,8 @@ static void a_changed_byte_is_found_or_does_no_harm(void **state)
     open_flips(flips, directory, &rng);
     uint64_t end = (assert_content(flips->path).last_page + 1) * PAGE_BYTES;
     for (uint64_t offset = 0; offset < end; offset++) {
-        uint8_t mask = leat_rng_below(&rng, 4) == 0 ? 0xff : (uint8_t)(1 << (offset % 8));
+        uint8_t bit = (uint8_t)(1U << (offset % 8));
+        uint8_t mask = (uint8_t)(leat_rng_below(&rng, 4) == 0 ? 0xffU : bit);
         uint64_t before = flips->found;
         try_flip(flips, directory->path, offset, mask, content % every == 0);
         content += flips->found == before;
