@@ -175,6 +175,68 @@ static void a_damaged_identity_is_refused(void **state)
     }
 }
 
+/* Changes `bytes` to `instead` wherever they are in the first pages of the file. How often. */
+static size_t replace_raw(const struct store_directory *directory, const char *bytes,
+                          const char *instead)
+{
+    static char content[16 * 4096];
+    char path[200];
+    size_t count = 0;
+    size_t size = strlen(bytes);
+    file_in(directory, "data.mdb", path);
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, content, sizeof content, 0), sizeof content);
+    for (size_t i = 0; i + size <= sizeof content; i++) {
+        if (memcmp(content + i, bytes, size) == 0) {
+            assert_int_equal(pwrite(fd, instead, size, (off_t)i), size);
+            count++;
+        }
+    }
+    close(fd);
+    return count;
+}
+
+static void a_table_whose_name_a_bit_has_changed_is_not_begun_anew(void **state)
+{
+    struct store_directory *directory = *state;
+    make_store(directory);
+    assert_true(replace_raw(directory, "second", "recond") > 0);
+    assert_refused(directory->path, &store_directory_options, LEAT_ERR_CORRUPT,
+                   "data.mdb is damaged: the tree of tables: table second has the name 'recond'; "
+                   "--check-store lists all of it, a backup brings it back");
+    assert_true(replace_raw(directory, "recond", "second") > 0);
+    assert_true(replace_raw(directory, "identity", "identita") > 0);
+    assert_refused(directory->path, &store_directory_options, LEAT_ERR_CORRUPT,
+                   "the identity record of store");
+    assert_true(replace_raw(directory, "identita", "identity") > 0);
+    what_was_durable_is_there_again(state);
+}
+
+static void a_damaged_page_is_refused_with_its_place(void **state)
+{
+    struct store_directory *directory = *state;
+    make_store(directory);
+    /* Values are for seals to find. */
+    assert_true(replace_raw(directory, "keyvalue", "keyvolue") > 0);
+    leat_store_close(&(struct leat_store *){store_directory_open(directory)});
+    char path[200];
+    file_in(directory, "data.mdb", path);
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    for (off_t page = 2; page < 12; page++) {
+        uint8_t number;
+        assert_int_equal(pread(fd, &number, 1, page * 4096), 1);
+        number ^= 0x40;
+        assert_int_equal(pwrite(fd, &number, 1, page * 4096), 1);
+    }
+    close(fd);
+    assert_refused(directory->path, &store_directory_options, LEAT_ERR_CORRUPT,
+                   "data.mdb is damaged: the tree of tables, page ");
+    assert_refused(directory->path, &store_directory_options, LEAT_ERR_CORRUPT,
+                   ": it says that it is page ");
+}
+
 static void write_version(struct store_directory *directory, unsigned version)
 {
     char line[300];
@@ -287,6 +349,8 @@ int main(void)
         WITH_DIRECTORY(a_table_can_be_added_later),
         WITH_DIRECTORY(anothers_lmdb_is_refused),
         WITH_DIRECTORY(a_damaged_identity_is_refused),
+        WITH_DIRECTORY(a_table_whose_name_a_bit_has_changed_is_not_begun_anew),
+        WITH_DIRECTORY(a_damaged_page_is_refused_with_its_place),
         WITH_DIRECTORY(a_store_of_another_version_is_refused_and_it_is_said_whether_it_is_older),
         WITH_DIRECTORY(a_file_that_is_no_lmdb_is_refused),
         WITH_DIRECTORY(a_file_cut_short_is_refused),
