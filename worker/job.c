@@ -215,7 +215,7 @@ struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
     job->hash = hash_of(table, &job->id, job->delivery);
     LEAT_ASSERT(find(table, job->hash, &job->id, job->delivery) == NULL);
     leat_list_push_back(&table->held, &job->held);
-    if (table->held.count > table->index_size) {
+    if (2 * table->held.count > table->index_size) {
         grow_index(table);
     } else {
         link_job(table, job);

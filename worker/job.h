@@ -85,7 +85,7 @@ struct leat_worker_job {
 struct leat_worker_table {
     struct leat_list held;          /* owned: every job, in the order in which they were added */
     struct leat_worker_job **index; /* owned; chains by the lease's hash */
-    size_t index_size;              /* a power of two, at least as large as held is; or 0 */
+    size_t index_size;              /* a power of two, at least twice what is held; or 0 */
     struct leat_hash_words_key hash_key;
     size_t counts[LEAT_WORKER_PLACES];
     struct leat_list limbo;

@@ -20,8 +20,8 @@
 /* Answers in the ring that the spawner was not told of: at most so many, and none that is older
  * than this when another one comes. A word costs more than a quick attempt; a slow one does not
  * notice. */
-#define UNTOLD_MAX 32
-#define UNTOLD_US  200
+#define UNTOLD_MAX 128
+#define UNTOLD_US  500
 
 struct result {
     struct leat_handler_result calls; /* first, so that the handler's pointer is ours */
