@@ -28,14 +28,20 @@ static enum leat_err refuse_result(const struct leat_item_result *result, enum l
     return leat_fail(why, err, "job %s: %s", leat_id_format(&result->id, id), text);
 }
 
-static enum leat_err validate(const struct leat_item_result *result, struct leat_why *why)
+/* `before` is the result before it, which was found valid; NULL for the first. Neighbours mostly
+ * share queue and type. */
+static enum leat_err validate(const struct leat_item_result *result,
+                              const struct leat_item_result *before, struct leat_why *why)
 {
     if (leat_id_is_zero(&result->id)) {
         return leat_fail(why, LEAT_ERR_INVALID, "a result has the zero id");
     }
     struct leat_why what;
-    enum leat_err err = leat_name_check_queue(result->queue, &what);
-    if (err == LEAT_OK) {
+    enum leat_err err = LEAT_OK;
+    if (before == NULL || !leat_str_equal(result->queue, before->queue)) {
+        err = leat_name_check_queue(result->queue, &what);
+    }
+    if (err == LEAT_OK && (before == NULL || !leat_str_equal(result->type, before->type))) {
         err = leat_name_check_type(result->type, &what);
     }
     if (err == LEAT_OK && !status_fits_failure(result->status, result->failure)) {
@@ -217,8 +223,11 @@ void leat_sink_on_results(struct leat_sink *sink, const struct leat_event *event
 {
     const struct leat_msg_results *results = &event->msg->results;
     struct leat_why why;
+    const struct leat_item_result *before = NULL;
     for (size_t i = 0; i < results->results.count; i++) {
-        enum leat_err err = validate(&results->results.items[i], &why);
+        const struct leat_item_result *result = &results->results.items[i];
+        enum leat_err err = validate(result, before, &why);
+        before = result;
         if (err != LEAT_OK) {
             leat_sink_refuse(sink, event, out, err, why.text, results->batch);
             return;

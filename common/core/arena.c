@@ -107,8 +107,7 @@ static struct leat_arena_block *add_block(struct leat_arena *arena, size_t at_le
     return block;
 }
 
-/* Without zeroing. */
-static void *take(struct leat_arena *arena, size_t size)
+void *leat_arena_take_unset(struct leat_arena *arena, size_t size)
 {
     if (size == 0) {
         return arena; /* valid, never read */
@@ -137,7 +136,7 @@ static void *take(struct leat_arena *arena, size_t size)
 
 void *leat_arena_take(struct leat_arena *arena, size_t size)
 {
-    void *bytes = take(arena, size);
+    void *bytes = leat_arena_take_unset(arena, size);
     if (bytes != NULL && size > 0) {
         memset(bytes, 0, size);
     }
@@ -146,7 +145,7 @@ void *leat_arena_take(struct leat_arena *arena, size_t size)
 
 struct leat_bytes leat_arena_copy(struct leat_arena *arena, struct leat_bytes bytes)
 {
-    void *copy = take(arena, bytes.size);
+    void *copy = leat_arena_take_unset(arena, bytes.size);
     if (copy != NULL && bytes.size > 0) {
         memcpy(copy, bytes.data, bytes.size);
     }
@@ -167,7 +166,7 @@ format_into(struct leat_arena *arena, const char *format, va_list args)
     int size = vsnprintf(NULL, 0, format, again);
     va_end(again);
     /* One byte more for the zero that vsnprintf writes. */
-    char *text = size < 0 ? NULL : take(arena, (size_t)size + 1);
+    char *text = size < 0 ? NULL : leat_arena_take_unset(arena, (size_t)size + 1);
     if (text == NULL) {
         return (struct leat_str){0};
     }

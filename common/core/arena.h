@@ -28,6 +28,8 @@ void leat_arena_clear(struct leat_arena *arena);
 /* `size` zeroed bytes, aligned for any object, valid until clear or fini. NULL when the limit is
  * reached or memory is out; size 0 gives a valid pointer that must not be read. */
 void *leat_arena_take(struct leat_arena *arena, size_t size);
+/* The same without zeroing, for what the caller writes whole. */
+void *leat_arena_take_unset(struct leat_arena *arena, size_t size);
 /* Copies. On failure data is NULL and size is what was asked for. */
 struct leat_bytes leat_arena_copy(struct leat_arena *arena, struct leat_bytes bytes);
 struct leat_str leat_arena_copy_str(struct leat_arena *arena, struct leat_str text);

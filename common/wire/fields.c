@@ -133,7 +133,7 @@ enum leat_err leat_wire_reader_list(struct leat_wire_reader *reader, const char 
     }
     void *items = NULL;
     if (count > 0) {
-        items = leat_arena_take(reader->arena, count * item_size);
+        items = leat_arena_take_unset(reader->arena, count * item_size); /* each is read whole */
         if (items == NULL) {
             return leat_fail(reader->why, LEAT_ERR_MEMORY, "%s: no memory for %" PRIu32 " items",
                              path_of(reader, field, path, sizeof(path)), count);
