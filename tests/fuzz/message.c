@@ -49,7 +49,8 @@ struct maker {
     unsigned bodies; /* within one another */
 };
 
-#define BODIES_MAX 4
+#define BODIES_MAX    4
+#define BYTES_LARGEST ((1u << 20) + 1)
 
 struct leat_id fuzz_id(unsigned number)
 {
@@ -118,13 +119,16 @@ static struct leat_id make_id(struct maker *maker)
     return fuzz_id(byte);
 }
 
-static struct leat_bytes filler(struct maker *maker, size_t size)
+static struct leat_bytes filler(size_t size)
 {
-    uint8_t *data = must(leat_arena_take(maker->arena, size));
-    if (size > 0) {
-        memset(data, 'x', size);
+    static uint8_t bytes[BYTES_LARGEST];
+    if (bytes[0] == 0) {
+        memset(bytes, 'x', sizeof bytes);
     }
-    return leat_bytes_of(data, size);
+    if (size > sizeof bytes) {
+        fuzz_fail("no filler of %zu bytes", size);
+    }
+    return leat_bytes_of(bytes, size);
 }
 
 static struct leat_str make_text(struct maker *maker, uint64_t max)
@@ -137,7 +141,7 @@ static struct leat_str make_text(struct maker *maker, uint64_t max)
     if (byte < TEXT_LONG) {
         bytes = fuzz_bytes(maker->in, byte - TEXT_RAW);
     } else {
-        bytes = filler(maker, (size_t)max + (byte == TEXT_LONG ? 0 : 1));
+        bytes = filler((size_t)max + (byte == TEXT_LONG ? 0 : 1));
     }
     return (struct leat_str){(const char *)bytes.data, bytes.size};
 }
@@ -177,10 +181,10 @@ static struct leat_bytes make_body(struct maker *maker, bool by_fields)
 
 static struct leat_bytes make_bytes(struct maker *maker, uint64_t max)
 {
-    static const size_t large[] = {1025, 65536, (1u << 20) + 1};
+    static const size_t large[] = {1025, 65536, BYTES_LARGEST};
     uint8_t byte = fuzz_byte(maker->in);
     if (byte < BYTES_RAW) {
-        return filler(maker, byte);
+        return filler(byte);
     }
     if (byte < BYTES_BODY) {
         return fuzz_bytes(maker->in, byte - BYTES_RAW);
@@ -189,7 +193,7 @@ static struct leat_bytes make_bytes(struct maker *maker, uint64_t max)
         return make_body(maker, byte == BYTES_BODY_FIELDS);
     }
     size_t size = large[byte % 3];
-    return filler(maker, size < max ? size : (size_t)max);
+    return filler(size < max ? size : (size_t)max);
 }
 
 static void make_list(struct maker *maker, const struct leat_wire_field *field, void *member)
