@@ -238,11 +238,20 @@ static void jump_wall(struct fuzz_world *world)
 
 /* ---- a core with a store ---- */
 
+static void boot(struct fuzz_world *world)
+{
+    struct leat_why why = {""};
+    leat_out_clear(&world->out);
+    if (world->core->boot(world->rig, &why) != LEAT_OK) {
+        fuzz_fail("a store that the core itself has written is refused: %s", why.text);
+    }
+}
+
 static void restart(struct fuzz_world *world, enum leat_store_fate fate)
 {
     world->core->shut(world->rig);
     leat_store_memory_crash(world->store, fate);
-    world->core->boot(world->rig);
+    boot(world);
 }
 
 static void commit(struct fuzz_world *world)
@@ -298,7 +307,7 @@ void fuzz_world_run(struct fuzz_world *world, const struct fuzz_core *core, void
         return;
     }
     world->store = leat_store_open_memory();
-    core->boot(rig);
+    boot(world);
     while (!fuzz_is_done(&world->in)) {
         live(world);
         if (is_ended(world)) {

@@ -42,9 +42,9 @@ struct fuzz_core {
     bool (*is_ended)(const void *rig); /* NULL: it never ends */
     /* After each step: calls fuzz_fail when an invariant does not hold; may teach world->words. */
     void (*check)(void *rig);
-    /* A core with a store: made from world->store, which may be new, and dropped. Boot is to clear
-     * world->out. COMMIT, RESTART and SPACE are then what they say. */
-    void (*boot)(void *rig);
+    /* A core with a store: made from world->store, which may be new, and dropped. COMMIT, RESTART
+     * and SPACE are then what they say. */
+    enum leat_err (*boot)(void *rig, struct leat_why *why);
     void (*shut)(void *rig);
     /* A core without: what COMMIT, RESTART and SPACE do. */
     void (*act)(void *rig, enum fuzz_op op);

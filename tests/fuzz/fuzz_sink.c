@@ -13,17 +13,13 @@ struct rig {
     struct leat_sink_config config;
 };
 
-static void boot(void *context)
+static enum leat_err boot(void *context, struct leat_why *why)
 {
     struct rig *rig = context;
     struct fuzz_world *world = rig->world;
-    struct leat_why why = {""};
     rig->typed = leat_sink_store_new(world->store);
     rig->sink = leat_sink_new(&rig->config, rig->typed);
-    leat_out_clear(&world->out);
-    if (leat_sink_recover(rig->sink, world->now, &world->out, &why) != LEAT_OK) {
-        fuzz_fail("recover: %s", why.text);
-    }
+    return leat_sink_recover(rig->sink, world->now, &world->out, why);
 }
 
 static void shut(void *context)

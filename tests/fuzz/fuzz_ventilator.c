@@ -10,17 +10,13 @@ struct rig {
     struct leat_ventilator_config config;
 };
 
-static void boot(void *context)
+static enum leat_err boot(void *context, struct leat_why *why)
 {
     struct rig *rig = context;
     struct fuzz_world *world = rig->world;
-    struct leat_why why = {""};
     rig->typed = leat_ventilator_store_new(world->store);
     rig->ventilator = leat_ventilator_new(&rig->config, rig->typed);
-    leat_out_clear(&world->out);
-    if (leat_ventilator_recover(rig->ventilator, world->now, &world->out, &why) != LEAT_OK) {
-        fuzz_fail("recover: %s", why.text);
-    }
+    return leat_ventilator_recover(rig->ventilator, world->now, &world->out, why);
 }
 
 static void shut(void *context)
