@@ -184,7 +184,9 @@ void leat_worker_session_welcome(struct leat_worker *w, const struct leat_msg_we
                                  int64_t now_us, struct leat_out *out)
 {
     struct leat_worker_session *s = &w->session;
-    if (s->open || welcome->round != s->round || s->round == 0 ||
+    /* One that comes again, after the round was given up and before the next HELLO, opens nothing:
+     * what was said since is not what it answers. */
+    if (s->hellos == 0 || welcome->round != s->round ||
         !leat_id_equal(&welcome->session, &w->session_id)) {
         return;
     }

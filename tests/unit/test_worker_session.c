@@ -203,6 +203,28 @@ static void a_send_that_fails_leads_to_a_new_round_after_a_while(void **state)
     assert_int_equal(rig.round, 2);
 }
 
+/* Its refusals are of leases that the HELLO of then has named. */
+static void a_welcome_that_comes_again_does_not_open_a_round_that_was_given_up(void **state)
+{
+    (void)state;
+    start(1, 0);
+    rig_open(&rig);
+    rig_jobs(&rig, "a", 1, 1);
+    rig_ran(&rig, &rig.runs[0], LEAT_FAILURE_EXIT, false, "exit 1"); /* RETRY was said */
+    rig_step(&rig,
+             (struct leat_event){.kind = LEAT_EVENT_UNREACHABLE, .link = LEAT_LINK_VENTILATOR});
+    rig_welcome(&rig, &(struct leat_item_lease){rig_id(1), 1}, 1);
+    assert_false(leat_worker_is_open(rig.worker));
+    assert_int_equal(leat_worker_counts(rig.worker).repeating, 1);
+    rig_forget(&rig);
+    rig_pass(&rig, 1000000);
+    rig_expect(&rig, "HELLO round=2 leases=1/1\n");
+    rig_welcome(&rig, NULL, 0);
+    rig_expect(&rig, "RETRY number=1 1/1 attempt=1\n"
+                     "CREDIT number=2 total=1\n"
+                     "PING number=3 busy=0 outbox=0\n");
+}
+
 static void the_ventilators_goodbye_leaves_the_work_alone_and_comes_back_later(void **state)
 {
     (void)state;
@@ -360,6 +382,7 @@ int main(void)
         TEST(silence_starts_a_new_round_and_a_pong_ends_silence),
         TEST(work_goes_on_while_the_ventilator_is_away),
         TEST(a_send_that_fails_leads_to_a_new_round_after_a_while),
+        TEST(a_welcome_that_comes_again_does_not_open_a_round_that_was_given_up),
         TEST(the_ventilators_goodbye_leaves_the_work_alone_and_comes_back_later),
         TEST(refused_leases_are_stopped_wherever_they_are),
         TEST(a_refused_job_that_succeeded_all_the_same_is_reported),
