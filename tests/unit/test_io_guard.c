@@ -116,6 +116,13 @@ static void close_peer(struct peer *peer)
     zsock_destroy(&peer->monitor);
 }
 
+static struct peer connect_with(struct world *world, int type, const char *endpoint,
+                                const struct leat_key_file *file)
+{
+    struct leat_curve curve = curve_of(file, world->broker.public_text);
+    return connect_peer(type, endpoint, &curve);
+}
+
 /* Whether the next handshake succeeds. */
 static bool gets_in(struct peer *peer)
 {
@@ -132,8 +139,7 @@ static bool gets_in(struct peer *peer)
 static bool may_enter(struct world *world, int type, const char *endpoint,
                       const struct leat_key_file *file)
 {
-    struct leat_curve curve = curve_of(file, world->broker.public_text);
-    struct peer peer = connect_peer(type, endpoint, &curve);
+    struct peer peer = connect_with(world, type, endpoint, file);
     bool in = gets_in(&peer);
     close_peer(&peer);
     return in;
@@ -157,6 +163,15 @@ static void wait_readable(zsock_t *socket)
     assert_int_equal(zmq_poll(&item, 1, WAIT_MS), 1);
 }
 
+/* The peer says something; its payload is left in `frame`, which the caller has made. */
+static void hear(struct world *world, struct peer *peer, zmq_msg_t *frame)
+{
+    struct leat_peer from;
+    send_text(peer->socket, "x");
+    wait_readable(world->router); /* which prefetches the routing id, and loses its properties */
+    assert_int_equal(leat_socket_recv(world->router, &from, frame), LEAT_RECEIVED);
+}
+
 static void wait_for_change(struct leat_guard_view *view)
 {
     struct leat_keyring *before = NULL;
@@ -170,6 +185,30 @@ static void wait_for_change(struct leat_guard_view *view)
         zmq_poll(&nothing, 0, 20);
     }
     leat_keyring_release(&before);
+}
+
+/* A world with a worker who has got in, and a view of the keyring. */
+struct visit {
+    struct world world;
+    struct leat_key_file known;
+    struct leat_guard_view view;
+    struct peer peer;
+};
+
+static void open_visit(struct visit *visit, void **state)
+{
+    visit->known = keys_new(*state, "known", LEAT_ROLE_WORKER, "");
+    open_world(&visit->world, state);
+    leat_guard_view_open(&visit->view, visit->world.guard);
+    visit->peer = connect_with(&visit->world, ZMQ_DEALER, visit->world.endpoint, &visit->known);
+    assert_true(gets_in(&visit->peer));
+}
+
+static void close_visit(struct visit *visit)
+{
+    close_peer(&visit->peer);
+    leat_guard_view_close(&visit->view);
+    close_world(&visit->world);
 }
 
 /* ---- tests ---- */
@@ -198,8 +237,7 @@ static void who_was_refused_gets_in_when_his_key_is_added(void **state)
     struct leat_key_file late = draw();
     late.role = LEAT_ROLE_WORKER;
     open_world(&world, state);
-    struct leat_curve curve = curve_of(&late, world.broker.public_text);
-    struct peer peer = connect_peer(ZMQ_DEALER, world.endpoint, &curve);
+    struct peer peer = connect_with(&world, ZMQ_DEALER, world.endpoint, &late);
     assert_false(gets_in(&peer));
     assert_int_equal(leat_key_file_write(keys_path(rig, "late.pub"), &late, false, true, NULL),
                      LEAT_OK);
@@ -301,8 +339,7 @@ static void without_a_handler_nobody_gets_in(void **state)
     assert_true(may_enter(&world, ZMQ_DEALER, endpoint, &known));
     zsock_destroy(&world.router);
     leat_guard_stop(&world.guard); /* against the rule, before the last socket */
-    struct leat_curve curve = curve_of(&known, world.broker.public_text);
-    struct peer peer = connect_peer(ZMQ_DEALER, endpoint, &curve);
+    struct peer peer = connect_with(&world, ZMQ_DEALER, endpoint, &known);
     for (int i = 0; i < 2; i++) {
         assert_false(gets_in(&peer)); /* however often it tries */
     }
@@ -333,78 +370,54 @@ static void curve_alone_admits_anybody(void **state)
 
 static void the_payload_frame_says_who_sent_it(void **state)
 {
-    struct world world;
-    struct keys_rig *rig = *state;
-    struct leat_key_file known = keys_new(rig, "known", LEAT_ROLE_WORKER, "");
-    open_world(&world, state);
-    struct leat_guard_view view;
-    leat_guard_view_open(&view, world.guard);
-    struct leat_curve curve = curve_of(&known, world.broker.public_text);
-    struct peer peer = connect_peer(ZMQ_DEALER, world.endpoint, &curve);
-    assert_true(gets_in(&peer));
+    struct visit visit;
+    open_visit(&visit, state);
     for (int i = 0; i < 3; i++) {
-        send_text(peer.socket, "x");
-        wait_readable(world.router); /* which prefetches the routing id, and loses its properties */
-        struct leat_peer from;
         zmq_msg_t frame;
         zmq_msg_init(&frame);
-        assert_int_equal(leat_socket_recv(world.router, &from, &frame), LEAT_RECEIVED);
-        const struct leat_principal *who = leat_guard_view_who(&view, &frame);
+        hear(&visit.world, &visit.peer, &frame);
+        const struct leat_principal *who = leat_guard_view_who(&visit.view, &frame);
         assert_non_null(who);
         assert_string_equal(who->name, "known");
         zmq_msg_close(&frame);
     }
-    close_peer(&peer);
-    leat_guard_view_close(&view);
-    close_world(&world);
+    close_visit(&visit);
 }
 
 static void a_revoked_key_loses_its_rights_on_its_connection_too(void **state)
 {
-    struct world world;
+    struct visit visit;
     struct keys_rig *rig = *state;
-    struct leat_key_file known = keys_new(rig, "known", LEAT_ROLE_WORKER, "");
-    open_world(&world, state);
-    struct leat_guard_view view;
-    leat_guard_view_open(&view, world.guard);
-    struct leat_curve curve = curve_of(&known, world.broker.public_text);
-    struct peer peer = connect_peer(ZMQ_DEALER, world.endpoint, &curve);
-    assert_true(gets_in(&peer));
-    struct leat_peer from;
+    open_visit(&visit, state);
     zmq_msg_t frame;
     zmq_msg_init(&frame);
 
     keys_remove(rig, "known");
-    wait_for_change(&view);
-    send_text(peer.socket, "x");
-    wait_readable(world.router);
-    assert_int_equal(leat_socket_recv(world.router, &from, &frame), LEAT_RECEIVED);
-    assert_null(leat_guard_view_who(&view, &frame));
-    assert_false(may_enter(&world, ZMQ_DEALER, world.endpoint, &known));
+    wait_for_change(&visit.view);
+    hear(&visit.world, &visit.peer, &frame);
+    assert_null(leat_guard_view_who(&visit.view, &frame));
+    assert_false(may_enter(&visit.world, ZMQ_DEALER, visit.world.endpoint, &visit.known));
 
-    struct leat_key_file back = known; /* the same key with another role */
+    struct leat_key_file back = visit.known; /* the same key with another role */
     back.role = LEAT_ROLE_PRODUCER;
     assert_int_equal(leat_key_file_write(keys_path(rig, "back.pub"), &back, false, true, NULL),
                      LEAT_OK);
-    wait_for_change(&view);
-    send_text(peer.socket, "x");
-    wait_readable(world.router);
-    assert_int_equal(leat_socket_recv(world.router, &from, &frame), LEAT_RECEIVED);
-    assert_int_equal(leat_guard_view_who(&view, &frame)->role, LEAT_ROLE_PRODUCER);
+    wait_for_change(&visit.view);
+    hear(&visit.world, &visit.peer, &frame);
+    assert_int_equal(leat_guard_view_who(&visit.view, &frame)->role, LEAT_ROLE_PRODUCER);
 
     char moved[KEYS_PATH_BYTES + 8];
     snprintf(moved, sizeof moved, "%s.moved", rig->directory);
     assert_int_equal(rename(rig->directory, moved), 0);
-    wait_for_change(&view); /* a directory that is gone: nobody is known but the broker itself */
-    assert_null(leat_guard_view_who(&view, &frame));
-    assert_int_equal(leat_keyring_count(view.keyring), 1);
+    wait_for_change(
+        &visit.view); /* a directory that is gone: nobody is known but the broker itself */
+    assert_null(leat_guard_view_who(&visit.view, &frame));
+    assert_int_equal(leat_keyring_count(visit.view.keyring), 1);
     assert_int_equal(rename(moved, rig->directory), 0);
-    wait_for_change(&view);
-    assert_non_null(leat_guard_view_who(&view, &frame));
+    wait_for_change(&visit.view);
+    assert_non_null(leat_guard_view_who(&visit.view, &frame));
     zmq_msg_close(&frame);
-    close_peer(&peer);
-    leat_guard_view_close(&view);
-    close_world(&world);
+    close_visit(&visit);
 }
 
 static void events_are_for_those_who_may_read_all_of_them(void **state)
