@@ -41,6 +41,28 @@ static void cut(struct story *story, const struct sim_node *a, const struct sim_
     sim_part(&story->world, b->index, a->index, until_us, false);
 }
 
+/* ---- what stories have in common ---- */
+
+static void begin(struct story *story, const char *title, const char *words, int workers)
+{
+    story_open(story, title, words, workers);
+    story_boot(story, false);
+}
+
+static void restart(struct story *story, struct sim_node *node, int64_t down_ms)
+{
+    sim_crash(node);
+    story_run(story, down_ms);
+    sim_boot(node);
+}
+
+/* Until every job has its result, and a little more: then nobody may have anything to say. */
+static void finish(struct story *story, int64_t within_ms)
+{
+    story_run_until(story, nothing_is_left, within_ms);
+    story_run(story, 100);
+}
+
 /* ---- stories ---- */
 
 static void tell_happy_path(struct story *story)
@@ -59,12 +81,10 @@ static void tell_happy_path(struct story *story)
 
 static void tell_worker_dies(struct story *story)
 {
-    story_open(
-        story, "A worker dies holding a job",
-        "P9: a worker that dies is noticed by its silence, after 5 seconds; what it held runs "
-        "elsewhere.",
-        2);
-    story_boot(story, false);
+    begin(story, "A worker dies holding a job",
+          "P9: a worker that dies is noticed by its silence, after 5 seconds; what it held runs "
+          "elsewhere.",
+          2);
     sim_producer_submit(story->producer, SIM_OK);
     story_run_until(story, one_job_runs, 100);
     story_say(story, "kill -9, in the middle of the attempt.");
@@ -74,20 +94,16 @@ static void tell_worker_dies(struct story *story)
 
 static void tell_sink_restarts(struct story *story)
 {
-    story_open(
-        story, "The sink dies before it can say STORED",
-        "P1 and P2: the result is on the sink's disk, but nobody has been told. The worker keeps "
-        "it and says it again; the sink finds that it has it already, and the first one stands.",
-        1);
-    story_boot(story, false);
+    begin(story, "The sink dies before it can say STORED",
+          "P1 and P2: the result is on the sink's disk, but nobody has been told. The worker keeps "
+          "it and says it again; the sink finds that it has it already, and the first one stands.",
+          1);
     sim_producer_submit(story->producer, SIM_OK);
     story_run_until(story, sink_is_writing, 500);
     story_say(story,
               "The sink's disk takes the batch; before the sink learns of it, it is killed.");
     leat_store_memory_complete(story->sink->store);
-    sim_crash(story->sink);
-    story_run(story, 300);
-    sim_boot(story->sink);
+    restart(story, story->sink, 300);
     story_run_until(story, nothing_is_left, 5000);
     story_run(story, 1000);
 }
@@ -106,46 +122,38 @@ static void tell_ventilator_restarts(struct story *story)
     story_run_until(story, one_job_runs, 100);
     story_run(story, 100);
     story_say(story, "The ventilator is killed and started again.");
-    sim_crash(story->ventilator);
-    story_run(story, 500);
-    sim_boot(story->ventilator);
-    story_run_until(story, nothing_is_left, 12000);
-    story_run(story, 100);
+    restart(story, story->ventilator, 500);
+    finish(story, 12000);
 }
 
 static void tell_retry(struct story *story)
 {
-    story_open(
+    begin(
         story, "A job fails twice, then succeeds",
         "The worker decides about a retry, with its delay; the ventilator keeps the count and the "
         "time. RETRY is confirmed by the next PONG, which waits for the disk.",
         1);
-    story_boot(story, false);
     sim_producer_submit(story->producer, SIM_FLAKY);
     story_run(story, 1000);
 }
 
 static void tell_poison(struct story *story)
 {
-    story_open(
+    begin(
         story, "A job that kills its worker",
         "P8: each time the worker dies with the job, the ventilator notices its silence and tries "
         "again; after five deliveries the job ends as failed, kind lost.",
         1);
-    story_boot(story, false);
     sim_producer_submit(story->producer, SIM_POISON);
-    story_run_until(story, nothing_is_left, 40000);
-    story_run(story, 100);
+    finish(story, 40000);
 }
 
 static void tell_lost_accepted(struct story *story)
 {
-    story_open(
-        story, "ACCEPTED is lost, and the batch comes twice",
-        "P1: what is not acknowledged is sent again, under the same number. It never becomes a "
-        "second job.",
-        1);
-    story_boot(story, false);
+    begin(story, "ACCEPTED is lost, and the batch comes twice",
+          "P1: what is not acknowledged is sent again, under the same number. It never becomes a "
+          "second job.",
+          1);
     sim_part(&story->world, story->ventilator->index, story->producer->index,
              story->world.now_us + 50000, false);
     sim_producer_submit(story->producer, SIM_OK);
@@ -154,12 +162,11 @@ static void tell_lost_accepted(struct story *story)
 
 static void tell_partition(struct story *story)
 {
-    story_open(
+    begin(
         story, "A worker is cut off, and its result comes late",
         "P9: to the ventilator a worker that is cut off is as good as dead. When it comes back it "
         "is told which leases it has lost. Its result is sent all the same: the first one counts.",
         2);
-    story_boot(story, false);
     sim_producer_submit(story->producer, SIM_OK);
     story_run_until(story, one_job_runs, 100);
     story_say(story,
@@ -171,15 +178,12 @@ static void tell_partition(struct story *story)
 
 static void tell_expiry(struct story *story)
 {
-    story_open(
-        story, "A job expires before anybody could run it",
-        "Without a worker the job waits until its expires-at, and ends at the ventilator. The "
-        "result lies on its disk until the sink has settled it.",
-        0);
-    story_boot(story, false);
+    begin(story, "A job expires before anybody could run it",
+          "Without a worker the job waits until its expires-at, and ends at the ventilator. The "
+          "result lies on its disk until the sink has settled it.",
+          0);
     sim_producer_submit(story->producer, SIM_EXPIRING);
-    story_run_until(story, nothing_is_left, 10000);
-    story_run(story, 100);
+    finish(story, 10000);
 }
 
 static void tell_busy(struct story *story)
@@ -196,18 +200,15 @@ static void tell_busy(struct story *story)
         sim_producer_submit(story->producer, SIM_OK);
         story_run(story, 10);
     }
-    story_run_until(story, nothing_is_left, 5000);
-    story_run(story, 100);
+    finish(story, 5000);
 }
 
 static void tell_drain(struct story *story)
 {
-    story_open(
-        story, "A worker is told to end",
-        "SIGTERM: what has not started is handed back, what runs is finished, its results are "
-        "brought to the sink, and the worker says goodbye. Nothing is counted as lost.",
-        2);
-    story_boot(story, false);
+    begin(story, "A worker is told to end",
+          "SIGTERM: what has not started is handed back, what runs is finished, its results are "
+          "brought to the sink, and the worker says goodbye. Nothing is counted as lost.",
+          2);
     story->is_quiet = true;
     sim_event(story->workers[1], &(struct leat_event){.kind = LEAT_EVENT_STOP});
     story_run(story, 900);
@@ -226,19 +227,15 @@ static void tell_drain(struct story *story)
 
 static void tell_pause(struct story *story)
 {
-    story_open(
-        story, "A queue is paused and resumed",
-        "Jobs of a paused queue are accepted and wait. DONE means that it is on disk: a restart "
-        "in between changes nothing.",
-        1);
-    story_boot(story, false);
+    begin(story, "A queue is paused and resumed",
+          "Jobs of a paused queue are accepted and wait. DONE means that it is on disk: a restart "
+          "in between changes nothing.",
+          1);
     sim_operator_say(story->operator, "pause", "default");
     story_run(story, 10);
     sim_producer_submit(story->producer, SIM_OK);
     story_run(story, 100);
-    sim_crash(story->ventilator);
-    story_run(story, 100);
-    sim_boot(story->ventilator);
+    restart(story, story->ventilator, 100);
     story_run(story, 4000);
     story_say(story, "The worker is there, its credit is granted, the job waits.");
     sim_operator_say(story->operator, "resume", "default");
@@ -247,12 +244,10 @@ static void tell_pause(struct story *story)
 
 static void tell_resumed_stream(struct story *story)
 {
-    story_open(
-        story, "The stream of settled jobs is resumed",
-        "Each result has a number. The ventilator deletes the job and stores the number in one "
-        "batch, so after any restart it asks for exactly what it has not seen.",
-        1);
-    story_boot(story, false);
+    begin(story, "The stream of settled jobs is resumed",
+          "Each result has a number. The ventilator deletes the job and stores the number in one "
+          "batch, so after any restart it asks for exactly what it has not seen.",
+          1);
     sim_producer_submit(story->producer, SIM_OK);
     story_run(story, 300);
     story_say(story, "From now on nothing of the sink reaches the ventilator.");
@@ -262,22 +257,18 @@ static void tell_resumed_stream(struct story *story)
     sim_producer_submit(story->producer, SIM_OK);
     story_run(story, 300);
     story_say(story, "The ventilator is killed; when it is back, so is the way.");
-    sim_crash(story->ventilator);
-    story_run(story, 800);
-    sim_boot(story->ventilator);
-    story_run_until(story, nothing_is_left, 5000);
-    story_run(story, 100);
+    restart(story, story->ventilator, 800);
+    finish(story, 5000);
 }
 
 static void tell_older_copy(struct story *story)
 {
-    story_open(
+    begin(
         story, "The sink is restored from an older copy",
         "A lost disk is not survived: what was recorded since the copy is gone. But the numbers of "
         "the stream cannot be mixed up: the ventilator knows more of the old stream than the "
         "copy does, so the sink goes on under a new one, and later jobs are settled as always.",
         1);
-    story_boot(story, false);
     sim_producer_submit(story->producer, SIM_OK);
     story_run(story, 300);
     story_say(story, "Somebody copies the sink's disk. Then one more job ends.");
