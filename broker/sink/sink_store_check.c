@@ -85,8 +85,8 @@ static bool visit_block(struct leat_bytes key, struct leat_bytes value, void *co
     struct leat_sink_block block;
     rows->err = leat_sink_store_read_block(rows->store, key, value, &kept, &block);
     /* The first block may begin with numbers that are retired. */
-    if (rows->err != LEAT_OK || block.last < rows->next ||
-        (block.first != rows->next && rows->next != rows->meta->trimmed + 1)) {
+    if (rows->err != LEAT_OK || block.last < rows->next || block.first > rows->next ||
+        (block.first < rows->next && rows->next != rows->meta->trimmed + 1)) {
         rows->err = rows->err == LEAT_OK ? LEAT_ERR_STATE : rows->err;
         return false;
     }

@@ -54,6 +54,12 @@ static const struct {
     [SIM_LIMITED] = {LEAT_STATE_SUCCEEDED, LEAT_FAILURE_NONE, 1},
 };
 
+bool sim_found_in_store(void *context, const char *what)
+{
+    sim_break(context, "a store is damaged that was not", "%s", what);
+    return false;
+}
+
 static void judge_job(const struct sim_ledger *ledger, size_t index,
                       const struct leat_item_result *result, struct sim_cluster_report *report)
 {

@@ -22,6 +22,7 @@
  * the disk; nothing of a paused queue is pushed
  *  15. everything ends, nothing is left at the ventilator, nobody is busy without end, and every
  *      core keeps its own invariants all the time
+ *  16. at every start --check-store would say that the broker's store is in order
  */
 #ifndef LEAT_SIMULATION_CLUSTER_H
 #define LEAT_SIMULATION_CLUSTER_H

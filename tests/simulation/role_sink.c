@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "broker/examine.h"
 #include "broker/sink/sink.h"
 #include "tests/simulation/roles.h"
 
@@ -77,8 +78,11 @@ static void *sink_boot(struct sim_node *node, struct leat_out *out)
     }
     sink->store = leat_sink_store_new(node->store);
     sink->sink = leat_sink_new(&config, sink->store);
+    struct leat_examination examination = {.found = sim_found_in_store, .context = sink->ledger};
+    enum leat_err err = leat_sink_store_examine(sink->store, &examination);
+    assert(err == LEAT_OK);
     struct leat_why why;
-    enum leat_err err = leat_sink_recover(sink->sink, sim_node_now(node), out, &why);
+    err = leat_sink_recover(sink->sink, sim_node_now(node), out, &why);
     assert(err == LEAT_OK);
     return sink;
 }

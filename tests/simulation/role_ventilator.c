@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "broker/examine.h"
 #include "broker/ventilator/ventilator.h"
 #include "tests/simulation/roles.h"
 
@@ -75,8 +76,11 @@ static void *ventilator_boot(struct sim_node *node, struct leat_out *out)
     }
     v->store = leat_ventilator_store_new(node->store);
     v->ventilator = leat_ventilator_new(&config, v->store);
+    struct leat_examination examination = {.found = sim_found_in_store, .context = v->ledger};
+    enum leat_err err = leat_ventilator_store_examine(v->store, &examination);
+    assert(err == LEAT_OK);
     struct leat_why why;
-    enum leat_err err = leat_ventilator_recover(v->ventilator, sim_node_now(node), out, &why);
+    err = leat_ventilator_recover(v->ventilator, sim_node_now(node), out, &why);
     assert(err == LEAT_OK);
     return v;
 }

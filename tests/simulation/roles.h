@@ -70,6 +70,10 @@ struct sim_ledger {
     char text[200];
 };
 
+/* For leat_examination: what --check-store would say of a store that nothing has damaged is a rule
+ * broken. context: the ledger. */
+bool sim_found_in_store(void *context, const char *what);
+
 /* Notes the first rule that was broken. */
 __attribute__((format(printf, 3, 4))) void sim_break(struct sim_ledger *ledger, const char *rule,
                                                      const char *format, ...);
