@@ -275,6 +275,13 @@ struct leat_held_lease *leat_lease_give(struct leat_ventilator *v, struct leat_s
                                         const struct leat_id *id,
                                         const struct leat_ventilator_job *job);
 struct leat_held_lease *leat_lease_find(const struct leat_ventilator *v, const struct leat_id *id);
+/* The lease of this job, if there is one, ends soon. */
+static inline void leat_lease_prefetch(const struct leat_ventilator *v, const struct leat_id *id)
+{
+    const struct leat_held_lease *lease = leat_lease_find(v, id);
+    __builtin_prefetch(lease);
+    __builtin_prefetch(lease == NULL ? NULL : &lease->link);
+}
 /* The lease of this job is no more; *ret_lease is what it was. False: there is none. */
 bool leat_lease_take(struct leat_ventilator *v, const struct leat_id *id,
                      struct leat_held_lease *ret_lease);

@@ -6,7 +6,9 @@
 #include "core/check.h"
 
 #define FOLLOW_US (1 * LEAT_US_PER_S)
-#define AHEAD     8 /* ids between a look at memory and its use */
+/* Ids between a look at memory and its use: the place in the map first, then the lease. */
+#define AHEAD       8
+#define AHEAD_LEASE 4
 /* What another sink has to say of jobs that are with workers should have come by then. */
 #define RENEW_US (5 * LEAT_US_PER_S)
 
@@ -138,6 +140,9 @@ static void take_ids(struct leat_ventilator *v, const struct leat_item_job_id *i
     for (size_t i = 0; i < count && !v->broken; i++) {
         if (i + AHEAD < count) {
             leat_map_prefetch(&v->lease_of, &ids[i + AHEAD].id);
+        }
+        if (i + AHEAD_LEASE < count) {
+            leat_lease_prefetch(v, &ids[i + AHEAD_LEASE].id);
         }
         if (settle(v, &ids[i].id)) {
             settled[settled_count++] = ids[i];

@@ -155,6 +155,7 @@ void *leat_slab_take(struct leat_slab *slab, size_t size)
     if (*list != NULL) {
         struct leat_slab_free *piece = *list;
         *list = piece->next;
+        __builtin_prefetch(piece->next); /* the next one taken: it was given back long ago */
         return piece;
     }
     size_t piece_bytes = leat_slab_capacity(size);
