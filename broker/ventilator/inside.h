@@ -156,8 +156,9 @@ struct leat_ventilator {
     size_t queue_count, queue_capacity;
     struct leat_map queue_of; /* name -> queue */
     struct leat_lane_type types[LEAT_LANES_MAX];
-    uint32_t type_count;         /* numbers in use are below */
-    uint64_t pin;                /* counts SUBMITs; see struct leat_lane */
+    uint32_t type_count;                              /* numbers in use are below */
+    uint64_t pin;                                     /* counts SUBMITs; see struct leat_lane */
+    struct leat_lane *lanes_of[LEAT_BATCH_ITEMS_MAX]; /* of the jobs of the SUBMIT at hand */
     struct leat_list changed;    /* lanes with counts that the store may not have yet */
     uint64_t mended;             /* jobs that were miscounted; a note is due */
     struct leat_lane *last_lane; /* that was looked up; jobs of a batch are often alike */

@@ -1,5 +1,6 @@
 #include "broker/ventilator/record.h"
 
+#include "core/big_endian.h"
 #include "core/check.h"
 #include "wire/codec.h"
 #include "wire/record.h"
@@ -15,66 +16,66 @@ const char *const leat_ventilator_table_names[LEAT_VENTILATOR_TABLES] = {
 /* Flips the sign bit, so that times before 1970 sort before those after. */
 #define SIGN_BIT (UINT64_C(1) << 63)
 
-static void add_number(struct leat_ventilator_key *key, uint64_t number, size_t bytes)
+static uint64_t ordered(int64_t time)
 {
-    for (size_t i = 0; i < bytes; i++) {
-        key->bytes[key->size + i] = (uint8_t)(number >> (8 * (bytes - 1 - i)));
-    }
-    key->size += bytes;
+    return (uint64_t)time ^ SIGN_BIT;
 }
 
-static void add_time(struct leat_ventilator_key *key, int64_t time)
+/* lane | seq | id. The lane's four bytes are the upper half of eight. */
+static void form_job(struct leat_ventilator_key *key, size_t at, const struct leat_id *id,
+                     const struct leat_ventilator_place *place)
 {
-    add_number(key, (uint64_t)time ^ SIGN_BIT, 8);
-}
-
-static void add_id(struct leat_ventilator_key *key, const struct leat_id *id)
-{
-    memcpy(key->bytes + key->size, id->bytes, LEAT_ID_BYTES);
-    key->size += LEAT_ID_BYTES;
+    leat_big_endian_store(key->bytes + at, (uint64_t)place->lane << 32);
+    leat_big_endian_store(key->bytes + at + 4, place->seq);
+    memcpy(key->bytes + at + 12, id->bytes, LEAT_ID_BYTES);
+    key->size = at + 12 + LEAT_ID_BYTES;
 }
 
 struct leat_ventilator_key leat_ventilator_key_job(const struct leat_id *id,
                                                    const struct leat_ventilator_place *place)
 {
-    struct leat_ventilator_key key = {0};
-    if (place->where != LEAT_VENTILATOR_READY) {
-        add_time(&key, place->due_ms);
+    struct leat_ventilator_key key;
+    if (place->where == LEAT_VENTILATOR_READY) {
+        form_job(&key, 0, id, place);
+    } else {
+        leat_big_endian_store(key.bytes, ordered(place->due_ms));
+        form_job(&key, 8, id, place);
     }
-    add_number(&key, place->lane, 4);
-    add_number(&key, place->seq, 8);
-    add_id(&key, id);
     return key;
 }
 
 struct leat_ventilator_key leat_ventilator_key_expiry(const struct leat_id *id,
                                                       int64_t expires_at_ms)
 {
-    struct leat_ventilator_key key = {0};
-    add_time(&key, expires_at_ms);
-    add_id(&key, id);
+    struct leat_ventilator_key key;
+    leat_big_endian_store(key.bytes, ordered(expires_at_ms));
+    memcpy(key.bytes + 8, id->bytes, LEAT_ID_BYTES);
+    key.size = 8 + LEAT_ID_BYTES;
     return key;
 }
 
 struct leat_ventilator_key leat_ventilator_key_lane(uint32_t lane)
 {
-    struct leat_ventilator_key key = {0};
-    add_number(&key, lane, 4);
+    struct leat_ventilator_key key;
+    leat_big_endian_store(key.bytes, (uint64_t)lane << 32);
+    key.size = 4;
     return key;
 }
 
 struct leat_ventilator_key leat_ventilator_key_number(uint64_t number)
 {
-    struct leat_ventilator_key key = {0};
-    add_number(&key, number, 8);
+    struct leat_ventilator_key key;
+    leat_big_endian_store(key.bytes, number);
+    key.size = 8;
     return key;
 }
 
 struct leat_ventilator_key leat_ventilator_key_ready_from(uint32_t lane, uint64_t from)
 {
-    struct leat_ventilator_key key = {0};
-    add_number(&key, lane, 4);
-    add_number(&key, from, 8);
+    struct leat_ventilator_key key;
+    leat_big_endian_store(key.bytes, (uint64_t)lane << 32);
+    leat_big_endian_store(key.bytes + 4, from);
+    key.size = 12;
     return key;
 }
 
@@ -106,9 +107,9 @@ enum leat_err leat_ventilator_key_read_job(enum leat_ventilator_where where, str
     if (has_due) {
         place.due_ms = take_time(&key);
     }
-    place.lane = (uint32_t)take_number(&key, 4);
-    place.seq = take_number(&key, 8);
-    memcpy(ret_id->bytes, key.data, LEAT_ID_BYTES);
+    place.lane = (uint32_t)(leat_big_endian_load(key.data) >> 32);
+    place.seq = leat_big_endian_load(key.data + 4);
+    memcpy(ret_id->bytes, key.data + 12, LEAT_ID_BYTES);
     *ret_place = place;
     return LEAT_OK;
 }

@@ -105,7 +105,8 @@ static const char *full_because(struct leat_ventilator *v, const struct leat_msg
     v->pin++;
     for (size_t i = 0; i < submit->jobs.count; i++) {
         const struct leat_item_submission *job = &submit->jobs.items[i];
-        if (leat_lane_make(v, job->queue, job->type) == NULL) {
+        v->lanes_of[i] = leat_lane_make(v, job->queue, job->type);
+        if (v->lanes_of[i] == NULL) {
             return "too many pairs of queue and type";
         }
     }
@@ -113,7 +114,8 @@ static const char *full_because(struct leat_ventilator *v, const struct leat_msg
 }
 
 /* False: the id is known. */
-static bool add_job(struct leat_ventilator *v, const struct leat_item_submission *item)
+static bool add_job(struct leat_ventilator *v, const struct leat_item_submission *item,
+                    struct leat_lane *lane)
 {
     struct leat_ventilator_place place;
     enum leat_err err = leat_ventilator_store_find(v->store, &item->id, &place);
@@ -121,7 +123,6 @@ static bool add_job(struct leat_ventilator *v, const struct leat_item_submission
         (void)leat_ventilator_broke(v, err);
         return false;
     }
-    struct leat_lane *lane = leat_lane_find(v, item->queue, item->type);
     int64_t now_us = v->now.wall.us;
     bool waits = item->not_before_ms > leat_ventilator_wall_ms(v);
     struct leat_ventilator_job job = {
@@ -156,7 +157,7 @@ static uint64_t add_jobs(struct leat_ventilator *v, const struct leat_msg_submit
         if (i + AHEAD < submit->jobs.count) {
             leat_ventilator_store_prefetch(v->store, &submit->jobs.items[i + AHEAD].id);
         }
-        known += add_job(v, &submit->jobs.items[i]) ? 0U : 1U;
+        known += add_job(v, &submit->jobs.items[i], v->lanes_of[i]) ? 0U : 1U;
     }
     v->counts.accepted_total += submit->jobs.count - known;
     v->counts.known_total += known;
