@@ -227,10 +227,10 @@ enum damage {
     MOVED,    /* also under another key */
     REPLACED, /* any bytes in place of a value */
     GONE,
-    DAMAGES,
-    /* What no flipped bit does: not tried, but here for experiments. */
+    /* What no flipped bit does, but a broken program might have written. */
     RESEALED, /* other contents under a right checksum */
     SEALED,   /* any bytes under a right checksum */
+    DAMAGES,
 };
 
 static void damage(struct rig *rig)
