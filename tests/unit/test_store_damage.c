@@ -140,7 +140,8 @@ static size_t read_table(const struct flips *flips, MDB_txn *txn, unsigned table
         ++*at;
         if (!is_sealed(table, &key, &value)) {
             damaged++;
-        } else if (key.mv_size != name.mv_size || memcmp(key.mv_data, name.mv_data, key.mv_size) ||
+        } else if (key.mv_size != name.mv_size ||
+                   memcmp(key.mv_data, name.mv_data, key.mv_size) != 0 ||
                    mdb_get(txn, dbi, &name, &again) != 0 || again.mv_data != value.mv_data) {
             fail_msg("byte %llu: a row is not found", (unsigned long long)offset);
         }
