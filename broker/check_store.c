@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "io/exit.h"
+#include "io/signals.h"
 
 #define LINES_MAX 100
 
@@ -37,6 +38,7 @@ int leat_check_store(const struct leat_program *program, const char *directory,
                      const struct leat_store_options *options, leat_check_open_fn *open,
                      leat_check_examine_fn *examine)
 {
+    leat_signals_reset(); /* nobody waits for them: it ends as any command does */
     struct report report = {.directory = directory};
     struct leat_store_pages pages = {0, 0};
     struct leat_why why = {""};
