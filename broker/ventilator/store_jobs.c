@@ -117,7 +117,7 @@ static void put_row(struct leat_ventilator_store *store, const struct leat_id *i
         .delivery = job->delivery,
         .expires_at_ms = job->expires_at_ms,
         .accepted_us = job->accepted_us,
-        .ready_us = job->ready_us,
+        .waited_us = (int64_t)((uint64_t)job->ready_us - (uint64_t)job->accepted_us),
         .body_bytes = job->body_bytes,
         .body = body,
     };
@@ -152,7 +152,7 @@ static void job_of(const struct leat_item_held_job *held, struct leat_ventilator
         .delivery = held->delivery,
         .expires_at_ms = held->expires_at_ms,
         .accepted_us = held->accepted_us,
-        .ready_us = held->ready_us,
+        .ready_us = (int64_t)((uint64_t)held->accepted_us + (uint64_t)held->waited_us),
         .body_bytes = held->body_bytes,
     };
 }
