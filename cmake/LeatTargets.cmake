@@ -3,6 +3,7 @@
 #   leat_core_library(NAME SOURCES...)    pure policy: no zmq, czmq, lmdb, clock, files, threads
 #   leat_library(NAME SOURCES...)         bytes and shells
 #   leat_executable(NAME SOURCES...)      a program in build/<preset>/bin
+#   leat_program(NAME SOURCES...)         the same, optimised as a whole in the release preset
 #   leat_test(NAME LABEL SOURCES... )     a cmocka executable, registered with ctest
 #
 # A core is kept pure in two ways: headers that it must not include are shadowed by ones that stop
@@ -40,11 +41,23 @@ function(leat_common_settings target)
         target_compile_options(${target} PRIVATE -fstack-protector-strong -D_FORTIFY_SOURCE=2)
         target_link_options(${target} PRIVATE -Wl,-z,relro,-z,now)
     endif()
+    if(LEAT_LTO)
+        target_link_options(${target} PRIVATE $<IF:$<BOOL:$<TARGET_PROPERTY:LEAT_WHOLE>>,-flto=auto,-fno-lto>)
+    endif()
+endfunction()
+
+# For what programs are made of. Both kinds of code in each object: what is no program (tests, libleat) is linked
+# quickly, as without.
+function(leat_part_settings target)
+    leat_common_settings(${target})
+    if(LEAT_LTO)
+        target_compile_options(${target} PRIVATE -flto -ffat-lto-objects)
+    endif()
 endfunction()
 
 function(leat_core_library name)
     add_library(${name} STATIC ${ARGN})
-    leat_common_settings(${name})
+    leat_part_settings(${name})
     target_include_directories(${name} BEFORE PRIVATE ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/not-in-core)
     add_custom_command(TARGET ${name} POST_BUILD
         COMMAND ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/check_core_symbols.sh $<TARGET_FILE:${name}>
@@ -53,12 +66,19 @@ endfunction()
 
 function(leat_library name)
     add_library(${name} STATIC ${ARGN})
-    leat_common_settings(${name})
+    leat_part_settings(${name})
 endfunction()
 
 function(leat_executable name)
     add_executable(${name} ${ARGN})
     leat_common_settings(${name})
+endfunction()
+
+# A program that is optimised as a whole: calls between its libraries are inlined (LEAT_LTO).
+function(leat_program name)
+    add_executable(${name} ${ARGN})
+    leat_part_settings(${name})
+    set_target_properties(${name} PROPERTIES LEAT_WHOLE ON)
 endfunction()
 
 function(leat_test name label)

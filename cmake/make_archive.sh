@@ -10,8 +10,9 @@ first=$1
 shift
 mkdir -p "$(dirname "$archive")"
 object=$archive.o
-"$compiler" -r -nostdlib -o "$object" -Wl,--whole-archive "$first" -Wl,--no-whole-archive -Wl,--start-group "$@" -Wl,--end-group
-objcopy --localize-hidden "$object"
+"$compiler" -r -fno-lto -nostdlib -o "$object" -Wl,--whole-archive "$first" -Wl,--no-whole-archive -Wl,--start-group "$@" -Wl,--end-group
+# Without what is there for the optimiser, which would not know that the names are local.
+objcopy --localize-hidden --wildcard --remove-section='.gnu.lto_*' "$object"
 rm -f "$archive"
 ar rcsD "$archive" "$object"
 rm -f "$object"
