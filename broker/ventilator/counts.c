@@ -54,10 +54,11 @@ void leat_lane_mend_ready(struct leat_ventilator *v, struct leat_lane *lane, uin
 
 void leat_lanes_mend_waiting(struct leat_ventilator *v, enum leat_ventilator_where where)
 {
-    for (size_t i = 0; i < LEAT_LANES_MAX; i++) {
+    bool scheduled = where == LEAT_VENTILATOR_SCHEDULED;
+    bool is_right = (scheduled ? v->counts.scheduled : v->counts.retrying) == 0;
+    for (size_t i = 0; !is_right && i < LEAT_LANES_MAX; i++) {
         struct leat_lane *lane = v->lanes[i];
-        while (lane != NULL &&
-               (where == LEAT_VENTILATOR_SCHEDULED ? lane->scheduled : lane->retrying) > 0) {
+        while (lane != NULL && (scheduled ? lane->scheduled : lane->retrying) > 0) {
             leat_lane_remove_waiting(v, lane, where);
             v->counts.damaged_total++;
             v->mended++;

@@ -28,6 +28,11 @@ static size_t line_of(const struct leat_recent *recent, uint64_t hash)
     return (size_t)(hash >> 36) & (recent->ids_max / IDS_PER_LINE - 1);
 }
 
+static size_t lines_bytes(const struct leat_recent *recent)
+{
+    return recent->ids_max / IDS_PER_LINE * sizeof *recent->filters[0].lines;
+}
+
 void leat_recent_init(struct leat_recent *recent, size_t ids_max, uint64_t from_ms)
 {
     LEAT_ASSERT(ids_max >= IDS_PER_LINE && (ids_max & (ids_max - 1)) == 0);
@@ -50,7 +55,7 @@ static void turn(struct leat_recent *recent)
         recent->from_ms = filter->last_ms + 1;
     }
     if (filter->lines != NULL) {
-        memset(filter->lines, 0, recent->ids_max / IDS_PER_LINE * sizeof *filter->lines);
+        memset(filter->lines, 0, lines_bytes(recent));
     }
     filter->count = 0;
     filter->last_ms = 0;
@@ -67,10 +72,11 @@ void leat_recent_add(struct leat_recent *recent, const struct leat_id *id)
     }
     struct leat_recent_filter *filter = &recent->filters[recent->filling];
     if (filter->lines == NULL) {
-        filter->lines = calloc(recent->ids_max / IDS_PER_LINE, sizeof *filter->lines);
+        filter->lines = aligned_alloc(sizeof *filter->lines, lines_bytes(recent));
         if (filter->lines == NULL) {
             abort();
         }
+        memset(filter->lines, 0, lines_bytes(recent));
     }
     uint64_t hash = hash_of(id);
     uint64_t *line = filter->lines[line_of(recent, hash)];

@@ -20,7 +20,7 @@
 #define LEAT_RECENT_LINE_WORDS 8 /* of 64 bits: a cache line */
 
 struct leat_recent_filter {
-    uint64_t (*lines)[LEAT_RECENT_LINE_WORDS]; /* owned; NULL: empty */
+    uint64_t (*lines)[LEAT_RECENT_LINE_WORDS]; /* owned, each a cache line; NULL: empty */
     size_t count;
     uint64_t last_ms; /* the latest time among its ids */
 };
