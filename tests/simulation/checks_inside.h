@@ -37,6 +37,8 @@ struct sim_said {
 
 #define SIM_SAID_MAX 64
 
+#define SIM_STREAMS_LEFT 8
+
 struct sim_checks {
     struct sim_world *world;
     struct sim_ledger *ledger;
@@ -51,6 +53,9 @@ struct sim_checks {
     int64_t began_us;                                  /* by its clock */
     struct sim_word words[SIM_QUEUES];                 /* what was last said of each queue */
     uint64_t settled; /* up to this number of it the ventilator has everything on disk */
+    struct leat_id last_followed;          /* stream of the latest FOLLOW */
+    struct leat_id left[SIM_STREAMS_LEFT]; /* streams for which another one was followed */
+    size_t left_count;
 };
 
 /* checks_times.c: attempts, retries, expiry, silence, grace */
