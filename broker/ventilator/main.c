@@ -11,7 +11,7 @@
 #include "io/serve.h"
 #include "io/signals.h"
 #include "io/zap.h"
-#include "store/lmdb.h"
+#include "store/journaled.h"
 
 _Static_assert(LEAT_VENTILATOR_EXIT_STORE == LEAT_EXIT_STORE, "one status for a broken store");
 
@@ -134,7 +134,7 @@ static enum leat_err check_options(const struct leat_options *options, struct le
 }
 
 /* By a start and by --check-store alike. */
-static leat_check_open_fn *const open_stored = leat_store_open_lmdb;
+static leat_check_open_fn *const open_stored = leat_store_open_journaled;
 
 static struct leat_store_options store_options(const struct leat_options *options)
 {

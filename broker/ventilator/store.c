@@ -65,6 +65,12 @@ void leat_ventilator_store_put(struct leat_ventilator_store *store, leat_table t
     leat_store_put(store->store, table, key, leat_wire_buffer_view(&store->buffer));
 }
 
+void leat_ventilator_store_add_row(struct leat_ventilator_store *store, leat_table table,
+                                   struct leat_bytes key)
+{
+    leat_store_add(store->store, table, key, leat_wire_buffer_view(&store->buffer));
+}
+
 void leat_ventilator_store_lower_floor(struct leat_ventilator_store *store, leat_table table,
                                        const struct leat_ventilator_key *key)
 {
@@ -446,7 +452,8 @@ void leat_ventilator_store_remember(struct leat_ventilator_store *store, uint64_
     leat_ventilator_store_must(leat_wire_seal_item_held_settled(
         &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_SETTLED, leat_ventilator_key_view(&key)),
         &store->buffer));
-    leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_SETTLED, leat_ventilator_key_view(&key));
+    leat_ventilator_store_add_row(store, LEAT_VENTILATOR_TABLE_SETTLED,
+                                  leat_ventilator_key_view(&key));
 }
 
 struct settled_scan {

@@ -96,7 +96,8 @@ void leat_ventilator_store_put_expiry(struct leat_ventilator_store *store, const
     leat_ventilator_store_must(leat_wire_seal_item_held_expiry(
         &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_EXPIRY, leat_ventilator_key_view(&key)),
         &store->buffer));
-    leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_EXPIRY, leat_ventilator_key_view(&key));
+    leat_ventilator_store_add_row(store, LEAT_VENTILATOR_TABLE_EXPIRY,
+                                  leat_ventilator_key_view(&key));
 }
 
 void leat_ventilator_store_del_expiry(struct leat_ventilator_store *store, const struct leat_id *id,

@@ -33,13 +33,15 @@ struct leat_ventilator_store {
 LEAT_MUST_USE enum leat_err leat_ventilator_store_last(struct leat_ventilator_store *store,
                                                        leat_table table, size_t key_bytes,
                                                        size_t bytes, uint64_t *ret_number);
-/* Puts what the buffer holds. */
+/* Puts what the buffer holds; or adds it, where nothing can be. */
 void leat_ventilator_store_put(struct leat_ventilator_store *store, leat_table table,
                                struct leat_bytes key);
+void leat_ventilator_store_add_row(struct leat_ventilator_store *store, leat_table table,
+                                   struct leat_bytes key);
 void leat_ventilator_store_lower_floor(struct leat_ventilator_store *store, leat_table table,
                                        const struct leat_ventilator_key *key);
 void leat_ventilator_store_put_place(struct leat_ventilator_store *store, const struct leat_id *id,
-                                     const struct leat_ventilator_place *place);
+                                     const struct leat_ventilator_place *place, bool is_new);
 void leat_ventilator_store_put_expiry(struct leat_ventilator_store *store, const struct leat_id *id,
                                       int64_t expires_at_ms);
 /* Small records cannot fail but for memory, and then the process cannot go on. */

@@ -6,7 +6,7 @@
 /* ---- places ---- */
 
 void leat_ventilator_store_put_place(struct leat_ventilator_store *store, const struct leat_id *id,
-                                     const struct leat_ventilator_place *place)
+                                     const struct leat_ventilator_place *place, bool is_new)
 {
     struct leat_item_held_place held = {
         .where = place->where,
@@ -18,7 +18,11 @@ void leat_ventilator_store_put_place(struct leat_ventilator_store *store, const 
     leat_ventilator_store_must(leat_wire_seal_item_held_place(
         &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id)),
         &store->buffer));
-    leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id));
+    if (is_new) {
+        leat_ventilator_store_add_row(store, LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id));
+    } else {
+        leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id));
+    }
 }
 
 void leat_ventilator_store_prefetch(const struct leat_ventilator_store *store,
@@ -106,10 +110,10 @@ static enum leat_err get_row(struct leat_ventilator_store *store, const struct l
     return err == LEAT_OK ? LEAT_OK : LEAT_ERR_CORRUPT;
 }
 
-/* `body` is what lies in the row itself. */
+/* `body` is what lies in the row itself; is_new: nothing is at that place. */
 static void put_row(struct leat_ventilator_store *store, const struct leat_id *id,
                     const struct leat_ventilator_place *place,
-                    const struct leat_ventilator_job *job, struct leat_bytes body)
+                    const struct leat_ventilator_job *job, struct leat_bytes body, bool is_new)
 {
     struct leat_item_held_job held = {
         .attempt = job->attempt,
@@ -126,7 +130,11 @@ static void put_row(struct leat_ventilator_store *store, const struct leat_id *i
     leat_wire_buffer_clear(&store->buffer);
     leat_ventilator_store_must(leat_wire_seal_item_held_job(
         &held, leat_ventilator_at(table, leat_ventilator_key_view(&key)), &store->buffer));
-    leat_ventilator_store_put(store, table, leat_ventilator_key_view(&key));
+    if (is_new) {
+        leat_ventilator_store_add_row(store, table, leat_ventilator_key_view(&key));
+    } else {
+        leat_ventilator_store_put(store, table, leat_ventilator_key_view(&key));
+    }
     leat_ventilator_store_lower_floor(store, table, &key);
 }
 
@@ -163,8 +171,8 @@ void leat_ventilator_store_add(struct leat_ventilator_store *store, const struct
 {
     LEAT_ASSERT(job->body_bytes == body.size);
     bool large = is_large(body.size);
-    put_row(store, id, place, job, large ? (struct leat_bytes){0} : body);
-    leat_ventilator_store_put_place(store, id, place);
+    put_row(store, id, place, job, large ? (struct leat_bytes){0} : body, true);
+    leat_ventilator_store_put_place(store, id, place, true);
     leat_recent_add(&store->recent, id);
     if (large) {
         struct leat_item_held_body held = {.body = body};
@@ -172,7 +180,8 @@ void leat_ventilator_store_add(struct leat_ventilator_store *store, const struct
         leat_ventilator_store_must(leat_wire_seal_item_held_body(
             &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_BODIES, leat_ventilator_id_key(id)),
             &store->buffer));
-        leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_BODIES, leat_ventilator_id_key(id));
+        leat_ventilator_store_add_row(store, LEAT_VENTILATOR_TABLE_BODIES,
+                                      leat_ventilator_id_key(id));
     }
     if (job->expires_at_ms != 0) {
         leat_ventilator_store_put_expiry(store, id, job->expires_at_ms);
@@ -230,10 +239,10 @@ enum leat_err leat_ventilator_store_move(struct leat_ventilator_store *store,
     if (err != LEAT_OK) {
         return err;
     }
-    put_row(store, id, to, job, held.body);
+    put_row(store, id, to, job, held.body, !same_place(from, to));
     if (!same_place(from, to)) {
         del_row(store, id, from);
-        leat_ventilator_store_put_place(store, id, to);
+        leat_ventilator_store_put_place(store, id, to, false);
     }
     return LEAT_OK;
 }
@@ -266,13 +275,13 @@ enum leat_err leat_ventilator_store_end(struct leat_ventilator_store *store,
     leat_ventilator_store_must(leat_wire_seal_item_held_ending(
         &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id)),
         &store->buffer));
-    leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id));
+    leat_ventilator_store_add_row(store, LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id));
     del_row(store, id, from);
     if (expires_at_ms != 0) {
         leat_ventilator_store_del_expiry(store, id, expires_at_ms);
     }
     struct leat_ventilator_place place = {.where = LEAT_VENTILATOR_ENDING};
-    leat_ventilator_store_put_place(store, id, &place);
+    leat_ventilator_store_put_place(store, id, &place, false);
     return LEAT_OK;
 }
 
@@ -293,7 +302,7 @@ void leat_ventilator_store_settle(struct leat_ventilator_store *store, const str
     }
     if (place->where != LEAT_VENTILATOR_READY) {
         struct leat_ventilator_place settled = {.where = LEAT_VENTILATOR_SETTLED};
-        leat_ventilator_store_put_place(store, id, &settled);
+        leat_ventilator_store_put_place(store, id, &settled, false);
     }
 }
 

@@ -17,8 +17,8 @@ enum leat_commit_state {
     LEAT_COMMIT_BROKEN = 3,  /* never will be: told for ever */
 };
 
-/* Reads see a state that holds every batch up to leat_store_durable(), and perhaps the one on its
- * way as a whole: the overlay of that batch says the same. What they return is borrowed until the
+/* Reads see a state that holds every batch that is in no overlay, and perhaps those of the lower
+ * overlay as a whole: it says the same. What they return is borrowed until the
  * next call. */
 struct leat_backend {
     enum leat_err (*get)(struct leat_store *store, leat_table table, struct leat_bytes key,
@@ -29,7 +29,13 @@ struct leat_backend {
                           struct leat_entry *ret_entry);
     enum leat_err (*next)(struct leat_store *store, struct leat_entry *ret_entry);
     enum leat_err (*count)(struct leat_store *store, leat_table table, uint64_t *ret_count);
-    /* store->committing starts its way; nobody writes to it until poll says DONE. */
+    /* Takes note of a write that has just been made; `value` is NULL for a del. NULL: the batch is
+     * all that is needed. */
+    void (*note)(struct leat_store *store, leat_table table, struct leat_bytes key,
+                 const struct leat_bytes *value);
+    /* What has been written since the last call starts its way. Without `note` that is
+     * store->lower, to which nobody writes until poll says DONE; with `note` the overlays are this
+     * backend's to manage. */
     void (*commit)(struct leat_store *store);
     /* Takes note of what happened, never blocks; updates has_room and used_bytes. */
     enum leat_commit_state (*poll)(struct leat_store *store, struct leat_why *why);
@@ -44,10 +50,17 @@ struct leat_backend {
 struct leat_store {
     const struct leat_backend *backend;
     struct leat_batch batches[2];
-    struct leat_batch *filling;
-    struct leat_batch *committing; /* NULL: none is on its way */
+    /* The overlays over what the backend has: writes go to the upper one, the lower one is written
+     * by nobody. Without a journal they are the batch that fills and the one on its way. */
+    struct leat_batch *upper;
+    struct leat_batch *lower; /* NULL: none */
+    struct leat_batch *spare; /* empty; NULL while there is a lower one */
+    bool is_committing;
+    bool checks_adds; /* leat_store_add asserts that the key is not there */
     uint64_t filling_number;
     uint64_t durable_number;
+    size_t filling_rows;
+    uint64_t filling_bytes;
     bool has_room;
     uint64_t used_bytes;
     bool is_broken;
@@ -59,6 +72,9 @@ void leat_store_init(struct leat_store *store, const struct leat_backend *backen
 void leat_store_fini(struct leat_store *store);
 /* Notes the first failure; later ones are its consequence. Returns LEAT_ERR_IO. */
 enum leat_err leat_store_break(struct leat_store *store, const char *reason);
+/* The upper overlay becomes the lower one; or the lower one is done with. */
+void leat_store_lower(struct leat_store *store);
+void leat_store_drop_lower(struct leat_store *store);
 /* Forgets batches, numbers and failure, as a restart does. */
 void leat_store_restart(struct leat_store *store);
 

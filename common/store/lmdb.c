@@ -128,15 +128,15 @@ static void lmdb_commit(struct leat_store *store)
 {
     struct leat_lmdb *lmdb = leat_lmdb_of(store);
     for (size_t i = lmdb->table_count; i < LEAT_STORE_TABLES_MAX; i++) {
-        assert(store->committing->tables[i].count == 0);
+        assert(store->lower->tables[i].count == 0);
     }
     end_reading(lmdb);
     struct leat_why why;
-    if (leat_lmdb_map_ahead(lmdb, ahead_bytes(lmdb, store->committing), &why) == LEAT_ERR_IO) {
+    if (leat_lmdb_map_ahead(lmdb, ahead_bytes(lmdb, store->lower), &why) == LEAT_ERR_IO) {
         (void)leat_store_break(store, why.text);
         return;
     }
-    leat_committer_submit(lmdb, store->committing);
+    leat_committer_submit(lmdb, store->lower);
 }
 
 /* LMDB found the map too small after all. What it wanted is not known: the map is at least doubled.
@@ -147,14 +147,14 @@ static void enlarge_and_submit(struct leat_lmdb *lmdb)
     MDB_envinfo info;
     mdb_env_info(lmdb->env, &info);
     end_reading(lmdb);
-    uint64_t ahead = info.me_mapsize + ahead_bytes(lmdb, lmdb->store.committing);
+    uint64_t ahead = info.me_mapsize + ahead_bytes(lmdb, lmdb->store.lower);
     enum leat_err err = leat_lmdb_map_ahead(lmdb, ahead, &why);
     if (err == LEAT_ERR_IO) {
         (void)leat_store_break(&lmdb->store, why.text);
         return;
     }
     if (err == LEAT_OK) {
-        leat_committer_submit(lmdb, lmdb->store.committing);
+        leat_committer_submit(lmdb, lmdb->store.lower);
         return;
     }
     leat_committer_hold(lmdb);
@@ -453,4 +453,10 @@ struct leat_id leat_store_lmdb_id(const struct leat_store *store)
 {
     assert(store->backend == &lmdb_backend);
     return ((const struct leat_lmdb *)store)->id;
+}
+
+bool leat_store_lmdb_has_lived_here(const struct leat_store *store)
+{
+    assert(store->backend == &lmdb_backend);
+    return ((const struct leat_lmdb *)store)->has_lived_here;
 }

@@ -39,9 +39,10 @@ struct leat_store_options {
     /* Names; a table's number is its place here. Names last for ever: a table that is new to a
      * directory is added, others stay as they are. */
     const char *const *tables;
-    unsigned table_count; /* 1 to LEAT_STORE_TABLES_MAX */
-    uint64_t max_bytes;   /* 0: LEAT_STORE_BYTES_DEFAULT; at least 2 * LEAT_STORE_RESERVE_BYTES */
-    uint64_t map_bytes;   /* address space at first, it grows; 0: follows max_bytes. For tests. */
+    unsigned table_count;   /* 1 to LEAT_STORE_TABLES_MAX */
+    uint64_t max_bytes;     /* 0: LEAT_STORE_BYTES_DEFAULT; at least 2 * LEAT_STORE_RESERVE_BYTES */
+    uint64_t map_bytes;     /* address space at first, it grows; 0: follows max_bytes. For tests. */
+    uint64_t journal_bytes; /* store/journaled.h; 0: the default, less for a small max_bytes */
 };
 
 /* Opens the directory, makes it (mode 0700; its parent must exist) and the store in it if missing.
@@ -72,6 +73,9 @@ LEAT_MUST_USE enum leat_err leat_store_check_lmdb(const char *path,
                                                   struct leat_store_pages *ret_pages,
                                                   struct leat_why *why);
 
+/* Whether this very directory was opened as a store before: its lock file says so. Not so in a copy
+ * of data.mdb alone. Only for stores from leat_store_open_lmdb. */
+bool leat_store_lmdb_has_lived_here(const struct leat_store *store);
 /* The id that the store got when it was made (UUIDv7): the same for as long as the directory lives.
  * Only for stores from leat_store_open_lmdb. */
 struct leat_id leat_store_lmdb_id(const struct leat_store *store);

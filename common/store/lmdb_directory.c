@@ -79,6 +79,15 @@ static void read_lock_line(int fd, char line[LOCK_LINE_BYTES_MAX])
     line[size < 0 ? 0 : size] = '\0';
 }
 
+/* Whether the lock file's text names a store. */
+static bool names_store(const char *line)
+{
+    struct leat_id id;
+    return strlen(line) >= LOCK_ID_OFFSET + LEAT_ID_TEXT_BYTES - 1 &&
+           leat_id_parse((struct leat_str){line + LOCK_ID_OFFSET, LEAT_ID_TEXT_BYTES - 1}, &id,
+                         NULL) == LEAT_OK;
+}
+
 enum leat_err leat_lmdb_lock_directory(struct leat_lmdb *lmdb, const char *path,
                                        struct leat_why *why)
 {
@@ -110,6 +119,9 @@ enum leat_err leat_lmdb_lock_directory(struct leat_lmdb *lmdb, const char *path,
         }
         return err;
     }
+    char before[LOCK_LINE_BYTES_MAX];
+    read_lock_line(fd, before);
+    lmdb->has_lived_here = names_store(before);
     lmdb->lock_fd = fd;
     lmdb->path = strdup(path);
     if (lmdb->path == NULL) {
@@ -132,14 +144,11 @@ enum leat_err leat_lmdb_check_data_file(const struct leat_lmdb *lmdb, struct lea
     if (is_there && status.st_size > 0) {
         return LEAT_OK;
     }
+    if (!lmdb->has_lived_here) {
+        return LEAT_OK;
+    }
     char line[LOCK_LINE_BYTES_MAX];
     read_lock_line(lmdb->lock_fd, line);
-    struct leat_id id;
-    if (strlen(line) < LOCK_ID_OFFSET + LEAT_ID_TEXT_BYTES - 1 ||
-        leat_id_parse((struct leat_str){line + LOCK_ID_OFFSET, LEAT_ID_TEXT_BYTES - 1}, &id,
-                      NULL) != LEAT_OK) {
-        return LEAT_OK; /* nothing has lived here yet */
-    }
     return leat_fail(why, LEAT_ERR_CORRUPT,
                      "%s/data.mdb is %s, but store %.36s lived here; to begin an empty one, remove "
                      "%s/leat.lock",

@@ -46,6 +46,7 @@ struct leat_lmdb {
     struct leat_id id;
     char *path;
     int lock_fd;
+    bool has_lived_here; /* the lock file named a store when it was opened */
     MDB_env *env;
     MDB_dbi tables[LEAT_STORE_TABLES_MAX];
     unsigned table_count;

@@ -79,7 +79,7 @@ static void learn_room(struct memory_store *memory)
 static enum leat_commit_state memory_poll(struct leat_store *store, struct leat_why *why)
 {
     struct memory_store *memory = memory_of(store);
-    if (store->committing == NULL) {
+    if (store->lower == NULL) {
         return LEAT_COMMIT_PENDING;
     }
     if (memory->is_failing) {
@@ -135,6 +135,7 @@ struct leat_store *leat_store_open_memory(void)
     const size_t keep_bytes = 16 << 10; /* small: there may be thousands of stores */
     leat_store_init(&memory->store, &memory_backend, keep_bytes);
     leat_batch_init(&memory->disk, 0);
+    memory->store.checks_adds = true;
     return &memory->store;
 }
 
@@ -165,10 +166,10 @@ struct leat_store *leat_store_memory_copy(struct leat_store *store)
 void leat_store_memory_complete(struct leat_store *store)
 {
     struct memory_store *memory = memory_of(store);
-    if (store->committing == NULL || memory->is_completed || memory->is_failing) {
+    if (store->lower == NULL || memory->is_completed || memory->is_failing) {
         return;
     }
-    write_to_disk(memory, store->committing);
+    write_to_disk(memory, store->lower);
     memory->is_completed = true;
 }
 
@@ -180,8 +181,8 @@ void leat_store_memory_fail(struct leat_store *store)
 void leat_store_memory_crash(struct leat_store *store, enum leat_store_fate fate)
 {
     struct memory_store *memory = memory_of(store);
-    if (store->committing != NULL && !memory->is_completed && fate == LEAT_STORE_KEPT) {
-        write_to_disk(memory, store->committing);
+    if (store->lower != NULL && !memory->is_completed && fate == LEAT_STORE_KEPT) {
+        write_to_disk(memory, store->lower);
     }
     memory->is_completed = false;
     memory->is_failing = false;

@@ -11,6 +11,7 @@ struct entry {
     uint32_t value_bytes;
     uint8_t key_bytes;
     bool is_tombstone;
+    bool is_new;
     uint8_t data[];
 };
 
@@ -237,6 +238,7 @@ static struct entry *make_entry(struct leat_slab *slab, const struct leat_sorted
     entry->key_bytes = (uint8_t)content->key.size;
     entry->value_bytes = (uint32_t)content->value.size;
     entry->is_tombstone = content->is_tombstone;
+    entry->is_new = content->is_new;
     memcpy(entry->data, content->key.data, content->key.size);
     if (content->value.size > 0) {
         memcpy(entry->data + content->key.size, content->value.data, content->value.size);
@@ -249,17 +251,20 @@ static void replace_entry(struct leat_sorted *sorted, struct entry **place,
                           const struct leat_sorted_entry *content)
 {
     struct entry *entry = *place;
+    bool is_new = entry->is_new && !content->is_tombstone;
     size_t need_bytes = sizeof *entry + content->key.size + content->value.size;
     if (leat_slab_capacity(need_bytes) == leat_slab_capacity(entry->size_bytes)) {
         entry->size_bytes = need_bytes;
         entry->value_bytes = (uint32_t)content->value.size;
         entry->is_tombstone = content->is_tombstone;
+        entry->is_new = is_new;
         if (content->value.size > 0) {
             memmove(entry->data + entry->key_bytes, content->value.data, content->value.size);
         }
         return;
     }
     *place = make_entry(sorted->slab, content);
+    (*place)->is_new = is_new;
     leat_slab_give(sorted->slab, entry, entry->size_bytes);
 }
 
@@ -450,10 +455,24 @@ void leat_sorted_put(struct leat_sorted *sorted, struct leat_bytes key, struct l
     write_entry(sorted, &content);
 }
 
+void leat_sorted_add(struct leat_sorted *sorted, struct leat_bytes key, struct leat_bytes value)
+{
+    struct leat_sorted_entry content = {.key = key, .value = value, .is_new = true};
+    write_entry(sorted, &content);
+}
+
 void leat_sorted_put_tombstone(struct leat_sorted *sorted, struct leat_bytes key)
 {
     struct leat_sorted_entry content = {.key = key, .is_tombstone = true};
     write_entry(sorted, &content);
+}
+
+void leat_sorted_forget_new(struct leat_sorted *sorted)
+{
+    struct leat_sorted_cursor cursor = leat_sorted_seek(sorted, (struct leat_bytes){NULL, 0});
+    for (; cursor.leaf != NULL; leat_sorted_next(&cursor)) {
+        cursor.leaf->entries[cursor.index]->is_new = false;
+    }
 }
 
 /* ---- erasing ---- */
@@ -515,20 +534,24 @@ static void remove_leaf(struct leat_sorted *sorted, struct path *path)
     }
 }
 
-bool leat_sorted_erase(struct leat_sorted *sorted, struct leat_bytes key)
+/* The place of a key's entry; NULL: it has none. */
+static struct entry **place_of(const struct leat_sorted *sorted, struct leat_bytes key,
+                               struct path *ret_path)
 {
     if (sorted->root == NULL) {
-        return false;
+        return NULL;
     }
     struct probe probe = probe_of(key);
-    struct path path;
-    descend(sorted, &probe, &path);
-    struct leat_sorted_leaf *leaf = path.leaf;
-    unsigned index = leaf_lower_bound(leaf, &probe);
-    if (!leaf_has(leaf, index, &probe)) {
-        return false;
-    }
-    struct entry *entry = leaf->entries[index];
+    descend(sorted, &probe, ret_path);
+    unsigned index = leaf_lower_bound(ret_path->leaf, &probe);
+    return leaf_has(ret_path->leaf, index, &probe) ? &ret_path->leaf->entries[index] : NULL;
+}
+
+static void erase_at(struct leat_sorted *sorted, struct path *path, struct entry **place)
+{
+    struct leat_sorted_leaf *leaf = path->leaf;
+    struct entry *entry = *place;
+    size_t index = (size_t)(place - leaf->entries);
     size_t above = leaf->node.count - 1 - index;
     memmove(leaf->prefixes + index, leaf->prefixes + index + 1, above * sizeof(uint64_t));
     memmove(leaf->entries + index, leaf->entries + index + 1, above * sizeof(struct entry *));
@@ -536,7 +559,31 @@ bool leat_sorted_erase(struct leat_sorted *sorted, struct leat_bytes key)
     leat_slab_give(sorted->slab, entry, entry->size_bytes);
     sorted->count--;
     if (leaf->node.count == 0) {
-        remove_leaf(sorted, &path);
+        remove_leaf(sorted, path);
     }
+}
+
+bool leat_sorted_erase(struct leat_sorted *sorted, struct leat_bytes key)
+{
+    struct path path;
+    struct entry **place = place_of(sorted, key, &path);
+    if (place == NULL) {
+        return false;
+    }
+    erase_at(sorted, &path, place);
     return true;
+}
+
+void leat_sorted_del(struct leat_sorted *sorted, struct leat_bytes key)
+{
+    struct path path;
+    struct entry **place = place_of(sorted, key, &path);
+    struct leat_sorted_entry tombstone = {.key = key, .is_tombstone = true};
+    if (place == NULL) {
+        write_entry(sorted, &tombstone);
+    } else if ((*place)->is_new) {
+        erase_at(sorted, &path, place);
+    } else {
+        replace_entry(sorted, place, &tombstone);
+    }
 }

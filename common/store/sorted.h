@@ -30,6 +30,7 @@ struct leat_sorted_entry {
     struct leat_bytes key;
     struct leat_bytes value; /* empty for a tombstone */
     bool is_tombstone;
+    bool is_new; /* of an entry that goes in: see leat_sorted_add */
 };
 
 /* A place in the map; any put or erase makes it invalid. */
@@ -44,7 +45,14 @@ void leat_sorted_init(struct leat_sorted *sorted, struct leat_slab *slab);
 /* Key 1 to 255 bytes. Copies; replaces what the key had. Key and value may point into the map
  * itself. */
 void leat_sorted_put(struct leat_sorted *sorted, struct leat_bytes key, struct leat_bytes value);
+/* As put, for a key that nothing below this map has: leat_sorted_del then takes the entry away
+ * again without a trace. That holds until the entry has been a tombstone. */
+void leat_sorted_add(struct leat_sorted *sorted, struct leat_bytes key, struct leat_bytes value);
+/* A tombstone, or nothing if the entry was added. */
+void leat_sorted_del(struct leat_sorted *sorted, struct leat_bytes key);
 void leat_sorted_put_tombstone(struct leat_sorted *sorted, struct leat_bytes key);
+/* From now on what was added counts as put. */
+void leat_sorted_forget_new(struct leat_sorted *sorted);
 /* Removes the entry itself; whether there was one. */
 bool leat_sorted_erase(struct leat_sorted *sorted, struct leat_bytes key);
 

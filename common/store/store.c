@@ -11,7 +11,8 @@ void leat_store_init(struct leat_store *store, const struct leat_backend *backen
     *store = (struct leat_store){.backend = backend, .has_room = true};
     leat_batch_init(&store->batches[0], keep_bytes);
     leat_batch_init(&store->batches[1], keep_bytes);
-    store->filling = &store->batches[0];
+    store->upper = &store->batches[0];
+    store->spare = &store->batches[1];
     store->filling_number = 1;
 }
 
@@ -25,10 +26,14 @@ void leat_store_restart(struct leat_store *store)
 {
     leat_batch_clear(&store->batches[0]);
     leat_batch_clear(&store->batches[1]);
-    store->filling = &store->batches[0];
-    store->committing = NULL;
+    store->upper = &store->batches[0];
+    store->lower = NULL;
+    store->spare = &store->batches[1];
+    store->is_committing = false;
     store->filling_number = 1;
     store->durable_number = 0;
+    store->filling_rows = 0;
+    store->filling_bytes = 0;
     store->is_broken = false;
     store->error.text[0] = '\0';
 }
@@ -55,21 +60,65 @@ static void check_key(leat_table table, struct leat_bytes key)
     assert(key.size > 0 && key.size <= LEAT_STORE_KEY_BYTES_MAX);
 }
 
-void leat_store_put(struct leat_store *store, leat_table table, struct leat_bytes key,
-                    struct leat_bytes value)
+/* What a write costs beside its bytes, about. */
+#define WRITE_BYTES 48
+
+static void note(struct leat_store *store, leat_table table, struct leat_bytes key,
+                 const struct leat_bytes *value)
+{
+    store->filling_rows++;
+    store->filling_bytes += WRITE_BYTES + key.size + (value == NULL ? 0 : value->size);
+    if (store->backend->note != NULL) {
+        store->backend->note(store, table, key, value);
+    }
+}
+
+static inline bool has(struct leat_store *store, leat_table table, struct leat_bytes key)
+{
+    struct leat_bytes value;
+    return leat_store_get(store, table, key, &value) == LEAT_OK;
+}
+
+static void put(struct leat_store *store, leat_table table, struct leat_bytes key,
+                struct leat_bytes value, bool is_new)
 {
     check_key(table, key);
     assert(value.size <= LEAT_MESSAGE_BYTES_MAX);
-    leat_sorted_put(&store->filling->tables[table], key, value);
+    assert(!(is_new && store->checks_adds && has(store, table, key)));
+    note(store, table, key, &value); /* before the value, which may be borrowed, is moved */
+    if (is_new) {
+        leat_sorted_add(&store->upper->tables[table], key, value);
+    } else {
+        leat_sorted_put(&store->upper->tables[table], key, value);
+    }
 }
 
+void leat_store_put(struct leat_store *store, leat_table table, struct leat_bytes key,
+                    struct leat_bytes value)
+{
+    put(store, table, key, value, false);
+}
+
+void leat_store_add(struct leat_store *store, leat_table table, struct leat_bytes key,
+                    struct leat_bytes value)
+{
+    put(store, table, key, value, true);
+}
+
+/* Only with a journal may a write vanish from the overlay: it is what the batch is made of, else.
+ */
 void leat_store_del(struct leat_store *store, leat_table table, struct leat_bytes key)
 {
     check_key(table, key);
-    leat_sorted_put_tombstone(&store->filling->tables[table], key);
+    note(store, table, key, NULL);
+    if (store->backend->note != NULL) {
+        leat_sorted_del(&store->upper->tables[table], key);
+    } else {
+        leat_sorted_put_tombstone(&store->upper->tables[table], key);
+    }
 }
 
-/* ---- reading: the filling batch over the one on its way over what is committed ---- */
+/* ---- reading: the upper overlay over the lower one over what the backend has ---- */
 
 enum leat_err leat_store_get(struct leat_store *store, leat_table table, struct leat_bytes key,
                              struct leat_bytes *ret_value)
@@ -79,9 +128,9 @@ enum leat_err leat_store_get(struct leat_store *store, leat_table table, struct 
         return LEAT_ERR_IO;
     }
     struct leat_sorted_entry entry;
-    bool is_found = leat_sorted_find(&store->filling->tables[table], key, &entry);
-    if (!is_found && store->committing != NULL) {
-        is_found = leat_sorted_find(&store->committing->tables[table], key, &entry);
+    bool is_found = leat_sorted_find(&store->upper->tables[table], key, &entry);
+    if (!is_found && store->lower != NULL) {
+        is_found = leat_sorted_find(&store->lower->tables[table], key, &entry);
     }
     if (!is_found) {
         return store->backend->get(store, table, key, ret_value);
@@ -93,7 +142,7 @@ enum leat_err leat_store_get(struct leat_store *store, leat_table table, struct 
     return LEAT_OK;
 }
 
-/* Both batches as one ordered sequence of last writes. */
+/* Both overlays as one ordered sequence of last writes. */
 struct overlay {
     struct leat_sorted_cursor upper;
     struct leat_sorted_cursor lower;
@@ -131,10 +180,9 @@ static void overlay_next(struct overlay *overlay)
 static void overlay_seek(const struct leat_store *store, leat_table table, struct leat_bytes from,
                          struct overlay *ret_overlay)
 {
-    *ret_overlay =
-        (struct overlay){.upper = leat_sorted_seek(&store->filling->tables[table], from)};
-    if (store->committing != NULL) {
-        ret_overlay->lower = leat_sorted_seek(&store->committing->tables[table], from);
+    *ret_overlay = (struct overlay){.upper = leat_sorted_seek(&store->upper->tables[table], from)};
+    if (store->lower != NULL) {
+        ret_overlay->lower = leat_sorted_seek(&store->lower->tables[table], from);
     }
     overlay_settle(ret_overlay);
 }
@@ -198,12 +246,12 @@ uint64_t leat_store_count(struct leat_store *store, leat_table table)
 
 bool leat_store_is_dirty(const struct leat_store *store)
 {
-    return !leat_batch_is_empty(store->filling);
+    return store->filling_rows > 0;
 }
 
 bool leat_store_is_committing(const struct leat_store *store)
 {
-    return store->committing != NULL;
+    return store->is_committing;
 }
 
 uint64_t leat_store_filling(const struct leat_store *store)
@@ -221,27 +269,45 @@ uint64_t leat_store_awaited(const struct leat_store *store)
     if (leat_store_is_dirty(store)) {
         return store->filling_number;
     }
-    return store->committing != NULL ? store->filling_number - 1 : 0;
+    return store->is_committing ? store->filling_number - 1 : 0;
 }
 
 uint64_t leat_store_filling_bytes(const struct leat_store *store)
 {
-    return store->filling->slab.used_bytes;
+    return store->filling_bytes;
 }
 
 size_t leat_store_filling_rows(const struct leat_store *store)
 {
-    return leat_batch_count(store->filling);
+    return store->filling_rows;
+}
+
+void leat_store_lower(struct leat_store *store)
+{
+    assert(store->lower == NULL);
+    store->lower = store->upper;
+    store->upper = store->spare;
+    store->spare = NULL;
+}
+
+void leat_store_drop_lower(struct leat_store *store)
+{
+    leat_batch_clear(store->lower);
+    store->spare = store->lower;
+    store->lower = NULL;
 }
 
 void leat_store_seal(struct leat_store *store)
 {
     assert(leat_store_is_dirty(store));
-    assert(!leat_store_is_committing(store));
-    store->committing = store->filling;
-    store->filling =
-        store->committing == &store->batches[0] ? &store->batches[1] : &store->batches[0];
+    assert(!store->is_committing);
+    if (store->backend->note == NULL) {
+        leat_store_lower(store);
+    }
+    store->is_committing = true;
     store->filling_number++;
+    store->filling_rows = 0;
+    store->filling_bytes = 0;
     store->backend->commit(store);
 }
 
@@ -258,8 +324,10 @@ enum leat_err leat_store_advance(struct leat_store *store, struct leat_why *why)
         case LEAT_COMMIT_PENDING:
             break;
         case LEAT_COMMIT_DONE:
-            leat_batch_clear(store->committing);
-            store->committing = NULL;
+            if (store->backend->note == NULL) {
+                leat_store_drop_lower(store);
+            }
+            store->is_committing = false;
             store->durable_number = store->filling_number - 1;
             break;
         case LEAT_COMMIT_BROKEN:
@@ -277,7 +345,7 @@ enum leat_err leat_store_sync(struct leat_store *store, struct leat_why *why)
         if (err != LEAT_OK) {
             return err;
         }
-        if (store->committing == NULL) {
+        if (!store->is_committing) {
             if (!leat_store_is_dirty(store)) {
                 return LEAT_OK;
             }

@@ -41,6 +41,10 @@ typedef unsigned leat_table;
 void leat_store_put(struct leat_store *store, leat_table table, struct leat_bytes key,
                     struct leat_bytes value);
 void leat_store_del(struct leat_store *store, leat_table table, struct leat_bytes key);
+/* As put, when the caller knows that the key is not there: with a journal, a key that is added and
+ * deleted soon costs nothing more than the journal. The memory store asserts it. */
+void leat_store_add(struct leat_store *store, leat_table table, struct leat_bytes key,
+                    struct leat_bytes value);
 
 /* LEAT_OK and the value, LEAT_ERR_NOT_FOUND, or LEAT_ERR_IO (the store is then broken: see
  * leat_store_error). The value is borrowed until the next call on the store. */
@@ -75,10 +79,10 @@ uint64_t leat_store_durable(const struct leat_store *store);
  * and written so far (core/step.h, rule 3): the one that fills, if it holds a write, else the one
  * on its way; 0: nothing is awaited. */
 uint64_t leat_store_awaited(const struct leat_store *store);
-/* Memory that the filling batch takes, about. While a commit is stuck (a full disk) the filling
+/* Bytes that the filling batch writes, about. While a commit is stuck (a full disk) the filling
  * batch grows with every write: who accepts new work must stop at a bound of its own. */
 uint64_t leat_store_filling_bytes(const struct leat_store *store);
-/* Keys that the filling batch writes or deletes. */
+/* Writes that the filling batch holds. */
 size_t leat_store_filling_rows(const struct leat_store *store);
 /* Starts the commit of the filling batch. Only when it is dirty and none is on its way. */
 void leat_store_seal(struct leat_store *store);

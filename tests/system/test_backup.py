@@ -11,6 +11,11 @@ ROLES = ("ventilator", "sink")
 
 
 class Backup(unittest.TestCase):
+    def known(self, laboratory):
+        """Ids in the ventilator's data.mdb, which is a second or so behind its journal."""
+        out = subprocess.run(["mdb_stat", "-s", "ids", os.path.join(laboratory.dir, "ventilator.data")], capture_output=True, text=True, check=True)
+        return int(out.stdout.split("Entries:")[1])
+
     def copy(self, laboratory, role):
         place = os.path.join(laboratory.dir, "backup", role)
         shutil.rmtree(place, ignore_errors=True)
@@ -43,7 +48,7 @@ class Backup(unittest.TestCase):
             handler = ("--slots", "4", "--exec-shell", "job=cat; date +%s%N")
             worker = laboratory.worker(*handler)
             before = self.submit(laboratory, 300, "before")
-            laboratory.wait_for(lambda: laboratory.ended() >= 50, "some have ended")
+            laboratory.wait_for(lambda: laboratory.ended() >= 50 and self.known(laboratory) >= 300, "some have ended, all are in the data")
             load = laboratory.background("load", "leat-producer", "--every", "5ms", "--count", "300", "--type", "job", "--wait", "--quiet")
             self.copy(laboratory, "ventilator")
             ended = laboratory.ended()
@@ -70,6 +75,7 @@ class Backup(unittest.TestCase):
             laboratory.sink()
             ventilator = laboratory.ventilator()
             ids = self.submit(laboratory, 50, "ids")
+            laboratory.wait_for(lambda: self.known(laboratory) >= 50, "they are in the data")
             self.copy(laboratory, "ventilator")
             laboratory.worker("--slots", "4", "--exec-shell", "job=cat; date +%s%N")
             laboratory.wait_for(lambda: laboratory.ended() == 50, "all ended")

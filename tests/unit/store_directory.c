@@ -10,14 +10,18 @@
 
 #include <cmocka.h>
 
-static const char *const tables[] = {"first", "second", "third"};
+#include "store/journaled.h"
+
+static const char *const tables[] = {"first", "second", "third", "fourth"};
 
 const struct leat_store_options store_directory_options = {
     .role = "ventilator",
     .tables = tables,
-    .table_count = 3,
+    .table_count = 4,
     .max_bytes = 1 << 30,
 };
+
+bool store_directory_has_journal;
 
 int store_directory_setup(void **state)
 {
@@ -50,11 +54,22 @@ int store_directory_teardown(void **state)
     return rc;
 }
 
+enum leat_err store_directory_try(const char *path, struct leat_store **ret_store,
+                                  struct leat_why *why)
+{
+    struct leat_store_options options = store_directory_options;
+    if (store_directory_has_journal) {
+        options.journal_bytes = 20000;
+        return leat_store_open_journaled(path, &options, ret_store, why);
+    }
+    return leat_store_open_lmdb(path, &options, ret_store, why);
+}
+
 struct leat_store *store_directory_open(const struct store_directory *directory)
 {
     struct leat_why why = {""};
     struct leat_store *store = NULL;
-    if (leat_store_open_lmdb(directory->path, &store_directory_options, &store, &why) != LEAT_OK) {
+    if (store_directory_try(directory->path, &store, &why) != LEAT_OK) {
         fail_msg("%s", why.text);
     }
     return store;

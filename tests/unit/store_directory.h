@@ -12,10 +12,15 @@ struct store_directory {
 };
 
 extern const struct leat_store_options store_directory_options;
+/* From now on store_directory_open opens with a journal, which is applied often. */
+extern bool store_directory_has_journal;
 
 /* For cmocka: *state is a struct store_directory. */
 int store_directory_setup(void **state);
 int store_directory_teardown(void **state);
+/* The store, or why not. */
+enum leat_err store_directory_try(const char *path, struct leat_store **ret_store,
+                                  struct leat_why *why);
 /* Fails the test when it cannot. */
 struct leat_store *store_directory_open(const struct store_directory *directory);
 

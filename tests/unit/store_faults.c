@@ -4,6 +4,10 @@
 #include <errno.h>
 #include <lmdb.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -52,14 +56,46 @@ int fdatasync(int fd)
     return is_failing(STORE_FAULT_FLUSH) ? -1 : (int)syscall(SYS_fdatasync, fd);
 }
 
+static bool is_growing(int fd, off_t end)
+{
+    struct stat status;
+    return atomic_load(&faults[STORE_FAULT_GROW]) != 0 && fstat(fd, &status) == 0 &&
+           end > status.st_size;
+}
+
+static bool is_data_file(int fd)
+{
+    static const char name[] = "/data.mdb";
+    char link[64];
+    char path[256];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, path, sizeof path);
+    size_t length = sizeof name - 1;
+    return size > (ssize_t)length && memcmp(path + size - length, name, length) == 0;
+}
+
+static bool is_failing_data(int fd)
+{
+    return atomic_load(&faults[STORE_FAULT_DATA]) != 0 && is_data_file(fd) &&
+           is_failing(STORE_FAULT_DATA);
+}
+
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
+    if (is_failing_data(fd)) {
+        return -1;
+    }
+    if (is_growing(fd, offset + (off_t)size) && is_failing(STORE_FAULT_GROW)) {
+        return -1;
+    }
     return is_failing(STORE_FAULT_WRITE) ? -1 : syscall(SYS_pwrite64, fd, data, size, offset);
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
-    return is_failing(STORE_FAULT_WRITE) ? -1 : syscall(SYS_writev, fd, parts, count);
+    return is_failing_data(fd) || is_failing(STORE_FAULT_WRITE)
+               ? -1
+               : syscall(SYS_writev, fd, parts, count);
 }
 
 int fallocate(int fd, int mode, off_t offset, off_t size)

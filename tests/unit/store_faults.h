@@ -8,6 +8,8 @@ enum store_fault {
     STORE_FAULT_WRITE = 1,    /* pwrite, writev */
     STORE_FAULT_ALLOCATE = 2, /* fallocate */
     STORE_FAULT_MAP_FULL = 3, /* mdb_txn_commit says MDB_MAP_FULL, `error` times */
+    STORE_FAULT_GROW = 4,     /* pwrite, of what ends behind the end of the file */
+    STORE_FAULT_DATA = 5,     /* pwrite, writev of LMDB's file */
     STORE_FAULT_COUNT
 };
 

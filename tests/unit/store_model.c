@@ -80,8 +80,14 @@ void store_model_write(struct store_model *model, struct leat_store *store, stru
         leat_store_del(store, table, store_model_key(key));
         return;
     }
+    bool is_new = model->version[table][key] == 0 && leat_rng_below(rng, 4) > 0;
     model->version[table][key] = ++model->last_version;
-    leat_store_put(store, table, store_model_key(key), store_model_value(model->last_version));
+    struct leat_bytes value = store_model_value(model->last_version);
+    if (is_new) {
+        leat_store_add(store, table, store_model_key(key), value);
+    } else {
+        leat_store_put(store, table, store_model_key(key), value);
+    }
 }
 
 static void assert_bytes(struct leat_bytes found, struct leat_bytes expected)

@@ -52,22 +52,32 @@ void store_recorder_skip_flushes(bool skip)
     skips_flushes = skip;
 }
 
-static bool is_of_data_file(int fd)
+const char *const store_recorded_names[STORE_RECORDED_FILES] = {"data.mdb", "journal-0",
+                                                                "journal-1"};
+
+/* Which of the store's files it is; -1: none. */
+static int file_of(int fd)
 {
-    static const char name[] = "/data.mdb";
     char link[64];
     char path[256];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ssize_t size = readlink(link, path, sizeof(path));
-    size_t length = sizeof(name) - 1;
-    return size > (ssize_t)length && memcmp(path + size - length, name, length) == 0;
+    for (int i = 0; i < STORE_RECORDED_FILES; i++) {
+        size_t length = strlen(store_recorded_names[i]);
+        if (size > (ssize_t)length && path[size - (ssize_t)length - 1] == '/' &&
+            memcmp(path + size - length, store_recorded_names[i], length) == 0) {
+            return i;
+        }
+    }
+    return -1;
 }
 
 /* Bytes of the parts one after the other. */
 static void record(enum store_recorded_kind kind, int fd, uint64_t offset, uint64_t size,
                    const struct iovec *parts, int part_count)
 {
-    if (!is_recording || !is_of_data_file(fd)) {
+    int file = is_recording ? file_of(fd) : -1;
+    if (file < 0) {
         return;
     }
     pthread_mutex_lock(&mutex);
@@ -77,7 +87,7 @@ static void record(enum store_recorded_kind kind, int fd, uint64_t offset, uint6
         assert(calls != NULL);
     }
     struct store_recorded *call = &calls[count++];
-    *call = (struct store_recorded){.kind = kind, .offset = offset, .size = size};
+    *call = (struct store_recorded){.kind = kind, .file = file, .offset = offset, .size = size};
     if (kind == STORE_RECORDED_WRITE) {
         call->is_flushed = (fcntl(fd, F_GETFL) & O_DSYNC) != 0;
         call->bytes = malloc(size);
@@ -158,7 +168,7 @@ ssize_t writev(int fd, const struct iovec *parts, int part_count)
     for (int i = 0; i < part_count; i++) {
         whole += parts[i].iov_len;
     }
-    if (written > 0 && is_recording && is_of_data_file(fd)) {
+    if (written > 0 && is_recording && file_of(fd) >= 0) {
         assert((size_t)written == whole);
         record(STORE_RECORDED_WRITE, fd, (uint64_t)offset, whole, parts, part_count);
     }

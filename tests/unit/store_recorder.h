@@ -1,4 +1,4 @@
-/* What a store writes to its data.mdb, call by call: the calls are replaced in the test's
+/* What a store writes to its files, call by call: the calls are replaced in the test's
  * executable (as in store_faults.c), do the real thing, and are kept in order. From them a test can
  * build every file that a power cut may leave behind. */
 #ifndef LEAT_TESTS_STORE_RECORDER_H
@@ -15,8 +15,15 @@ enum store_recorded_kind {
     STORE_RECORDED_SIZE = 3,  /* the file is at least that long */
 };
 
+enum {
+    STORE_RECORDED_DATA = 0, /* data.mdb; then journal-0, journal-1 */
+    STORE_RECORDED_FILES = 3,
+};
+extern const char *const store_recorded_names[STORE_RECORDED_FILES];
+
 struct store_recorded {
     enum store_recorded_kind kind;
+    int file;
     bool is_flushed;
     uint64_t offset, size;
     uint8_t *bytes; /* owned by the recorder */

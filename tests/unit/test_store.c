@@ -38,10 +38,17 @@ static int setup_lmdb(void **state)
     return 0;
 }
 
+static int setup_journaled(void **state)
+{
+    store_directory_has_journal = true;
+    return setup_lmdb(state);
+}
+
 static int teardown(void **state)
 {
     struct fixture *fixture = *state;
     leat_store_close(&fixture->store);
+    store_directory_has_journal = false;
     void *directory = fixture->directory;
     free(fixture);
     return directory == NULL ? 0 : store_directory_teardown(&directory);
@@ -292,17 +299,17 @@ static void closing_nothing_is_allowed(void **state)
     {                                                                                              \
 #kind ": " #test, test, setup_##kind, teardown, NULL                                       \
     }
-#define OVER_BOTH(test) OVER(memory, test), OVER(lmdb, test)
+#define OVER_ALL(test) OVER(memory, test), OVER(lmdb, test), OVER(journaled, test)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        OVER_BOTH(reads_see_writes_of_both_batches_and_of_the_disk),
-        OVER_BOTH(a_del_hides_what_lies_below),
-        OVER_BOTH(a_scan_merges_in_order),
-        OVER_BOTH(batches_are_numbered_and_become_durable_in_order),
-        OVER_BOTH(big_values_come_back_whole),
-        OVER_BOTH(reads_agree_with_a_model_whatever_is_on_its_way),
+        OVER_ALL(reads_see_writes_of_both_batches_and_of_the_disk),
+        OVER_ALL(a_del_hides_what_lies_below),
+        OVER_ALL(a_scan_merges_in_order),
+        OVER_ALL(batches_are_numbered_and_become_durable_in_order),
+        OVER_ALL(big_values_come_back_whole),
+        OVER_ALL(reads_agree_with_a_model_whatever_is_on_its_way),
         cmocka_unit_test(closing_nothing_is_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,7 +71,7 @@ static int run_writer(const char *path)
 {
     struct leat_store *store = NULL;
     struct leat_why why;
-    if (leat_store_open_lmdb(path, &store_directory_options, &store, &why) != LEAT_OK) {
+    if (store_directory_try(path, &store, &why) != LEAT_OK) {
         fprintf(stderr, "%s\n", why.text);
         return 2;
     }
@@ -105,7 +105,8 @@ static pid_t start_writer(const char *path, int *ret_fd)
     assert_true(pid >= 0);
     if (pid == 0) {
         dup2(ends[1], STDOUT_FILENO);
-        execl("/proc/self/exe", "writer", "--writer", path, (char *)NULL);
+        const char *kind = store_directory_has_journal ? "--journaled-writer" : "--writer";
+        execl("/proc/self/exe", "writer", kind, path, (char *)NULL);
         _exit(127);
     }
     close(ends[1]);
@@ -189,14 +190,23 @@ static void a_killed_writer_leaves_whole_batches_and_all_durable_ones(void **sta
     assert_true(before > KEPT);
 }
 
+static int setup_journaled(void **state)
+{
+    store_directory_has_journal = true;
+    return store_directory_setup(state);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "--writer") == 0) {
+    if (argc == 3) {
+        store_directory_has_journal = strcmp(argv[1], "--journaled-writer") == 0;
         return run_writer(argv[2]);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_killed_writer_leaves_whole_batches_and_all_durable_ones,
-                                        store_directory_setup, store_directory_teardown),
+        {"lmdb", a_killed_writer_leaves_whole_batches_and_all_durable_ones, store_directory_setup,
+         store_directory_teardown, NULL},
+        {"journaled", a_killed_writer_leaves_whole_batches_and_all_durable_ones, setup_journaled,
+         store_directory_teardown, NULL},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

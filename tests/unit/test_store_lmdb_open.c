@@ -111,10 +111,10 @@ static void a_table_can_be_added_later(void **state)
 {
     struct store_directory *directory = *state;
     make_store(directory);
-    static const char *const tables[] = {"first", "second", "third", "fourth"};
+    static const char *const tables[] = {"first", "second", "third", "fourth", "fifth"};
     struct leat_store_options options = store_directory_options;
     options.tables = tables;
-    options.table_count = 4;
+    options.table_count = 5;
     struct leat_store *store = NULL;
     assert_int_equal(leat_store_open_lmdb(directory->path, &options, &store, NULL), LEAT_OK);
     assert_int_equal(leat_store_count(store, 0), 1);

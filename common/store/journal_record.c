@@ -1,0 +1,166 @@
+#include "store/journal_record.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/big_endian.h"
+#include "core/crc32c.h"
+
+#define MAGIC       "leatjrn1"
+#define MAGIC_BYTES 8
+#define NUMBER_AT   8
+#define BODY_AT     16
+#define CRC_AT      24
+#define CHECK_AT    32
+#define WRITE_BYTES 6
+#define DEL_FLAG    128
+
+static void store_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++) {
+        at[i] = (uint8_t)(value >> (24 - 8 * i));
+    }
+}
+
+static uint32_t load_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static size_t padded(size_t bytes)
+{
+    return (bytes + LEAT_JOURNAL_BLOCK_BYTES - 1) / LEAT_JOURNAL_BLOCK_BYTES *
+           LEAT_JOURNAL_BLOCK_BYTES;
+}
+
+/* ---- writing ---- */
+
+void leat_journal_buffer_fini(struct leat_journal_buffer *buffer)
+{
+    free(buffer->bytes);
+    *buffer = (struct leat_journal_buffer){0};
+}
+
+void leat_journal_buffer_clear(struct leat_journal_buffer *buffer, size_t keep_bytes)
+{
+    if (buffer->capacity > keep_bytes) {
+        leat_journal_buffer_fini(buffer);
+    }
+    buffer->size = 0;
+    buffer->writes = 0;
+}
+
+static void reserve(struct leat_journal_buffer *buffer, size_t more)
+{
+    size_t need = padded((buffer->size == 0 ? LEAT_JOURNAL_HEAD_BYTES : buffer->size) + more);
+    if (need > buffer->capacity) {
+        size_t capacity = buffer->capacity == 0 ? padded(1) : buffer->capacity;
+        while (capacity < need) {
+            capacity *= 2;
+        }
+        uint8_t *bytes = realloc(buffer->bytes, capacity);
+        if (bytes == NULL) {
+            abort();
+        }
+        buffer->bytes = bytes;
+        buffer->capacity = capacity;
+    }
+    if (buffer->size == 0) {
+        buffer->size = LEAT_JOURNAL_HEAD_BYTES;
+    }
+}
+
+void leat_journal_buffer_add(struct leat_journal_buffer *buffer, unsigned table,
+                             struct leat_bytes key, const struct leat_bytes *value)
+{
+    assert(table < DEL_FLAG && key.size <= UINT8_MAX);
+    size_t value_bytes = value == NULL ? 0 : value->size;
+    reserve(buffer, WRITE_BYTES + key.size + value_bytes);
+    uint8_t *at = buffer->bytes + buffer->size;
+    at[0] = (uint8_t)(table | (value == NULL ? DEL_FLAG : 0));
+    at[1] = (uint8_t)key.size;
+    store_u32(at + 2, (uint32_t)value_bytes);
+    memcpy(at + WRITE_BYTES, key.data, key.size);
+    if (value_bytes > 0) {
+        memcpy(at + WRITE_BYTES + key.size, value->data, value_bytes);
+    }
+    buffer->size += WRITE_BYTES + key.size + value_bytes;
+    buffer->writes++;
+}
+
+struct leat_bytes leat_journal_buffer_finish(struct leat_journal_buffer *buffer,
+                                             struct leat_hash_key key, uint64_t number)
+{
+    reserve(buffer, 0);
+    size_t body = buffer->size - LEAT_JOURNAL_HEAD_BYTES;
+    size_t whole = padded(buffer->size);
+    uint8_t *head = buffer->bytes;
+    memset(head + buffer->size, 0, whole - buffer->size);
+    memcpy(head, MAGIC, MAGIC_BYTES);
+    leat_big_endian_store(head + NUMBER_AT, number);
+    leat_big_endian_store(head + BODY_AT, body);
+    store_u32(head + CRC_AT, leat_crc32c(0, head + LEAT_JOURNAL_HEAD_BYTES, body));
+    store_u32(head + CRC_AT + 4, buffer->writes);
+    leat_big_endian_store(head + CHECK_AT, leat_hash_bytes(key, head, CHECK_AT));
+    return leat_bytes_of(head, whole);
+}
+
+struct leat_bytes leat_journal_buffer_body(const struct leat_journal_buffer *buffer)
+{
+    return leat_bytes_of(buffer->bytes + LEAT_JOURNAL_HEAD_BYTES,
+                         buffer->size - LEAT_JOURNAL_HEAD_BYTES);
+}
+
+/* ---- reading ---- */
+
+struct leat_hash_key leat_journal_key(const struct leat_id *store)
+{
+    return (struct leat_hash_key){
+        {leat_big_endian_load(store->bytes), leat_big_endian_load(store->bytes + 8)}};
+}
+
+enum leat_journal_found leat_journal_record_read(struct leat_bytes bytes, struct leat_hash_key key,
+                                                 struct leat_journal_record *ret_record)
+{
+    const uint8_t *head = bytes.data;
+    if (bytes.size < LEAT_JOURNAL_HEAD_BYTES || memcmp(head, MAGIC, MAGIC_BYTES) != 0 ||
+        leat_big_endian_load(head + CHECK_AT) != leat_hash_bytes(key, head, CHECK_AT)) {
+        return LEAT_JOURNAL_NOTHING;
+    }
+    uint64_t body = leat_big_endian_load(head + BODY_AT);
+    *ret_record = (struct leat_journal_record){.number = leat_big_endian_load(head + NUMBER_AT)};
+    if (body > bytes.size - LEAT_JOURNAL_HEAD_BYTES ||
+        leat_crc32c(0, head + LEAT_JOURNAL_HEAD_BYTES, (size_t)body) != load_u32(head + CRC_AT)) {
+        return LEAT_JOURNAL_PART;
+    }
+    ret_record->body = leat_bytes_of(head + LEAT_JOURNAL_HEAD_BYTES, (size_t)body);
+    ret_record->blocks = padded(LEAT_JOURNAL_HEAD_BYTES + (size_t)body) / LEAT_JOURNAL_BLOCK_BYTES;
+    return LEAT_JOURNAL_WHOLE;
+}
+
+enum leat_err leat_journal_next(struct leat_bytes *body, struct leat_journal_write *ret_write)
+{
+    if (body->size == 0) {
+        return LEAT_ERR_NOT_FOUND;
+    }
+    if (body->size < WRITE_BYTES) {
+        return LEAT_ERR_CORRUPT;
+    }
+    const uint8_t *at = body->data;
+    size_t key_bytes = at[1];
+    size_t value_bytes = load_u32(at + 2);
+    size_t left = body->size - WRITE_BYTES;
+    if (key_bytes == 0 || key_bytes > left || value_bytes > left - key_bytes) {
+        return LEAT_ERR_CORRUPT;
+    }
+    *ret_write = (struct leat_journal_write){
+        .table = at[0] & (DEL_FLAG - 1U),
+        .is_del = (at[0] & DEL_FLAG) != 0,
+        .key = leat_bytes_of(at + WRITE_BYTES, key_bytes),
+        .value = leat_bytes_of(at + WRITE_BYTES + key_bytes, value_bytes),
+    };
+    size_t size = WRITE_BYTES + key_bytes + value_bytes;
+    *body = leat_bytes_of(at + size, body->size - size);
+    return LEAT_OK;
+}

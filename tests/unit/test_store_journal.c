@@ -1,0 +1,589 @@
+/* The journal: its records as bytes, what damage is told from a power cut, and a disk that is full,
+ * fails or is slow. What store.h promises over it is in test_store.c, kills and power cuts in
+ * test_store_kill.c and test_store_power_cut.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/limits.h"
+#include "store/journal_file.h"
+#include "store/journaled.h"
+#include "store_directory.h"
+#include "store_faults.h"
+#include "store_model.h"
+
+static const struct leat_bytes key = {(const uint8_t *)"key", 3};
+static const struct leat_bytes value = {(const uint8_t *)"value", 5};
+
+static int setup(void **state)
+{
+    store_faults_clear();
+    store_directory_has_journal = true;
+    return store_directory_setup(state);
+}
+
+static void sync_store(struct leat_store *store)
+{
+    struct leat_why why = {""};
+    if (leat_store_sync(store, &why) != LEAT_OK) {
+        fail_msg("%s", why.text);
+    }
+}
+
+static void advance_until(struct leat_store *store, bool (*is_reached)(struct leat_store *))
+{
+    while (!is_reached(store)) {
+        struct pollfd item = {.fd = leat_store_fd(store), .events = POLLIN};
+        assert_int_equal(poll(&item, 1, 60000), 1);
+        assert_int_equal(leat_store_advance(store, NULL), LEAT_OK);
+    }
+}
+
+static bool has_room(struct leat_store *store)
+{
+    return leat_store_has_room(store);
+}
+
+static bool has_no_room(struct leat_store *store)
+{
+    return !leat_store_has_room(store);
+}
+
+static bool is_committed(struct leat_store *store)
+{
+    return !leat_store_is_committing(store);
+}
+
+static struct leat_bytes number_key(uint64_t number, uint8_t bytes[8])
+{
+    for (int i = 0; i < 8; i++) {
+        bytes[i] = (uint8_t)(number >> (56 - 8 * i));
+    }
+    return leat_bytes_of(bytes, 8);
+}
+
+static void put_number(struct leat_store *store, uint64_t number, size_t size)
+{
+    static uint8_t body[1 << 20];
+    uint8_t bytes[8];
+    memset(body, (int)(number & 0xff), size);
+    leat_store_put(store, 0, number_key(number, bytes), leat_bytes_of(body, size));
+}
+
+static void assert_numbers(struct leat_store *store, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        uint8_t bytes[8];
+        struct leat_bytes found;
+        assert_int_equal(leat_store_get(store, 0, number_key(i, bytes), &found), LEAT_OK);
+        assert_int_equal(found.data[found.size - 1], (uint8_t)i);
+    }
+    assert_int_equal(leat_store_count(store, 0), count);
+}
+
+/* ---- records ---- */
+
+static const struct leat_id some_store = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
+
+static struct leat_bytes make_record(struct leat_journal_buffer *buffer, uint64_t number)
+{
+    leat_journal_buffer_add(buffer, 3, key, &value);
+    leat_journal_buffer_add(buffer, 0, value, NULL);
+    leat_journal_buffer_add(buffer, 1, key, &(struct leat_bytes){NULL, 0});
+    return leat_journal_buffer_finish(buffer, leat_journal_key(&some_store), number);
+}
+
+static void assert_write(struct leat_bytes *body, unsigned table, struct leat_bytes with_key,
+                         struct leat_bytes with_value, bool is_del)
+{
+    struct leat_journal_write write;
+    assert_int_equal(leat_journal_next(body, &write), LEAT_OK);
+    assert_int_equal(write.table, table);
+    assert_int_equal(write.is_del, is_del);
+    assert_int_equal(write.key.size, with_key.size);
+    assert_memory_equal(write.key.data, with_key.data, with_key.size);
+    assert_int_equal(write.value.size, with_value.size);
+    if (with_value.size > 0) {
+        assert_memory_equal(write.value.data, with_value.data, with_value.size);
+    }
+}
+
+static void a_record_says_what_was_written_in_that_order(void **state)
+{
+    (void)state;
+    struct leat_journal_buffer buffer = {0};
+    for (uint64_t number = 1; number < 4; number++) { /* the buffer is used again */
+        struct leat_bytes bytes = make_record(&buffer, number);
+        struct leat_journal_record record;
+        struct leat_journal_write write;
+        assert_int_equal(bytes.size % LEAT_JOURNAL_BLOCK_BYTES, 0);
+        assert_int_equal(leat_journal_record_read(bytes, leat_journal_key(&some_store), &record),
+                         LEAT_JOURNAL_WHOLE);
+        assert_int_equal(record.number, number);
+        assert_int_equal(record.blocks, 1);
+        assert_write(&record.body, 3, key, value, false);
+        assert_write(&record.body, 0, value, (struct leat_bytes){NULL, 0}, true);
+        assert_write(&record.body, 1, key, (struct leat_bytes){NULL, 0}, false);
+        assert_int_equal(leat_journal_next(&record.body, &write), LEAT_ERR_NOT_FOUND);
+        leat_journal_buffer_clear(&buffer, number == 2 ? 0 : 1 << 20);
+    }
+    leat_journal_buffer_fini(&buffer);
+}
+
+static void no_flipped_bit_and_no_cut_makes_another_record(void **state)
+{
+    (void)state;
+    struct leat_journal_buffer buffer = {0};
+    struct leat_bytes bytes = make_record(&buffer, 7);
+    size_t used = buffer.size;
+    uint8_t *copy = malloc(bytes.size);
+    assert_non_null(copy);
+    struct leat_journal_record record;
+    struct leat_hash_key hash_key = leat_journal_key(&some_store);
+    for (size_t bit = 0; bit < 8 * used; bit++) {
+        memcpy(copy, bytes.data, bytes.size);
+        copy[bit / 8] ^= (uint8_t)(1U << bit % 8);
+        enum leat_journal_found found =
+            leat_journal_record_read(leat_bytes_of(copy, bytes.size), hash_key, &record);
+        assert_int_equal(found, bit / 8 < LEAT_JOURNAL_HEAD_BYTES ? LEAT_JOURNAL_NOTHING
+                                                                  : LEAT_JOURNAL_PART);
+    }
+    for (size_t size = 0; size < used; size++) {
+        assert_int_not_equal(
+            leat_journal_record_read(leat_bytes_of(bytes.data, size), hash_key, &record),
+            LEAT_JOURNAL_WHOLE);
+    }
+    struct leat_id other = some_store;
+    other.bytes[15] ^= 1;
+    assert_int_equal(leat_journal_record_read(bytes, leat_journal_key(&other), &record),
+                     LEAT_JOURNAL_NOTHING);
+    free(copy);
+    leat_journal_buffer_fini(&buffer);
+}
+
+static void bytes_that_are_no_writes_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t bytes[8];
+        size_t size;
+    } bodies[] = {
+        {{0, 1, 0, 0, 0}, 5},              /* cut in a head */
+        {{0, 0, 0, 0, 0, 0}, 6},           /* no key */
+        {{0, 3, 0, 0, 0, 0, 'k', 'e'}, 8}, /* cut in the key */
+        {{0, 1, 0, 0, 0, 2, 'k', 'v'}, 8}, /* cut in the value */
+        {{0, 1, 0xff, 0xff, 0xff, 0xff, 'k', 'v'}, 8},
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        struct leat_bytes body = leat_bytes_of(bodies[i].bytes, bodies[i].size);
+        struct leat_journal_write write;
+        assert_int_equal(leat_journal_next(&body, &write), LEAT_ERR_CORRUPT);
+    }
+}
+
+/* ---- what a crash leaves behind, and what only damage does ---- */
+
+static const char *const files[] = {"data.mdb", "leat.lock", "journal-0", "journal-1"};
+
+static void copy_file(const char *from, const char *to)
+{
+    static uint8_t bytes[1 << 16];
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(in >= 0 && out >= 0);
+    ssize_t size;
+    while ((size = read(in, bytes, sizeof bytes)) > 0) {
+        assert_int_equal(write(out, bytes, (size_t)size), size);
+    }
+    close(in);
+    close(out);
+}
+
+/* The directory as a process that is killed now would leave it. */
+static void crash(const struct store_directory *directory, struct store_directory *ret_left)
+{
+    *ret_left = *directory;
+    snprintf(ret_left->path, sizeof ret_left->path, "%.100s/left", directory->root);
+    assert_true(mkdir(ret_left->path, 0700) == 0 || errno == EEXIST);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char from[256];
+        char to[256];
+        snprintf(from, sizeof from, "%s/%s", directory->path, files[i]);
+        snprintf(to, sizeof to, "%s/%s", ret_left->path, files[i]);
+        copy_file(from, to);
+    }
+}
+
+static struct leat_store *open_with(const struct store_directory *directory, uint64_t journal_bytes)
+{
+    struct leat_store_options options = store_directory_options;
+    options.journal_bytes = journal_bytes;
+    struct leat_store *store = NULL;
+    struct leat_why why = {""};
+    if (leat_store_open_journaled(directory->path, &options, &store, &why) != LEAT_OK) {
+        fail_msg("%s", why.text);
+    }
+    return store;
+}
+
+/* Ten batches of one number each, in the journal only; and what a crash leaves of them. */
+static void leave_ten(void **state, struct store_directory *ret_left)
+{
+    struct leat_store *store = open_with(*state, 1 << 20);
+    for (uint64_t i = 0; i < 10; i++) {
+        put_number(store, i, 1000);
+        sync_store(store);
+    }
+    crash(*state, ret_left);
+    leat_store_close(&store);
+}
+
+static void flip(const struct store_directory *directory, const char *name, off_t offset)
+{
+    char path[256];
+    uint8_t byte;
+    snprintf(path, sizeof path, "%s/%s", directory->path, name);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, offset), 1);
+    byte ^= 0x10;
+    assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
+    close(fd);
+}
+
+static void assert_refused(const struct store_directory *directory, const char *text)
+{
+    struct leat_store *store = NULL;
+    struct leat_why why = {""};
+    assert_int_equal(store_directory_try(directory->path, &store, &why), LEAT_ERR_CORRUPT);
+    assert_null(store);
+    if (strstr(why.text, text) == NULL || strstr(why.text, directory->path) == NULL) {
+        fail_msg("%s", why.text);
+    }
+}
+
+static void what_is_in_the_journal_alone_comes_back(void **state)
+{
+    struct store_directory left;
+    leave_ten(state, &left);
+    for (int i = 0; i < 2; i++) { /* also when it is applied already */
+        struct leat_store *store = store_directory_open(&left);
+        assert_numbers(store, 10);
+        leat_store_close(&store);
+    }
+}
+
+static void a_damaged_batch_before_others_is_told_and_the_last_one_counts_as_torn(void **state)
+{
+    struct store_directory left;
+    for (off_t batch = 0; batch < 10; batch++) {
+        for (off_t place = 20; place < 1100; place += 700) { /* in the head, in the body */
+            leave_ten(state, &left);
+            flip(&left, "journal-0", LEAT_JOURNAL_BLOCK_BYTES * (1 + batch) + place);
+            if (batch < 9) {
+                assert_refused(&left, "is damaged or missing");
+            } else {
+                struct leat_store *store = store_directory_open(&left);
+                assert_numbers(store, 9);
+                put_number(store, 9, 10); /* and its number is used again */
+                leat_store_close(&store);
+            }
+            assert_int_equal(store_directory_teardown(state), 0);
+            assert_int_equal(setup(state), 0);
+        }
+    }
+}
+
+static void files_of_the_journal_must_be_there_whole_and_this_stores(void **state)
+{
+    static const struct {
+        const char *text;
+        off_t cut; /* -1: removed; -2: of another store; -3: a flipped bit in its first line */
+    } cases[] = {
+        {"journal-1 is missing", -1},
+        {"belongs to another store", -2},
+        {"is damaged or no journal of leat", -3},
+        {"is cut short: 1000000 bytes of 2097152 are there", 1000000},
+        {"is damaged or no journal of leat", 0},
+        {"is cut short: 2097151 bytes", 2097151},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct store_directory left;
+        char path[256];
+        leave_ten(state, &left);
+        snprintf(path, sizeof path, "%s/journal-1", left.path);
+        if (cases[i].cut >= 0) {
+            assert_int_equal(truncate(path, cases[i].cut), 0);
+        } else if (cases[i].cut == -1) {
+            assert_int_equal(unlink(path), 0);
+        } else if (cases[i].cut == -2) {
+            struct leat_journal_file file;
+            assert_int_equal(leat_journal_file_make(&file, left.path, 1, &some_store, NULL),
+                             LEAT_OK);
+            leat_journal_file_fini(&file);
+        } else {
+            flip(&left, "journal-1", 30);
+        }
+        assert_refused(&left, cases[i].text);
+        assert_int_equal(store_directory_teardown(state), 0);
+        assert_int_equal(setup(state), 0);
+    }
+}
+
+static void a_copy_of_the_data_alone_is_a_store(void **state)
+{
+    struct store_directory left;
+    struct leat_store *store = open_with(*state, 1 << 20);
+    put_number(store, 0, 10);
+    leat_store_seal(store);
+    leat_store_close(&store);
+    crash(*state, &left);
+    for (size_t i = 1; i < sizeof files / sizeof files[0]; i++) {
+        char path[256];
+        snprintf(path, sizeof path, "%s/%s", left.path, files[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    for (uint64_t i = 1; i < 4; i++) {
+        store = store_directory_open(&left);
+        assert_numbers(store, i);
+        put_number(store, i, 10);
+        sync_store(store);
+        leat_store_close(&store);
+    }
+}
+
+static void a_store_without_a_journal_gets_one(void **state)
+{
+    store_directory_has_journal = false;
+    struct leat_store *store = store_directory_open(*state);
+    put_number(store, 0, 10);
+    sync_store(store);
+    leat_store_close(&store);
+    store_directory_has_journal = true;
+    store = store_directory_open(*state);
+    put_number(store, 1, 10);
+    leat_store_seal(store);
+    sync_store(store);
+    assert_numbers(store, 2);
+    leat_store_close(&store);
+}
+
+/* ---- applying ---- */
+
+static bool is_in_lmdb(const struct store_directory *directory)
+{
+    struct store_directory left;
+    struct leat_bytes found;
+    struct leat_store *store = NULL;
+    crash(directory, &left);
+    assert_int_equal(leat_store_open_lmdb(left.path, &store_directory_options, &store, NULL),
+                     LEAT_OK);
+    bool is_there = leat_store_get(store, 0, key, &found) == LEAT_OK;
+    leat_store_close(&store);
+    return is_there;
+}
+
+static void what_is_old_is_applied_though_nothing_more_is_written(void **state)
+{
+    struct leat_store *store = open_with(*state, 1 << 20);
+    leat_store_put(store, 0, key, value);
+    sync_store(store);
+    assert_false(is_in_lmdb(*state));
+    while (!is_in_lmdb(*state)) {
+        struct pollfd item = {.fd = leat_store_fd(store), .events = POLLIN};
+        assert_int_equal(poll(&item, 1, 60000), 1);
+        assert_int_equal(leat_store_advance(store, NULL), LEAT_OK);
+    }
+    leat_store_close(&store);
+}
+
+static void closing_applies_what_is_sealed_and_drops_the_rest(void **state)
+{
+    struct leat_bytes found;
+    struct leat_store *store = open_with(*state, 1 << 20);
+    leat_store_put(store, 0, key, value);
+    sync_store(store);
+    leat_store_close(&store);
+    assert_true(is_in_lmdb(*state));
+    store = open_with(*state, 1 << 20);
+    leat_store_put(store, 1, key, value);
+    sync_store(store);
+    leat_store_put(store, 2, key, value); /* never sealed */
+    leat_store_close(&store);
+    store = open_with(*state, 1 << 20);
+    assert_int_equal(leat_store_get(store, 1, key, &found), LEAT_OK);
+    assert_int_equal(leat_store_get(store, 2, key, &found), LEAT_ERR_NOT_FOUND);
+    leat_store_close(&store);
+}
+
+static void the_journal_does_not_grow_for_ever(void **state)
+{
+    const struct store_directory *directory = *state;
+    struct leat_store *store = open_with(directory, 1 << 20);
+    for (uint64_t i = 0; i < 300; i++) {
+        put_number(store, i % 10, 1 << 19);
+        leat_store_seal(store);
+        advance_until(store, is_committed);
+    }
+    leat_store_close(&store);
+    for (int i = 2; i < 4; i++) {
+        char path[256];
+        struct stat status;
+        snprintf(path, sizeof path, "%s/%s", directory->path, files[i]);
+        assert_int_equal(stat(path, &status), 0);
+        assert_in_range(status.st_size, 1, 8 << 20);
+    }
+    store = open_with(directory, 1 << 20);
+    assert_int_equal(leat_store_count(store, 0), 10);
+    leat_store_close(&store);
+}
+
+/* ---- a full disk, a broken one ---- */
+
+static void a_batch_that_meets_a_full_disk_is_kept_and_done_later(void **state)
+{
+    struct leat_store *store = store_directory_open(*state);
+    struct leat_why why = {""};
+    struct leat_bytes found;
+    leat_store_put(store, 0, key, value);
+    store_faults_set(STORE_FAULT_WRITE, ENOSPC);
+    leat_store_seal(store);
+    advance_until(store, has_no_room);
+    assert_true(leat_store_is_committing(store));
+    assert_int_equal(leat_store_durable(store), 0);
+    leat_store_put(store, 1, key, value);
+    assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_OK);
+    while (leat_store_sync(store, &why) != LEAT_ERR_NO_SPACE) {
+    }
+    assert_non_null(strstr(why.text, "no space left"));
+    store_faults_clear();
+    advance_until(store, is_committed);
+    assert_int_equal(leat_store_durable(store), 1);
+    sync_store(store);
+    advance_until(store, has_room);
+    leat_store_close(&store);
+}
+
+static void closing_does_not_wait_for_a_full_disk(void **state)
+{
+    struct leat_store *store = store_directory_open(*state);
+    leat_store_put(store, 0, key, value);
+    store_faults_set(STORE_FAULT_WRITE, ENOSPC);
+    leat_store_seal(store);
+    advance_until(store, has_no_room);
+    leat_store_close(&store);
+    store_faults_clear();
+    store = store_directory_open(*state);
+    assert_int_equal(leat_store_count(store, 0), 0);
+    leat_store_close(&store);
+}
+
+/* No file can get longer, as on a full disk. What the files have already is enough for as many
+ * small batches as anybody likes, because the two take turns. */
+static void on_a_full_disk_small_batches_go_on(void **state)
+{
+    struct leat_store *store = open_with(*state, 0);
+    put_number(store, 0, 1 << 20);
+    sync_store(store);
+    store_faults_set(STORE_FAULT_ALLOCATE, ENOSPC);
+    store_faults_set(STORE_FAULT_GROW, ENOSPC);
+    for (uint64_t i = 1; i < 80; i++) {
+        put_number(store, i % 5, 300000);
+        leat_store_seal(store);
+        advance_until(store, is_committed);
+    }
+    assert_true(store_faults_hits(STORE_FAULT_GROW) > 3);
+    struct store_directory left;
+    store_faults_clear();
+    crash(*state, &left);
+    leat_store_close(&store);
+    store = store_directory_open(&left);
+    assert_int_equal(leat_store_count(store, 0), 5);
+    leat_store_close(&store);
+}
+
+/* LMDB gets nothing done and no file can get longer: the journal takes what it can in both files,
+ * then waits, and has everything that it ever reported. */
+static void nothing_is_written_over_before_it_is_applied(void **state)
+{
+    struct leat_store *store = open_with(*state, 600000);
+    struct store_directory left;
+    uint64_t next = 0;
+    store_faults_set(STORE_FAULT_DATA, ENOSPC);
+    store_faults_set(STORE_FAULT_GROW, ENOSPC);
+    enum leat_err err;
+    do {
+        assert_true(next < 100);
+        put_number(store, next++, 60000);
+        err = leat_store_sync(store, NULL);
+    } while (err == LEAT_OK);
+    assert_int_equal(err, LEAT_ERR_NO_SPACE);
+    uint64_t durable = leat_store_durable(store);
+    assert_true(durable > 30);
+    store_faults_clear();
+    crash(*state, &left);
+    leat_store_close(&store);
+    store = store_directory_open(&left);
+    uint64_t there = leat_store_count(store, 0);
+    assert_true(there == durable || there == durable + 1);
+    assert_numbers(store, there);
+    leat_store_close(&store);
+}
+
+static void a_failed_write_or_flush_is_final(void **state)
+{
+    static const enum store_fault faults[] = {STORE_FAULT_FLUSH, STORE_FAULT_WRITE};
+    for (size_t i = 0; i < 2; i++) {
+        struct leat_store *store = store_directory_open(*state);
+        struct leat_why why = {""};
+        struct leat_bytes found;
+        leat_store_put(store, 0, key, value);
+        sync_store(store);
+        leat_store_put(store, 2, key, value);
+        store_faults_set(faults[i], EIO);
+        assert_int_equal(leat_store_sync(store, &why), LEAT_ERR_IO);
+        assert_non_null(strstr(why.text, "Input/output error"));
+        assert_non_null(strstr(why.text, ((struct store_directory *)*state)->path));
+        store_faults_clear();
+        assert_int_equal(leat_store_advance(store, &why), LEAT_ERR_IO);
+        assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_ERR_IO);
+        assert_true(leat_store_is_committing(store));
+        leat_store_close(&store);
+        store = store_directory_open(*state);
+        assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_OK);
+        leat_store_close(&store);
+    }
+}
+
+#define WITH_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, store_directory_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_record_says_what_was_written_in_that_order),
+        cmocka_unit_test(no_flipped_bit_and_no_cut_makes_another_record),
+        cmocka_unit_test(bytes_that_are_no_writes_are_told),
+        WITH_DIRECTORY(what_is_in_the_journal_alone_comes_back),
+        WITH_DIRECTORY(a_damaged_batch_before_others_is_told_and_the_last_one_counts_as_torn),
+        WITH_DIRECTORY(files_of_the_journal_must_be_there_whole_and_this_stores),
+        WITH_DIRECTORY(a_copy_of_the_data_alone_is_a_store),
+        WITH_DIRECTORY(a_store_without_a_journal_gets_one),
+        WITH_DIRECTORY(what_is_old_is_applied_though_nothing_more_is_written),
+        WITH_DIRECTORY(closing_applies_what_is_sealed_and_drops_the_rest),
+        WITH_DIRECTORY(the_journal_does_not_grow_for_ever),
+        WITH_DIRECTORY(a_batch_that_meets_a_full_disk_is_kept_and_done_later),
+        WITH_DIRECTORY(closing_does_not_wait_for_a_full_disk),
+        WITH_DIRECTORY(on_a_full_disk_small_batches_go_on),
+        WITH_DIRECTORY(nothing_is_written_over_before_it_is_applied),
+        WITH_DIRECTORY(a_failed_write_or_flush_is_final),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
