@@ -3,7 +3,7 @@
  *
  * What it takes (LEAT_LINK_PEERS): RESULTS, FOLLOW, GAUGES, QUERY, RERUN, CONTROL ping, QUIT.
  * What it sends: STORED, BUSY, SETTLED, ANSWERS, DONE, ERROR to peers; FINISHED and GAUGES on
- * LEAT_LINK_METRICS; FINISHED with one job each on LEAT_LINK_EVENTS.
+ * LEAT_LINK_METRICS; FINISHED with jobs of one queue each on LEAT_LINK_EVENTS.
  *
  * The stream of settled ids: numbers 1, 2, 3... without gaps, each naming one job id.
  *

@@ -166,6 +166,24 @@ static enum leat_err take(struct leat_sink *sink, const struct leat_item_result 
     }
 }
 
+/* An event has a queue as its topic, so each holds neighbours of one queue. One event per job would
+ * cost more than storing the result, and a single commit could set free more events than a
+ * subscriber has room for, however quickly it reads. */
+static void publish(const struct finished *finished, struct leat_out *out)
+{
+    static const struct leat_peer nobody;
+    struct leat_msg_finished *event = NULL;
+    for (size_t i = 0; i < finished->count; i++) {
+        struct leat_item_ended *item = &finished->items[i];
+        if (event == NULL || event->jobs.count == LEAT_EVENT_JOBS_MAX ||
+            !leat_str_equal(item->queue, event->jobs.items[0].queue)) {
+            event = &leat_out_send(out, LEAT_LINK_EVENTS, nobody, LEAT_MSG_FINISHED)->finished;
+            event->jobs.items = item;
+        }
+        event->jobs.count++;
+    }
+}
+
 static void tell(struct leat_sink *sink, const struct finished *finished, struct leat_out *out)
 {
     static const struct leat_peer nobody;
@@ -175,10 +193,8 @@ static void tell(struct leat_sink *sink, const struct finished *finished, struct
     struct leat_msg *msg = leat_out_send(out, LEAT_LINK_METRICS, nobody, LEAT_MSG_FINISHED);
     msg->finished.jobs.items = finished->items;
     msg->finished.jobs.count = finished->count;
-    for (size_t i = 0; sink->config.events && i < finished->count; i++) {
-        msg = leat_out_send(out, LEAT_LINK_EVENTS, nobody, LEAT_MSG_FINISHED);
-        msg->finished.jobs.items = &finished->items[i];
-        msg->finished.jobs.count = 1;
+    if (sink->config.events) {
+        publish(finished, out);
     }
 }
 

@@ -104,6 +104,7 @@
 #define LEAT_QUERY_IDS_MAX        1024
 #define LEAT_PAGE_MAX             1000 /* failures in one answer */
 #define LEAT_REQUEST_BYTES_MAX    (64 << 10)
+#define LEAT_EVENT_JOBS_MAX       32 /* finished jobs of one queue in one event */
 
 /* producer */
 #define LEAT_PRODUCER_WINDOW_JOBS  65536

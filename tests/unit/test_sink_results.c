@@ -98,15 +98,49 @@ static void metrics_and_subscribers_hear_only_of_first_results(void **state)
     assert_int_equal(batch->msg.finished.jobs.count, 2);
     assert_int_equal(batch->msg.finished.jobs.items[0].total_us, 5000);
     assert_int_equal(batch->msg.finished.jobs.items[1].failure, LEAT_FAILURE_TIMEOUT);
-    for (size_t i = 0; i < 2; i++) {
-        const struct leat_action *one = rig_sent(rig, LEAT_LINK_EVENTS, LEAT_MSG_FINISHED, i);
-        assert_non_null(one);
-        assert_int_equal(one->msg.finished.jobs.count, 1);
-    }
-    assert_null(rig_sent(rig, LEAT_LINK_EVENTS, LEAT_MSG_FINISHED, 2));
+    const struct leat_action *event = rig_sent(rig, LEAT_LINK_EVENTS, LEAT_MSG_FINISHED, 0);
+    assert_non_null(event);
+    assert_int_equal(event->msg.finished.jobs.count, 2);
+    assert_null(rig_sent(rig, LEAT_LINK_EVENTS, LEAT_MSG_FINISHED, 1));
 
     rig_results(rig, 2, items, 3);
     assert_null(rig_sent(rig, LEAT_LINK_METRICS, LEAT_MSG_FINISHED, 0));
+}
+
+/* A commit that frees ten thousand results must not be ten thousand messages to a subscriber. */
+static void
+an_event_holds_neighbours_of_one_queue_and_no_more_than_a_subscriber_is_told(void **state)
+{
+    struct rig *rig = *state;
+    struct leat_item_result items[LEAT_EVENT_JOBS_MAX + 6];
+    static const struct {
+        const char *queue;
+        unsigned first, count;
+    } expected[] = {
+        {"mail", 0, LEAT_EVENT_JOBS_MAX},
+        {"mail", LEAT_EVENT_JOBS_MAX, 3},
+        {"news", LEAT_EVENT_JOBS_MAX + 3, 2},
+        {"mail", LEAT_EVENT_JOBS_MAX + 5, 1},
+    };
+    for (unsigned i = 0; i < sizeof items / sizeof *items; i++) {
+        items[i] = rig_success(i + 1);
+    }
+    items[LEAT_EVENT_JOBS_MAX + 3].queue = leat_str_of("news");
+    items[LEAT_EVENT_JOBS_MAX + 4].queue = leat_str_of("news");
+    rig_results(rig, 1, items, sizeof items / sizeof *items);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        const struct leat_action *sent = rig_sent(rig, LEAT_LINK_EVENTS, LEAT_MSG_FINISHED, i);
+        assert_non_null(sent);
+        const struct leat_msg_finished *event = &sent->msg.finished;
+        assert_int_equal(event->jobs.count, expected[i].count);
+        for (size_t j = 0; j < event->jobs.count; j++) {
+            const struct leat_item_ended *job = &event->jobs.items[j];
+            assert_true(leat_id_equal(&job->id, &items[expected[i].first + j].id));
+            assert_true(leat_str_equal(job->queue, leat_str_of(expected[i].queue)));
+        }
+    }
+    assert_null(
+        rig_sent(rig, LEAT_LINK_EVENTS, LEAT_MSG_FINISHED, sizeof expected / sizeof *expected));
 }
 
 static void nothing_is_published_while_nobody_listens(void **state)
@@ -306,6 +340,7 @@ int main(void)
         TEST(the_first_result_of_a_job_wins),
         TEST(the_first_of_two_results_in_one_batch_wins),
         TEST(metrics_and_subscribers_hear_only_of_first_results),
+        TEST(an_event_holds_neighbours_of_one_queue_and_no_more_than_a_subscriber_is_told),
         TEST(nothing_is_published_while_nobody_listens),
         TEST(time_from_accepted_to_stored_is_never_negative),
         TEST(results_that_cannot_be_are_refused_and_nothing_of_the_batch_is_kept),
