@@ -7,7 +7,8 @@
 #define LEAT_PROTOCOL_VERSION 1
 #endif
 #define LEAT_RECORD_VERSION 1
-/* Of seals, keys and tables. 1: seals did not cover the place; 2: the sink had no log. */
+/* Of seals, keys and tables. 1: seals did not cover the place; 2: the sink had no log; 3: the
+ * ventilator had no counts of its lanes and no journal. */
 #ifndef LEAT_STORE_VERSION
 #define LEAT_STORE_VERSION 4
 #endif

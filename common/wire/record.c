@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "core/limits.h"
-#include "wire/crc32c.h"
+#include "core/crc32c.h"
 
 enum { VERSION_AT = 0, CRC_AT = 1, CRC_BYTES = 4 };
 

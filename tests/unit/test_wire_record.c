@@ -9,7 +9,7 @@
 
 #include "core/rng.h"
 #include "wire/codec.h"
-#include "wire/crc32c.h"
+#include "core/crc32c.h"
 #include "wire/record.h"
 #include "wire_messages.h"
 

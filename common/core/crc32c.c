@@ -1,4 +1,4 @@
-#include "wire/crc32c.h"
+#include "core/crc32c.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* CRC-32C (Castagnoli polynomial 0x1edc6f41, reflected, as in RFC 3720 appendix B.4 and iSCSI).
  * Chosen over CRC-32 because x86 computes it in hardware (SSE4.2); a table serves elsewhere. It
  * finds every single flipped bit and every burst of up to 32 bits. Not for secrets. */
-#ifndef LEAT_WIRE_CRC32C_H
-#define LEAT_WIRE_CRC32C_H
+#ifndef LEAT_CORE_CRC32C_H
+#define LEAT_CORE_CRC32C_H
 
 #include <stddef.h>
 #include <stdint.h>
