@@ -173,9 +173,9 @@ static void read_through_lmdb(struct flips *flips, const char *folder, uint64_t 
 /* The check lists the tables' names; that they are those of the store is seen by who opens it. */
 static bool has_names(const struct leat_lmdb_pages *pages)
 {
-    return pages->table_count == 4 && strcmp(pages->tables[0], "first") == 0 &&
-           strcmp(pages->tables[1], "leat") == 0 && strcmp(pages->tables[2], "second") == 0 &&
-           strcmp(pages->tables[3], "third") == 0;
+    return pages->table_count == 5 && strcmp(pages->tables[0], "first") == 0 &&
+           strcmp(pages->tables[1], "fourth") == 0 && strcmp(pages->tables[2], "leat") == 0 &&
+           strcmp(pages->tables[3], "second") == 0 && strcmp(pages->tables[4], "third") == 0;
 }
 
 /* One byte is changed in the file as well, while LMDB looks at it. */

@@ -31,7 +31,7 @@ static void it_is_content_after_every_batch_of_a_store(void **state)
         }
         assert_int_equal(leat_store_sync(store, NULL), LEAT_OK);
         struct leat_lmdb_pages pages = assert_content(path);
-        assert_int_equal(pages.table_count, 4);
+        assert_int_equal(pages.table_count, 5);
         if (leat_rng_below(&rng, 20) == 0) {
             leat_store_close(&store);
             (void)assert_content(path);
