@@ -25,6 +25,9 @@ REFUSALS = [
     r"{data}/data\.mdb is damaged or no LMDB file: MDB_[A-Z_]+: [^\n]+",
     r"{data}/data\.mdb is cut short: \d+ bytes of \d+ are there",
     r"the identity record of store {data} is damaged",
+    r"{data}/journal-[01] (is damaged or no journal of leat|belongs to another store, \S+|is cut short: \d+ bytes of \d+ are there)",
+    r"store {data}: the record of how far its journal is applied is damaged",
+    r"batch \d+ is damaged or missing in {data}/journal-0 or {data}/journal-1, though batch \d+, which came after it, is there",
 ]
 PAGE = 4096
 
@@ -114,7 +117,7 @@ class Store:
         self.laboratory, self.trials = laboratory, itertools.count(1)
         process = {"ventilator": laboratory.ventilator, "sink": laboratory.sink}[self.role]()
         fill(self)
-        laboratory.kill(process)
+        laboratory.stop(process)  # in order: data.mdb has everything, the journal nothing that is needed
         self.files = {}
         data = os.path.join(laboratory.dir, f"{self.role}.data")
         for name in sorted(set(os.listdir(data)) - {"lock.mdb"}):
