@@ -273,7 +273,7 @@ void leat_worker_start_jobs(struct leat_worker *w, struct leat_now now, struct l
     size_t count = 0;
     while (!w->outbox.full && (job = next_to_start(w, now.mono_us)) != NULL) {
         struct leat_worker_lane *lane = &w->lanes[job->lane];
-        leat_worker_job_fetch_after(job, FETCH_STARTED);
+        leat_worker_job_fetch_later(job, FETCH_STARTED);
         leat_worker_unqueue(w, job);
         if (job->expires_at_ms != 0 && now.wall.us / LEAT_US_PER_MS >= job->expires_at_ms) {
             expire(w, job, now, out);

@@ -102,6 +102,8 @@ struct leat_worker {
     uint64_t last_sequence;
 
     struct leat_worker_table table;
+    struct leat_worker_trail queued_trail;   /* of the lanes together */
+    struct leat_worker_trail finished_trail; /* of the outbox */
     struct leat_list started;
     struct leat_list repeat_new;  /* RETRY to be sent in this round */
     struct leat_list repeat_said; /* RETRY sent in this round, in the order of sending */

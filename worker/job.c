@@ -118,13 +118,20 @@ void leat_worker_table_init(struct leat_worker_table *table, uint64_t seed)
     leat_list_init(&table->spare);
 }
 
+/* The second one behind this one in the list of spares. */
+static void fetch_spare(const struct leat_worker_job *job)
+{
+    leat_worker_job_fetch(LEAT_CONTAINER_OF(job->link.next->next, struct leat_worker_job, link),
+                          FETCH_NEW);
+}
+
 static struct leat_worker_job *new_job(struct leat_worker_table *table)
 {
     struct leat_worker_job *job = leat_worker_job_of(leat_list_first(&table->spare));
     if (job == NULL) {
         job = leat_worker_must(aligned_alloc(_Alignof(struct leat_worker_job), sizeof(*job)));
     } else {
-        leat_worker_job_fetch_after(job, FETCH_NEW);
+        fetch_spare(job);
         leat_list_remove(&table->spare, &job->link);
     }
     memset(job, 0, offsetof(struct leat_worker_job, room));

@@ -55,13 +55,14 @@ struct leat_worker_job {
     bool refused;  /* the lease is not ours any more: not announced, not retried */
     bool killed;   /* KILL was sent for it */
     bool owning;   /* names, headers, bytes, output or error are memory of their own */
-    uint64_t attempt;
-    uint64_t sequence;    /* order of arrival in this process */
-    size_t counted_bytes; /* FINISHED: what it counts for in the outbox */
-    uint8_t *bytes;       /* the body as it came, in room or owned; NULL when no longer needed */
+    struct leat_worker_job *later; /* see leat_worker_trail; only ever fetched, may be gone */
+    uint64_t sequence;             /* order of arrival in this process */
+    size_t counted_bytes;          /* FINISHED: what it counts for in the outbox */
+    uint8_t *bytes; /* the body as it came, in room or owned; NULL when no longer needed */
     size_t bytes_size;
     int64_t expires_at_ms; /* wall; 0: never */
 
+    uint64_t attempt;
     struct leat_wall begun; /* STARTED: when RUN was emitted */
     int64_t ready_us;       /* wall */
     int64_t accepted_us;    /* wall */
@@ -156,11 +157,34 @@ static inline void leat_worker_job_fetch(const struct leat_worker_job *job, size
     }
 }
 
-/* In a walk over a list: the second job behind this one. */
-static inline void leat_worker_job_fetch_after(const struct leat_worker_job *job, size_t lines)
+/* In a walk over a list that is filled by pushing to its end. */
+static inline void leat_worker_job_fetch_later(const struct leat_worker_job *job, size_t lines)
 {
-    leat_worker_job_fetch(LEAT_CONTAINER_OF(job->link.next->next, struct leat_worker_job, link),
-                          lines);
+    if (job->later != NULL) {
+        leat_worker_job_fetch(job->later, lines);
+    }
+}
+
+/* The jobs that a step put at the end of a list last: each leads to the one that follows it after
+ * some others, so that a walk need not wait for one to learn where the next ones are. Begun anew in
+ * each step, for jobs are freed between steps. */
+#define LEAT_WORKER_TRAIL_JOBS 4
+
+struct leat_worker_trail {
+    struct leat_worker_job *last[LEAT_WORKER_TRAIL_JOBS];
+    size_t count;
+};
+
+static inline void leat_worker_trail_add(struct leat_worker_trail *trail,
+                                         struct leat_worker_job *job)
+{
+    struct leat_worker_job **place = &trail->last[trail->count % LEAT_WORKER_TRAIL_JOBS];
+    if (trail->count >= LEAT_WORKER_TRAIL_JOBS) {
+        (*place)->later = job;
+    }
+    *place = job;
+    job->later = NULL;
+    trail->count++;
 }
 
 /* Before a search: its place in the index, and when that has come, the job that it leads to. */

@@ -7,6 +7,8 @@
 
 /* Cache lines of a job that its leaving looks at. */
 #define FETCH_STORED 2
+/* And that its result is made of. */
+#define FETCH_SENT 5
 
 void leat_worker_outbox_init(struct leat_worker_outbox *outbox)
 {
@@ -21,6 +23,7 @@ void leat_worker_outbox_add(struct leat_worker *w, struct leat_worker_job *job)
 {
     leat_worker_job_move(&w->table, job, LEAT_WORKER_FINISHED);
     leat_list_push_back(&w->outbox.waiting, &job->link);
+    leat_worker_trail_add(&w->finished_trail, job);
     job->counted_bytes = leat_worker_job_bytes(job);
     w->outbox.bytes += job->counted_bytes;
 }
@@ -43,7 +46,7 @@ void leat_worker_outbox_stored(struct leat_worker *w, uint64_t number)
     }
     struct leat_worker_job *job;
     while ((job = leat_worker_job_of(leat_list_first(&batch->results))) != NULL) {
-        leat_worker_job_fetch_after(job, FETCH_STORED);
+        leat_worker_job_fetch_later(job, FETCH_STORED);
         leat_list_remove(&batch->results, &job->link);
         w->outbox.bytes -= job->counted_bytes;
         leat_worker_job_drop(&w->table, job);
@@ -164,6 +167,7 @@ static void fill_batch(struct leat_worker *w, struct leat_worker_batch *batch)
     struct leat_worker_job *job;
     while ((job = leat_worker_job_of(leat_list_first(&outbox->waiting))) != NULL &&
            batch->results.count < most) {
+        leat_worker_job_fetch_later(job, FETCH_SENT);
         bytes += message_bytes(w, job);
         if (batch->results.count > 0 && bytes > LEAT_BATCH_BYTES_TARGET) {
             return;

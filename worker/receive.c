@@ -4,7 +4,7 @@
 
 #include "worker/body.h"
 
-/* Outcomes between calling for a job and needing it. */
+/* Items of a message between calling for what one needs and needing it. */
 #define FETCH_AHEAD 4
 
 static struct leat_worker_lane *lane_of(struct leat_worker *w, struct leat_str type)
@@ -22,6 +22,7 @@ static void enqueue(struct leat_worker *w, struct leat_worker_lane *lane,
 {
     job->lane = (uint16_t)(lane - w->lanes);
     leat_list_push_back(&lane->queue, &job->link);
+    leat_worker_trail_add(&w->queued_trail, job);
 }
 
 /* More than was ever granted: by mistake, or the outbox has filled since. What was granted before
@@ -95,6 +96,18 @@ static void receive_job(struct leat_worker *w, const struct leat_item_delivery *
     }
 }
 
+static void receive_jobs(struct leat_worker *w, const struct leat_item_delivery *items,
+                         size_t count, struct leat_now now, struct leat_out *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (i + FETCH_AHEAD < count) {
+            const struct leat_item_delivery *later = &items[i + FETCH_AHEAD];
+            leat_worker_table_fetch_place(&w->table, &later->id, later->delivery);
+        }
+        receive_job(w, &items[i], now, out);
+    }
+}
+
 static void receive_error(struct leat_worker *w, const struct leat_msg_error *error, int64_t now_us,
                           struct leat_out *out)
 {
@@ -124,9 +137,7 @@ static void from_ventilator(struct leat_worker *w, const struct leat_msg *msg, s
         leat_worker_session_welcome(w, &msg->welcome, now_us, out);
     } else if (msg->type == LEAT_MSG_JOBS) {
         if (leat_worker_session_accept(w, msg->jobs.round, msg->jobs.number, now_us)) {
-            for (size_t i = 0; i < msg->jobs.jobs.count; i++) {
-                receive_job(w, &msg->jobs.jobs.items[i], now, out);
-            }
+            receive_jobs(w, msg->jobs.jobs.items, msg->jobs.jobs.count, now, out);
         }
     } else if (msg->type == LEAT_MSG_PONG) {
         if (leat_worker_session_accept(w, msg->pong.round, msg->pong.number, now_us)) {

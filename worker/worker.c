@@ -279,6 +279,8 @@ void leat_worker_step(struct leat_worker *w, const struct leat_event *event, str
     if (out->count == 0) {
         leat_worker_table_sweep(&w->table);
     }
+    w->queued_trail.count = 0;
+    w->finished_trail.count = 0;
     leat_worker_limiter_begin(&w->limiter, event->now.mono_us);
     for (size_t i = 0; i < w->lane_count; i++) {
         leat_worker_limiter_begin(&w->lanes[i].limiter, event->now.mono_us);
