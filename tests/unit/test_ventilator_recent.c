@@ -15,7 +15,7 @@ static struct leat_id id_of(uint64_t time_ms, uint64_t number)
         id.bytes[i] = (uint8_t)(time_ms >> (8 * (5 - i)));
     }
     for (unsigned i = 0; i < 10; i++) {
-        id.bytes[6 + i] = i < 2 ? 0 : (uint8_t)(number >> (8 * (9 - i)));
+        id.bytes[6 + i] = (uint8_t)(i < 2 ? 0 : number >> (8 * (9 - i)));
     }
     return id;
 }
