@@ -113,11 +113,14 @@ class Trial:
 class Store:
     """The files of a small store of one role, made by the real broker, and what it holds."""
 
-    def __init__(self, laboratory, fill):
-        self.laboratory, self.trials = laboratory, itertools.count(1)
+    def __init__(self, laboratory, fill, killed=False):
+        self.laboratory, self.trials, self.killed = laboratory, itertools.count(1), killed
         process = {"ventilator": laboratory.ventilator, "sink": laboratory.sink}[self.role]()
         fill(self)
-        laboratory.stop(process)  # in order: data.mdb has everything, the journal nothing that is needed
+        if killed:
+            laboratory.kill(process)  # what was acknowledged last is in the journal alone
+        else:
+            laboratory.stop(process)  # in order: data.mdb has everything, the journal nothing that is needed
         self.files = {}
         data = os.path.join(laboratory.dir, f"{self.role}.data")
         for name in sorted(set(os.listdir(data)) - {"lock.mdb"}):
@@ -164,9 +167,9 @@ class VentilatorStore(Store):
         r"(the )?(sealed )?record [^\n]+",
     ]
 
-    def __init__(self, laboratory):
-        self.bodies, self.waiting = {}, set()
-        super().__init__(laboratory, VentilatorStore.fill)
+    def __init__(self, laboratory, killed=False):
+        self.bodies, self.waiting, self.last = {}, set(), set()
+        super().__init__(laboratory, VentilatorStore.fill, killed)
 
     def fill(self):
         """Ready jobs of two types with bodies of all sizes, some that expire, some that wait for their time."""
@@ -183,6 +186,7 @@ class VentilatorStore(Store):
                 if late:
                     self.waiting.add(id)
             send_until(link, SUBMIT, (producer, batch, jobs), lambda kind, f, b=batch: kind == ACCEPTED and f[1] >= b)
+            self.last = {job[0] for job in jobs}
         link.close()
 
     def serve(self, trial):
@@ -200,6 +204,7 @@ class VentilatorStore(Store):
 
     def work(self, trial, sink, link):
         session, welcome, told, came, ended, end = os.urandom(16), False, 0.0, set(), set(), time.monotonic() + lab.PATIENCE_S
+        look_at = time.monotonic() + 1
         poller = zmq.Poller()
         poller.register(sink, zmq.POLLIN)
         poller.register(link.socket, zmq.POLLIN)
@@ -208,6 +213,8 @@ class VentilatorStore(Store):
             if trial.popen.poll() is not None:
                 return None
             must(time.monotonic() < end, f"{len(ready - came - ended)} of {len(ready)} jobs neither came nor ended")
+            if self.killed and time.monotonic() > look_at and self.lacks_last(link, ready - came - ended):
+                return "cut"
             if not welcome and time.monotonic() > told:
                 told = time.monotonic() + (0.3 if link.send(HELLO, session, 1, "worker", [["default"]], 1000, []) else 0.01)
             for socket, _ in poller.poll(10):
@@ -222,6 +229,15 @@ class VentilatorStore(Store):
                     came |= self.take_jobs(fields[2])
         must(not came & ended, "a job came and has ended")
         return "damaged" if self.look_at_waiting(trial, link) or ended else "served"
+
+    def lacks_last(self, link, missing):
+        """Of a journal the very last record may be gone: damage looks there as a record that was being written when the power went."""
+        return missing <= self.last and all(self.state(link, ref, id) == 0 for ref, id in enumerate(self.last, 100))
+
+    def state(self, link, ref, id):
+        """0: not known; None: the ventilator cannot say."""
+        got = send_until(link, LOOKUP, (ref, id), lambda kind, f: kind == ERROR or (kind == FOUND and f[0] == ref))
+        return None if got[0] == ERROR else got[1][2]
 
     def take_jobs(self, jobs):
         for item in jobs:
@@ -243,10 +259,7 @@ class VentilatorStore(Store):
 
     def look_at_waiting(self, trial, link):
         """Jobs that wait for their time are still known, or the check knows that they are damaged."""
-        unknown = 0
-        for ref, id in enumerate(self.waiting, 1):
-            got = send_until(link, LOOKUP, (ref, id), lambda kind, f, r=ref: kind in (FOUND, ERROR) and (kind == ERROR or f[0] == r))
-            unknown += got[0] == ERROR or got[1][2] != 1
+        unknown = sum(self.state(link, ref, id) != 1 for ref, id in enumerate(self.waiting, 1))
         if unknown:
             trial.end()
             must(trial.has_damage(), f"{unknown} jobs that wait are not known")
