@@ -145,7 +145,7 @@ LEAT_MUST_USE static inline enum leat_err leat_wire_cursor_bool(struct leat_wire
     return leat_wire_cursor_any_bool(cursor, ret_value);
 }
 
-/* Empty text, or a name: plain ASCII of 4 to 16 bytes. */
+/* Empty text, or a name: plain ASCII of 4 to 31 bytes. */
 static inline bool leat_wire_cursor_quick_str(struct leat_wire_cursor *cursor,
                                               struct leat_str *ret_text)
 {
