@@ -51,32 +51,75 @@ uint32_t leat_crc32c_portable(uint32_t crc, const void *data, size_t size)
 #if defined(__x86_64__)
 
 #include <nmmintrin.h>
+#include <wmmintrin.h>
 
-__attribute__((target("sse4.2"))) static uint32_t hardware(uint32_t crc, const void *data,
-                                                           size_t size)
+/* One instruction of SSE4.2 takes three cycles but a new one can begin in each: long inputs go in
+ * three lanes at once, LANE_BYTES of each, and are put together by a multiplication without carry.
+ * A constant is x to the power of (8 * bytes - 33) modulo the polynomial, reflected. */
+#define LANE_BYTES 1024
+#define PAST_ONE   0x170076fa /* moves a remainder past LANE_BYTES */
+#define PAST_TWO   0xa51b6135 /* past twice that */
+
+__attribute__((target("sse4.2,pclmul"))) static uint64_t past(uint64_t rest, uint32_t power)
 {
-    const uint8_t *bytes = data;
-    uint64_t rest = ~crc;
+    __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((int64_t)rest),
+                                           _mm_cvtsi64_si128((int64_t)power), 0);
+    return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
+}
+
+static inline uint64_t word_at(const uint8_t *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
+}
+
+/* Takes three lanes at a time off the input while it is long enough. */
+__attribute__((target("sse4.2,pclmul"))) static uint64_t lanes(uint64_t rest, const uint8_t **bytes,
+                                                               size_t *size)
+{
+    while (*size >= 3 * (size_t)LANE_BYTES) {
+        const uint8_t *at = *bytes;
+        uint64_t second = 0;
+        uint64_t third = 0;
+        for (size_t i = 0; i < LANE_BYTES; i += sizeof(uint64_t)) {
+            rest = _mm_crc32_u64(rest, word_at(at + i));
+            second = _mm_crc32_u64(second, word_at(at + LANE_BYTES + i));
+            third = _mm_crc32_u64(third, word_at(at + 2 * LANE_BYTES + i));
+        }
+        rest = past(rest, PAST_TWO) ^ past(second, PAST_ONE) ^ third;
+        *bytes += 3 * LANE_BYTES;
+        *size -= 3 * (size_t)LANE_BYTES;
+    }
+    return rest;
+}
+
+__attribute__((target("sse4.2"))) static uint64_t words(uint64_t rest, const uint8_t *bytes,
+                                                        size_t size)
+{
     while (size >= sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, bytes, sizeof(word));
-        rest = _mm_crc32_u64(rest, word);
-        bytes += sizeof(word);
-        size -= sizeof(word);
+        rest = _mm_crc32_u64(rest, word_at(bytes));
+        bytes += sizeof(uint64_t);
+        size -= sizeof(uint64_t);
     }
     for (size_t i = 0; i < size; i++) {
         rest = _mm_crc32_u8((uint32_t)rest, bytes[i]);
     }
-    return ~(uint32_t)rest;
+    return rest;
 }
 
 uint32_t leat_crc32c(uint32_t crc, const void *data, size_t size)
 {
-    /* The compiler's run-time reads the processor's features before main; this is a bit test. */
-    if (__builtin_cpu_supports("sse4.2")) {
-        return hardware(crc, data, size);
+    const uint8_t *bytes = data;
+    uint64_t rest = ~crc;
+    /* The compiler's run-time reads the processor's features before main; these are bit tests. */
+    if (!__builtin_cpu_supports("sse4.2")) {
+        return leat_crc32c_portable(crc, data, size);
     }
-    return leat_crc32c_portable(crc, data, size);
+    if (size >= 3 * (size_t)LANE_BYTES && __builtin_cpu_supports("pclmul")) {
+        rest = lanes(rest, &bytes, &size);
+    }
+    return ~(uint32_t)words(rest, bytes, size);
 }
 
 #else

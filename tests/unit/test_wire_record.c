@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/crc32c.h"
 #include "core/rng.h"
 #include "wire/codec.h"
-#include "core/crc32c.h"
 #include "wire/record.h"
 #include "wire_messages.h"
 
@@ -101,6 +101,24 @@ static void table_hardware_and_definition_agree_at_every_length_and_alignment(vo
             uint32_t first = leat_crc32c(0, bytes + from, part);
             assert_int_equal(leat_crc32c(first, bytes + from + part, size - part), crc);
         }
+    }
+}
+
+static void long_inputs_have_the_same_checksum(void **state)
+{
+    (void)state;
+    static uint8_t bytes[30000];
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)leat_rng_next(&rng);
+    }
+    for (int i = 0; i < 400; i++) {
+        size_t from = (size_t)leat_rng_below(&rng, 16);
+        size_t around = 3072 * (size_t)leat_rng_below(&rng, 9);
+        size_t size = around + (size_t)leat_rng_below(&rng, 20);
+        size -= size < 10 ? 0 : 10;
+        uint32_t before = (uint32_t)leat_rng_next(&rng);
+        assert_int_equal(leat_crc32c(before, bytes + from, size),
+                         leat_crc32c_portable(before, bytes + from, size));
     }
 }
 
@@ -299,6 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_checksum_agrees_with_the_published_vectors),
         cmocka_unit_test(table_hardware_and_definition_agree_at_every_length_and_alignment),
+        cmocka_unit_test(long_inputs_have_the_same_checksum),
         cmocka_unit_test(any_flipped_bit_is_detected),
         cmocka_unit_test(a_record_under_another_key_or_in_another_table_is_detected),
         cmocka_unit_test(a_record_cut_at_any_byte_is_detected),
