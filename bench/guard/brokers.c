@@ -54,6 +54,7 @@ static void *begin_ventilator(void)
     config.seed = 7;
     guard_core_init(&stage->core);
     stage->core.store = leat_store_open_memory();
+    leat_store_memory_trust_adds(stage->core.store);
     stage->typed = leat_ventilator_store_new(stage->core.store);
     stage->core.core = leat_ventilator_new(&config, stage->typed);
     stage->core.step = step_ventilator;
@@ -169,6 +170,7 @@ static void *begin_sink(void)
     config.seed = 7;
     guard_core_init(&stage->core);
     stage->core.store = leat_store_open_memory();
+    leat_store_memory_trust_adds(stage->core.store);
     stage->typed = leat_sink_store_new(stage->core.store);
     stage->core.core = leat_sink_new(&config, stage->typed);
     stage->core.step = step_sink;

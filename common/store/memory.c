@@ -163,6 +163,11 @@ struct leat_store *leat_store_memory_copy(struct leat_store *store)
     return copy;
 }
 
+void leat_store_memory_trust_adds(struct leat_store *store)
+{
+    store->checks_adds = false;
+}
+
 void leat_store_memory_complete(struct leat_store *store)
 {
     struct memory_store *memory = memory_of(store);
