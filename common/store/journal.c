@@ -187,9 +187,10 @@ enum leat_err leat_journal_open(const char *directory, const struct leat_id *sto
         journal->event_fd >= 0
             ? LEAT_OK
             : leat_fail(why, LEAT_ERR_IO, "cannot make an eventfd: %s", strerror(errno));
-    for (unsigned i = 0; err == LEAT_OK && i < FILES; i++) {
-        err = make ? leat_journal_file_make(&journal->files[i], directory, i, store, why)
-                   : leat_journal_file_open(&journal->files[i], directory, i, store, why);
+    for (unsigned i = FILES; err == LEAT_OK && i > 0; i--) { /* the first is made last */
+        struct leat_journal_file *file = &journal->files[i - 1];
+        err = make ? leat_journal_file_make(file, directory, i - 1, store, why)
+                   : leat_journal_file_open(file, directory, i - 1, store, why);
     }
     if (err == LEAT_OK) {
         int rc = start_thread(journal);
@@ -220,6 +221,11 @@ void leat_journal_close(struct leat_journal **journal)
     pthread_cond_destroy(&(*journal)->wake);
     free_files(*journal);
     *journal = NULL;
+}
+
+bool leat_journal_is_there(const char *directory)
+{
+    return leat_journal_file_is_there(directory, 0);
 }
 
 /* ---- writing ---- */
@@ -265,6 +271,18 @@ void leat_journal_turn(struct leat_journal *journal)
 uint64_t leat_journal_filled_bytes(const struct leat_journal *journal)
 {
     return journal->offset;
+}
+
+enum leat_err leat_journal_shrink(struct leat_journal *journal, struct leat_why *why)
+{
+    assert(journal->state == LEAT_JOURNAL_IDLE && journal->applied == journal->number);
+    enum leat_err err = LEAT_OK;
+    for (unsigned i = 0; err == LEAT_OK && i < FILES; i++) {
+        err = leat_journal_file_shrink(&journal->files[i], why);
+    }
+    journal->offset = LEAT_JOURNAL_BLOCK_BYTES;
+    journal->is_turning = false;
+    return err;
 }
 
 bool leat_journal_is_turning(const struct leat_journal *journal)
@@ -394,6 +412,18 @@ static int by_number(const void *left, const void *right)
     return a->number < b->number ? -1 : a->number > b->number;
 }
 
+/* A record that met a full disk at its very end lies whole in one file, and again in the other. */
+static void drop_doubles(struct found *found)
+{
+    size_t kept = 1;
+    for (size_t i = 1; i < found->count; i++) {
+        if (found->records[i].number != found->records[kept - 1].number) {
+            found->records[kept++] = found->records[i];
+        }
+    }
+    found->count = kept;
+}
+
 static enum leat_err check_gaps(const struct leat_journal *journal, const struct found *found,
                                 uint64_t applied, struct leat_why *why)
 {
@@ -444,6 +474,7 @@ enum leat_err leat_journal_read(const struct leat_journal *journal, uint64_t app
     }
     if (err == LEAT_OK && found.count > 0) {
         qsort(found.records, found.count, sizeof *found.records, by_number);
+        drop_doubles(&found);
     }
     if (err == LEAT_OK) {
         err = check_gaps(journal, &found, applied, why);
@@ -456,8 +487,8 @@ enum leat_err leat_journal_read(const struct leat_journal *journal, uint64_t app
             leat_journal_file_unmap(maps[i]);
         }
     }
+    *ret_last = found.count == 0 ? applied : found.records[found.count - 1].number;
     free(found.records);
-    *ret_last = applied + found.count;
     return err;
 }
 

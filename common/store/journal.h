@@ -27,6 +27,8 @@ struct leat_journal;
 LEAT_MUST_USE enum leat_err leat_journal_open(const char *directory, const struct leat_id *store,
                                               bool make, struct leat_journal **ret_journal,
                                               struct leat_why *why);
+/* Whether both files were made in this directory. */
+bool leat_journal_is_there(const char *directory);
 /* Waits for the record that is being written, unless a full disk keeps it. Accepts NULL. */
 void leat_journal_close(struct leat_journal **journal);
 
@@ -48,6 +50,9 @@ void leat_journal_submit(struct leat_journal *journal, uint64_t number,
 void leat_journal_applied(struct leat_journal *journal, uint64_t number);
 /* The next record begins the other file, as soon as that is free. */
 void leat_journal_turn(struct leat_journal *journal);
+/* Gives back what the files have grown by. Only while nothing is being written and all is applied.
+ * LEAT_ERR_IO. */
+LEAT_MUST_USE enum leat_err leat_journal_shrink(struct leat_journal *journal, struct leat_why *why);
 bool leat_journal_is_turning(const struct leat_journal *journal);
 /* Where the last record ends in the file that is being filled. */
 uint64_t leat_journal_filled_bytes(const struct leat_journal *journal);

@@ -105,14 +105,20 @@ static enum leat_err read_head(struct leat_journal_file *file, struct leat_why *
 
 /* ---- making and opening ---- */
 
-static enum leat_err open_file(struct leat_journal_file *file, const char *directory,
-                               unsigned number, const struct leat_id *store, int flags,
-                               struct leat_why *why)
+static char *path_of(const char *directory, unsigned number, const char *suffix)
 {
-    *file = (struct leat_journal_file){.store = *store};
-    if (asprintf(&file->path, "%s/journal-%u", directory, number) < 0) {
+    char *path = NULL;
+    if (asprintf(&path, "%s/journal-%u%s", directory, number, suffix) < 0) {
         abort();
     }
+    return path;
+}
+
+static enum leat_err open_file(struct leat_journal_file *file, const char *directory,
+                               unsigned number, const char *suffix, const struct leat_id *store,
+                               int flags, struct leat_why *why)
+{
+    *file = (struct leat_journal_file){.path = path_of(directory, number, suffix), .store = *store};
     file->fd = open(file->path, O_RDWR | O_CLOEXEC | flags, 0600);
     if (file->fd < 0 && errno == ENOENT) {
         return leat_fail(why, LEAT_ERR_CORRUPT,
@@ -145,23 +151,62 @@ static enum leat_err grow(struct leat_journal_file *file, uint64_t size_bytes, s
     return err;
 }
 
+/* The name comes last, so that a file that is there is whole. */
 enum leat_err leat_journal_file_make(struct leat_journal_file *file, const char *directory,
                                      unsigned number, const struct leat_id *store,
                                      struct leat_why *why)
 {
-    enum leat_err err = open_file(file, directory, number, store, O_CREAT | O_TRUNC, why);
+    enum leat_err err = open_file(file, directory, number, ".new", store, O_CREAT | O_TRUNC, why);
     if (err == LEAT_OK) {
         err = grow(file, LEAT_JOURNAL_FIRST_BYTES, why);
     }
-    return err == LEAT_OK ? flush(file, why) : err;
+    if (err == LEAT_OK) {
+        err = flush(file, why);
+    }
+    if (err != LEAT_OK) {
+        return err;
+    }
+    char *name = path_of(directory, number, "");
+    if (rename(file->path, name) != 0) {
+        err = fail(file, "rename", errno, why);
+    }
+    free(file->path);
+    file->path = name;
+    return err;
 }
 
+/* The head is written again: what a process that was killed, or whose flush failed, left of it may
+ * be in the page cache alone. */
 enum leat_err leat_journal_file_open(struct leat_journal_file *file, const char *directory,
                                      unsigned number, const struct leat_id *store,
                                      struct leat_why *why)
 {
-    enum leat_err err = open_file(file, directory, number, store, 0, why);
-    return err == LEAT_OK ? read_head(file, why) : err;
+    enum leat_err err = open_file(file, directory, number, "", store, 0, why);
+    if (err == LEAT_OK) {
+        err = read_head(file, why);
+    }
+    if (err == LEAT_OK) {
+        err = write_head(file, file->size_bytes, why);
+    }
+    return err == LEAT_OK ? flush(file, why) : err;
+}
+
+enum leat_err leat_journal_file_shrink(struct leat_journal_file *file, struct leat_why *why)
+{
+    if (file->size_bytes <= LEAT_JOURNAL_FIRST_BYTES) {
+        return LEAT_OK;
+    }
+    enum leat_err err = write_head(file, LEAT_JOURNAL_FIRST_BYTES, why);
+    if (err == LEAT_OK) {
+        err = flush(file, why);
+    }
+    if (err == LEAT_OK && ftruncate(file->fd, LEAT_JOURNAL_FIRST_BYTES) != 0) {
+        err = fail(file, "shorten", errno, why);
+    }
+    if (err == LEAT_OK) {
+        file->size_bytes = LEAT_JOURNAL_FIRST_BYTES;
+    }
+    return err;
 }
 
 void leat_journal_file_fini(struct leat_journal_file *file)
@@ -208,4 +253,12 @@ void leat_journal_file_unmap(struct leat_bytes bytes)
         void *out;
     } data = {bytes.data};
     (void)munmap(data.out, bytes.size);
+}
+
+bool leat_journal_file_is_there(const char *directory, unsigned number)
+{
+    char *path = path_of(directory, number, "");
+    bool is_there = access(path, F_OK) == 0;
+    free(path);
+    return is_there;
 }

@@ -3,8 +3,8 @@
  *   leat-journal version=1 store=<id> bytes=<size> check=<CRC-32C of what is before it>
  *
  * Behind it are records (journal_record.h). The file has its blocks before a record needs them, so
- * that a flush has only the record to write; it grows by LEAT_JOURNAL_GROW_BYTES and never shrinks.
- * One thread at a time. */
+ * that a flush has only the record to write; it grows by LEAT_JOURNAL_GROW_BYTES and shrinks only
+ * on a full disk. One thread at a time. */
 #ifndef LEAT_STORE_JOURNAL_FILE_H
 #define LEAT_STORE_JOURNAL_FILE_H
 
@@ -42,6 +42,12 @@ void leat_journal_file_fini(struct leat_journal_file *file);
 LEAT_MUST_USE enum leat_err leat_journal_file_append(struct leat_journal_file *file,
                                                      uint64_t offset, struct leat_bytes record,
                                                      struct leat_why *why);
+
+/* Gives back what it has grown by; nothing in it is needed any more. LEAT_ERR_IO. */
+LEAT_MUST_USE enum leat_err leat_journal_file_shrink(struct leat_journal_file *file,
+                                                     struct leat_why *why);
+
+bool leat_journal_file_is_there(const char *directory, unsigned number);
 
 /* The whole file, to be read; until unmap. LEAT_ERR_IO. */
 LEAT_MUST_USE enum leat_err leat_journal_file_map(const struct leat_journal_file *file,

@@ -1,9 +1,9 @@
 /* A batch as a record of the journal: bytes, and nothing else. Pure.
  *
- *   head, 40 bytes   "leatjrn1" | number | bytes of the body | CRC-32C of the body | writes | check
- *   body             the writes in their order, each: table, 128 more for a del | bytes of the key
- * | bytes of the value (4) | key | value zeros            up to a multiple of
- * LEAT_JOURNAL_BLOCK_BYTES
+ *   head    40 bytes: "leatjrn1", number, bytes of the body, CRC-32C of the body, writes, check
+ *   body    the writes in their order. Each: table (128 more for a del), bytes of the key, bytes of
+ *           the value (four bytes), key, value
+ *   zeros   up to a multiple of LEAT_JOURNAL_BLOCK_BYTES
  *
  * Numbers are big-endian, of eight bytes but for CRC and writes (four). The check is SipHash of
  * what is before it, with the store's id as the key: neither another store's record nor bytes that

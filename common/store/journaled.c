@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@
 
 #define BUFFER_KEEP_BYTES (4U << 20)
 /* The journal is no longer than this many times what it should be before it waits for LMDB. */
-#define FILLED_TIMES_MAX 4
+#define FILLED_TIMES_MAX 2
 
 struct journaled {
     struct leat_store store; /* its overlays: upper is ours, lower the batch on its way in `base` */
@@ -32,6 +33,8 @@ struct journaled {
     leat_table place_table;
     uint64_t max_bytes;
     uint64_t fill_bytes; /* apply when an overlay or a file of the journal is this large */
+    bool is_fill_fixed;
+    char *path; /* owned */
     struct leat_journal_buffer buffers[2];
     struct leat_journal_buffer *filling;
     struct leat_journal_buffer *on_its_way;
@@ -144,6 +147,27 @@ static void put_place(struct journaled *self)
     leat_store_put(self->base, self->place_table, place_key(), leat_bytes_of(place, sizeof place));
 }
 
+/* base has been given some of what the upper overlay holds as added. From now on a del leaves a
+ * tombstone; and what was added, sealed and then deleted in the batch that fills, gets one. */
+static void base_has_some(struct journaled *self)
+{
+    for (leat_table table = 0; table < LEAT_STORE_TABLES_MAX; table++) {
+        leat_sorted_forget_new(&self->store.upper->tables[table]);
+    }
+    if (self->store.filling_rows == 0) {
+        return;
+    }
+    struct leat_bytes body = leat_journal_buffer_body(self->filling);
+    struct leat_journal_write write;
+    while (leat_journal_next(&body, &write) == LEAT_OK) {
+        struct leat_sorted *table = &self->store.upper->tables[write.table];
+        struct leat_sorted_entry entry;
+        if (write.is_del && !leat_sorted_find(table, write.key, &entry)) {
+            leat_sorted_put_tombstone(table, write.key);
+        }
+    }
+}
+
 /* A full disk: the sealed record fits into no file of the journal. base has a reserve for such
  * times, so it gets the record itself. The upper overlay cannot be given to it as it is, since
  * there are unsealed writes in it; what is sealed is read back from the journal. */
@@ -155,7 +179,7 @@ static enum leat_err bypass(struct journaled *self, struct leat_why *why)
     uint64_t last;
     enum leat_err err =
         leat_journal_read(self->journal, self->applied, write_to_base, self, &last, why);
-    if (err == LEAT_OK && last != self->number - 1) {
+    if (err == LEAT_OK && last + 1 < self->number) {
         err = leat_fail(why, LEAT_ERR_CORRUPT, "the journal has lost what was written to it");
     }
     struct leat_bytes body = leat_journal_buffer_body(self->on_its_way);
@@ -168,9 +192,7 @@ static enum leat_err bypass(struct journaled *self, struct leat_why *why)
     }
     put_place(self);
     leat_store_seal(self->base);
-    for (leat_table table = 0; table < LEAT_STORE_TABLES_MAX; table++) {
-        leat_sorted_forget_new(&self->store.upper->tables[table]); /* base has some of it now */
-    }
+    base_has_some(self);
     self->store.lower = self->base->lower;
     self->applying = self->number;
     self->is_bypassing = true;
@@ -195,6 +217,25 @@ static void apply_if_due(struct journaled *self)
     }
 }
 
+/* What waits to be applied must fit into the reserve of a disk or of a store that is nearly full,
+ * or base could be stuck with it for ever. */
+static void learn_fill(struct journaled *self)
+{
+    struct statvfs disk;
+    if (self->is_fill_fixed || statvfs(self->path, &disk) != 0) {
+        return;
+    }
+    uint64_t used = self->base->used_bytes;
+    uint64_t free_bytes = used < self->max_bytes ? self->max_bytes - used : 0;
+    if ((uint64_t)disk.f_bavail * disk.f_frsize < free_bytes) {
+        free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    }
+    uint64_t share = free_bytes / LEAT_JOURNAL_FREE_SHARE;
+    self->fill_bytes = share < LEAT_JOURNAL_BYTES_MIN       ? LEAT_JOURNAL_BYTES_MIN
+                       : share < LEAT_JOURNAL_BYTES_DEFAULT ? share
+                                                            : LEAT_JOURNAL_BYTES_DEFAULT;
+}
+
 static enum leat_err take_note_of_base(struct journaled *self, struct leat_why *why)
 {
     bool was_applying = leat_store_is_committing(self->base);
@@ -204,6 +245,7 @@ static enum leat_err take_note_of_base(struct journaled *self, struct leat_why *
         self->is_short = false;
         self->applied = self->applying;
         leat_journal_applied(self->journal, self->applied);
+        learn_fill(self);
     }
     return err;
 }
@@ -246,6 +288,12 @@ static void journaled_commit(struct leat_store *store)
     apply_if_due(self);
 }
 
+/* All is applied. */
+static bool is_idle(const struct journaled *self)
+{
+    return self->unapplied_us == 0 && !leat_store_is_committing(self->base);
+}
+
 static void learn_room(struct journaled *self)
 {
     struct leat_store *store = &self->store;
@@ -262,6 +310,11 @@ static enum leat_commit_state journaled_poll(struct leat_store *store, struct le
         return LEAT_COMMIT_BROKEN;
     }
     enum leat_journal_state state = leat_journal_poll(self->journal, why);
+    if (state == LEAT_JOURNAL_SHORT && self->applied == self->number &&
+        leat_journal_take_back(self->journal)) {
+        state = LEAT_JOURNAL_DONE; /* base was given it while it was still being written */
+        leat_journal_turn(self->journal);
+    }
     bool is_done = state == LEAT_JOURNAL_DONE;
     if (self->is_bypassing && !leat_store_is_committing(self->base)) {
         self->is_bypassing = false;
@@ -269,6 +322,8 @@ static enum leat_commit_state journaled_poll(struct leat_store *store, struct le
     }
     if (state == LEAT_JOURNAL_SHORT) {
         self->is_short = true;
+    } else if (is_idle(self)) {
+        self->is_short = false; /* nothing will end that could say so */
     }
     if (state == LEAT_JOURNAL_BROKEN ||
         (state == LEAT_JOURNAL_SHORT && bypass(self, why) != LEAT_OK)) {
@@ -279,6 +334,10 @@ static enum leat_commit_state journaled_poll(struct leat_store *store, struct le
     }
     hand_over(self);
     apply_if_due(self);
+    if (!leat_store_has_room(self->base) && state == LEAT_JOURNAL_IDLE && is_idle(self) &&
+        leat_journal_shrink(self->journal, why) != LEAT_OK) {
+        return LEAT_COMMIT_BROKEN;
+    }
     learn_room(self);
     return is_done ? LEAT_COMMIT_DONE : LEAT_COMMIT_PENDING;
 }
@@ -286,11 +345,13 @@ static enum leat_commit_state journaled_poll(struct leat_store *store, struct le
 static enum leat_err journaled_wait(struct leat_store *store, struct leat_why *why)
 {
     struct journaled *self = journaled_of(store);
-    if (leat_journal_is_held(self->journal)) {
-        return leat_fail(why, LEAT_ERR_NO_SPACE, "no space left for the journal of the store");
-    }
-    if (self->is_waiting || self->is_bypassing) {
+    bool is_held = leat_journal_is_held(self->journal);
+    if (leat_store_is_committing(self->base) &&
+        (is_held || self->is_waiting || self->is_bypassing)) {
         return self->base->backend->wait(self->base, why);
+    }
+    if (is_held) {
+        return leat_fail(why, LEAT_ERR_NO_SPACE, "no space left for the journal of the store");
     }
     struct pollfd item = {.fd = self->poll_fd, .events = POLLIN};
     (void)poll(&item, 1, -1); /* EINTR: the caller looks and waits again */
@@ -334,6 +395,7 @@ static void journaled_close(struct leat_store *store)
     if (self->poll_fd >= 0) {
         close(self->poll_fd);
     }
+    free(self->path);
     leat_journal_buffer_fini(&self->buffers[0]);
     leat_journal_buffer_fini(&self->buffers[1]);
     leat_store_fini(store);
@@ -403,7 +465,8 @@ static enum leat_err recover(struct journaled *self, const char *path, struct le
         return err;
     }
     /* A copy of data.mdb has no journal: what is in it is all there is. */
-    bool is_new = err == LEAT_ERR_NOT_FOUND || !leat_store_lmdb_has_lived_here(self->base);
+    bool is_new = err == LEAT_ERR_NOT_FOUND ||
+                  (!leat_store_lmdb_has_lived_here(self->base) && !leat_journal_is_there(path));
     err = leat_journal_open(path, &id, is_new, &self->journal, why);
     struct replay replay = {.self = self};
     if (err == LEAT_OK) {
@@ -420,6 +483,7 @@ static enum leat_err recover(struct journaled *self, const char *path, struct le
     if (err == LEAT_OK) {
         self->applied = self->number;
         leat_journal_begin(self->journal, self->number);
+        err = leat_store_lmdb_sign(self->base, why);
     }
     return err;
 }
@@ -450,12 +514,15 @@ static enum leat_err open_all(struct journaled *self, const char *path,
     tables[options->table_count] = PLACE_TABLE;
     with_place.tables = tables;
     with_place.table_count++;
+    with_place.is_signed_later = true;
     self->place_table = options->table_count;
     self->max_bytes = options->max_bytes != 0 ? options->max_bytes : LEAT_STORE_BYTES_DEFAULT;
-    self->fill_bytes = options->journal_bytes != 0 ? options->journal_bytes
-                       : self->max_bytes / 64 < LEAT_JOURNAL_BYTES_DEFAULT
-                           ? self->max_bytes / 64
-                           : LEAT_JOURNAL_BYTES_DEFAULT;
+    self->is_fill_fixed = options->journal_bytes != 0;
+    self->fill_bytes = self->is_fill_fixed ? options->journal_bytes : LEAT_JOURNAL_BYTES_MIN;
+    self->path = strdup(path);
+    if (self->path == NULL) {
+        abort();
+    }
     enum leat_err err = leat_store_open_lmdb(path, &with_place, &self->base, why);
     if (err == LEAT_OK) {
         err = recover(self, path, why);
@@ -464,6 +531,7 @@ static enum leat_err open_all(struct journaled *self, const char *path,
         err = open_poll(self, why);
     }
     if (err == LEAT_OK) {
+        learn_fill(self);
         learn_room(self);
     }
     return err;

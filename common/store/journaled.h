@@ -17,8 +17,12 @@
 
 #include "store/lmdb.h"
 
-#define LEAT_JOURNAL_AGE_MS        1000
+#define LEAT_JOURNAL_AGE_MS 1000
+/* Applied when so much waits: a share of what is free on the disk and in the store, within bounds.
+ */
 #define LEAT_JOURNAL_BYTES_DEFAULT (32U << 20)
+#define LEAT_JOURNAL_BYTES_MIN     (1U << 20)
+#define LEAT_JOURNAL_FREE_SHARE    32
 
 /* As leat_store_open_lmdb, in the same directory. A store that was made without a journal gets one.
  * Errors as there, and:

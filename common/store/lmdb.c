@@ -410,7 +410,7 @@ static enum leat_err open_all(struct leat_lmdb *lmdb, const char *path,
     if (err == LEAT_OK) {
         err = open_tables(lmdb, options, why);
     }
-    if (err == LEAT_OK) {
+    if (err == LEAT_OK && !options->is_signed_later) {
         err = leat_lmdb_sign_lock(lmdb, why);
     }
     if (err == LEAT_OK) {
@@ -459,4 +459,10 @@ bool leat_store_lmdb_has_lived_here(const struct leat_store *store)
 {
     assert(store->backend == &lmdb_backend);
     return ((const struct leat_lmdb *)store)->has_lived_here;
+}
+
+enum leat_err leat_store_lmdb_sign(const struct leat_store *store, struct leat_why *why)
+{
+    assert(store->backend == &lmdb_backend);
+    return leat_lmdb_sign_lock((const struct leat_lmdb *)store, why);
 }

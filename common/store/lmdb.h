@@ -42,6 +42,7 @@ struct leat_store_options {
     unsigned table_count;   /* 1 to LEAT_STORE_TABLES_MAX */
     uint64_t max_bytes;     /* 0: LEAT_STORE_BYTES_DEFAULT; at least 2 * LEAT_STORE_RESERVE_BYTES */
     uint64_t map_bytes;     /* address space at first, it grows; 0: follows max_bytes. For tests. */
+    bool is_signed_later;   /* leat_store_lmdb_sign is called when all else is there */
     uint64_t journal_bytes; /* store/journaled.h; 0: the default, less for a small max_bytes */
 };
 
@@ -73,6 +74,10 @@ LEAT_MUST_USE enum leat_err leat_store_check_lmdb(const char *path,
                                                   struct leat_store_pages *ret_pages,
                                                   struct leat_why *why);
 
+/* Says in the lock file which store lives here, and that the directory's names are on the disk.
+ * LEAT_ERR_NO_SPACE, LEAT_ERR_IO. */
+LEAT_MUST_USE enum leat_err leat_store_lmdb_sign(const struct leat_store *store,
+                                                 struct leat_why *why);
 /* Whether this very directory was opened as a store before: its lock file says so. Not so in a copy
  * of data.mdb alone. Only for stores from leat_store_open_lmdb. */
 bool leat_store_lmdb_has_lived_here(const struct leat_store *store);

@@ -10,9 +10,10 @@
  *      |-- batch 1 --|--- on its way to the disk ---|
  *                    |-------- batch 2 fills ---------------------|---- ...
  *
- * Two implementations: leat_store_open_lmdb (one commit thread of its own) and
- * leat_store_open_memory (for tests and the simulated cluster: completes when told to, and can
- * crash). Both are used from one thread only, but for the readers of reader.h.
+ * Three implementations: leat_store_open_lmdb (one commit thread of its own),
+ * leat_store_open_journaled (a journal before that) and leat_store_open_memory (for tests and the
+ * simulated cluster: completes when told to, and can crash). All are used from one thread only, but
+ * for the readers of reader.h.
  *
  * Invariant: a batch is durable as a whole or not at all, and batches become durable in order.
  */
@@ -106,7 +107,7 @@ const char *leat_store_error(const struct leat_store *store);
  * (LEAT_STORE_RESERVE_BYTES). Changes only within leat_store_advance() and leat_store_sync();
  * cheap. */
 bool leat_store_has_room(const struct leat_store *store);
-/* Bytes in use, about, as of the last commit. */
+/* Bytes in use, about, as of the last commit; with a journal also what is to be applied. */
 uint64_t leat_store_used_bytes(const struct leat_store *store);
 
 /* Waits for the batch on its way (not when a full disk keeps it), drops the one being filled, frees

@@ -2,8 +2,8 @@
 
 #include <assert.h>
 
-#include "core/limits.h"
 #include "core/crc32c.h"
+#include "core/limits.h"
 
 enum { VERSION_AT = 0, CRC_AT = 1, CRC_BYTES = 4 };
 

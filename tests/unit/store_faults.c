@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static atomic_int faults[STORE_FAULT_COUNT];
@@ -63,27 +64,42 @@ static bool is_growing(int fd, off_t end)
            end > status.st_size;
 }
 
-static bool is_data_file(int fd)
+/* Whether the path of an open file has this in it. */
+static bool is_file(int fd, const char *name)
 {
-    static const char name[] = "/data.mdb";
     char link[64];
     char path[256];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t size = readlink(link, path, sizeof path);
-    size_t length = sizeof name - 1;
-    return size > (ssize_t)length && memcmp(path + size - length, name, length) == 0;
+    ssize_t size = readlink(link, path, sizeof path - 1);
+    path[size < 0 ? 0 : size] = '\0';
+    return strstr(path, name) != NULL;
 }
 
 static bool is_failing_data(int fd)
 {
-    return atomic_load(&faults[STORE_FAULT_DATA]) != 0 && is_data_file(fd) &&
+    return atomic_load(&faults[STORE_FAULT_DATA]) != 0 && is_file(fd, "/data.mdb") &&
            is_failing(STORE_FAULT_DATA);
 }
 
+static void be_slow(int fd)
+{
+    int ms = atomic_load(&faults[STORE_FAULT_SLOW]);
+    if (ms > 0 && is_file(fd, "/journal-")) {
+        struct timespec pause = {ms / 1000, ms % 1000 * 1000000L};
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+#define META_BYTES                                                                                 \
+    8192 /* of LMDB: a meta page that cannot be written is the end, not a full disk */
+
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
-    if (is_failing_data(fd)) {
+    if (offset >= META_BYTES && is_failing_data(fd)) {
         return -1;
+    }
+    if (!is_growing(fd, offset + (off_t)size)) {
+        be_slow(fd);
     }
     if (is_growing(fd, offset + (off_t)size) && is_failing(STORE_FAULT_GROW)) {
         return -1;

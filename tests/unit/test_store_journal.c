@@ -1,6 +1,7 @@
-/* The journal: its records as bytes, what damage is told from a power cut, and a disk that is full,
- * fails or is slow. What store.h promises over it is in test_store.c, kills and power cuts in
- * test_store_kill.c and test_store_power_cut.c. */
+/* The journal: its records as bytes, what damage is told from a power cut, and when LMDB gets what
+ * is in it. What store.h promises over it is in test_store.c, kills and power cuts in
+ * test_store_kill.c and test_store_power_cut.c, full and broken disks in test_store_journal_full.c.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,81 +14,9 @@
 
 #include <cmocka.h>
 
-#include "core/limits.h"
 #include "store/journal_file.h"
-#include "store/journaled.h"
-#include "store_directory.h"
 #include "store_faults.h"
-#include "store_model.h"
-
-static const struct leat_bytes key = {(const uint8_t *)"key", 3};
-static const struct leat_bytes value = {(const uint8_t *)"value", 5};
-
-static int setup(void **state)
-{
-    store_faults_clear();
-    store_directory_has_journal = true;
-    return store_directory_setup(state);
-}
-
-static void sync_store(struct leat_store *store)
-{
-    struct leat_why why = {""};
-    if (leat_store_sync(store, &why) != LEAT_OK) {
-        fail_msg("%s", why.text);
-    }
-}
-
-static void advance_until(struct leat_store *store, bool (*is_reached)(struct leat_store *))
-{
-    while (!is_reached(store)) {
-        struct pollfd item = {.fd = leat_store_fd(store), .events = POLLIN};
-        assert_int_equal(poll(&item, 1, 60000), 1);
-        assert_int_equal(leat_store_advance(store, NULL), LEAT_OK);
-    }
-}
-
-static bool has_room(struct leat_store *store)
-{
-    return leat_store_has_room(store);
-}
-
-static bool has_no_room(struct leat_store *store)
-{
-    return !leat_store_has_room(store);
-}
-
-static bool is_committed(struct leat_store *store)
-{
-    return !leat_store_is_committing(store);
-}
-
-static struct leat_bytes number_key(uint64_t number, uint8_t bytes[8])
-{
-    for (int i = 0; i < 8; i++) {
-        bytes[i] = (uint8_t)(number >> (56 - 8 * i));
-    }
-    return leat_bytes_of(bytes, 8);
-}
-
-static void put_number(struct leat_store *store, uint64_t number, size_t size)
-{
-    static uint8_t body[1 << 20];
-    uint8_t bytes[8];
-    memset(body, (int)(number & 0xff), size);
-    leat_store_put(store, 0, number_key(number, bytes), leat_bytes_of(body, size));
-}
-
-static void assert_numbers(struct leat_store *store, uint64_t count)
-{
-    for (uint64_t i = 0; i < count; i++) {
-        uint8_t bytes[8];
-        struct leat_bytes found;
-        assert_int_equal(leat_store_get(store, 0, number_key(i, bytes), &found), LEAT_OK);
-        assert_int_equal(found.data[found.size - 1], (uint8_t)i);
-    }
-    assert_int_equal(leat_store_count(store, 0), count);
-}
+#include "store_journal_rig.h"
 
 /* ---- records ---- */
 
@@ -190,49 +119,6 @@ static void bytes_that_are_no_writes_are_told(void **state)
 }
 
 /* ---- what a crash leaves behind, and what only damage does ---- */
-
-static const char *const files[] = {"data.mdb", "leat.lock", "journal-0", "journal-1"};
-
-static void copy_file(const char *from, const char *to)
-{
-    static uint8_t bytes[1 << 16];
-    int in = open(from, O_RDONLY | O_CLOEXEC);
-    int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_true(in >= 0 && out >= 0);
-    ssize_t size;
-    while ((size = read(in, bytes, sizeof bytes)) > 0) {
-        assert_int_equal(write(out, bytes, (size_t)size), size);
-    }
-    close(in);
-    close(out);
-}
-
-/* The directory as a process that is killed now would leave it. */
-static void crash(const struct store_directory *directory, struct store_directory *ret_left)
-{
-    *ret_left = *directory;
-    snprintf(ret_left->path, sizeof ret_left->path, "%.100s/left", directory->root);
-    assert_true(mkdir(ret_left->path, 0700) == 0 || errno == EEXIST);
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        char from[256];
-        char to[256];
-        snprintf(from, sizeof from, "%s/%s", directory->path, files[i]);
-        snprintf(to, sizeof to, "%s/%s", ret_left->path, files[i]);
-        copy_file(from, to);
-    }
-}
-
-static struct leat_store *open_with(const struct store_directory *directory, uint64_t journal_bytes)
-{
-    struct leat_store_options options = store_directory_options;
-    options.journal_bytes = journal_bytes;
-    struct leat_store *store = NULL;
-    struct leat_why why = {""};
-    if (leat_store_open_journaled(directory->path, &options, &store, &why) != LEAT_OK) {
-        fail_msg("%s", why.text);
-    }
-    return store;
-}
 
 /* Ten batches of one number each, in the journal only; and what a crash leaves of them. */
 static void leave_ten(void **state, struct store_directory *ret_left)
@@ -376,6 +262,40 @@ static void a_store_without_a_journal_gets_one(void **state)
     leat_store_close(&store);
 }
 
+static void a_lock_file_that_is_damaged_does_not_hide_the_journal(void **state)
+{
+    struct store_directory left;
+    leave_ten(state, &left);
+    flip(&left, "leat.lock", 30);
+    struct leat_store *store = store_directory_open(&left);
+    assert_numbers(store, 10);
+    leat_store_close(&store);
+}
+
+static void a_copy_whose_first_start_was_cut_off_starts(void **state)
+{
+    struct store_directory left;
+    struct leat_store *store = open_with(*state, 1 << 20);
+    put_number(store, 0, 10);
+    sync_store(store);
+    leat_store_close(&store);
+    crash(*state, &left);
+    char path[256];
+    for (size_t i = 1; i < sizeof files / sizeof files[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", left.path, files[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    for (int i = 1; i >= 0; i--) { /* neither can be made; then only the second one is there */
+        snprintf(path, sizeof path, "%s/journal-%d.new", left.path, i);
+        assert_int_equal(mkdir(path, 0700), 0);
+        assert_int_equal(store_directory_try(left.path, &store, NULL), LEAT_ERR_IO);
+        assert_int_equal(rmdir(path), 0);
+    }
+    store = store_directory_open(&left);
+    assert_numbers(store, 1);
+    leat_store_close(&store);
+}
+
 /* ---- applying ---- */
 
 static bool is_in_lmdb(const struct store_directory *directory)
@@ -446,123 +366,6 @@ static void the_journal_does_not_grow_for_ever(void **state)
     leat_store_close(&store);
 }
 
-/* ---- a full disk, a broken one ---- */
-
-static void a_batch_that_meets_a_full_disk_is_kept_and_done_later(void **state)
-{
-    struct leat_store *store = store_directory_open(*state);
-    struct leat_why why = {""};
-    struct leat_bytes found;
-    leat_store_put(store, 0, key, value);
-    store_faults_set(STORE_FAULT_WRITE, ENOSPC);
-    leat_store_seal(store);
-    advance_until(store, has_no_room);
-    assert_true(leat_store_is_committing(store));
-    assert_int_equal(leat_store_durable(store), 0);
-    leat_store_put(store, 1, key, value);
-    assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_OK);
-    while (leat_store_sync(store, &why) != LEAT_ERR_NO_SPACE) {
-    }
-    assert_non_null(strstr(why.text, "no space left"));
-    store_faults_clear();
-    advance_until(store, is_committed);
-    assert_int_equal(leat_store_durable(store), 1);
-    sync_store(store);
-    advance_until(store, has_room);
-    leat_store_close(&store);
-}
-
-static void closing_does_not_wait_for_a_full_disk(void **state)
-{
-    struct leat_store *store = store_directory_open(*state);
-    leat_store_put(store, 0, key, value);
-    store_faults_set(STORE_FAULT_WRITE, ENOSPC);
-    leat_store_seal(store);
-    advance_until(store, has_no_room);
-    leat_store_close(&store);
-    store_faults_clear();
-    store = store_directory_open(*state);
-    assert_int_equal(leat_store_count(store, 0), 0);
-    leat_store_close(&store);
-}
-
-/* No file can get longer, as on a full disk. What the files have already is enough for as many
- * small batches as anybody likes, because the two take turns. */
-static void on_a_full_disk_small_batches_go_on(void **state)
-{
-    struct leat_store *store = open_with(*state, 0);
-    put_number(store, 0, 1 << 20);
-    sync_store(store);
-    store_faults_set(STORE_FAULT_ALLOCATE, ENOSPC);
-    store_faults_set(STORE_FAULT_GROW, ENOSPC);
-    for (uint64_t i = 1; i < 80; i++) {
-        put_number(store, i % 5, 300000);
-        leat_store_seal(store);
-        advance_until(store, is_committed);
-    }
-    assert_true(store_faults_hits(STORE_FAULT_GROW) > 3);
-    struct store_directory left;
-    store_faults_clear();
-    crash(*state, &left);
-    leat_store_close(&store);
-    store = store_directory_open(&left);
-    assert_int_equal(leat_store_count(store, 0), 5);
-    leat_store_close(&store);
-}
-
-/* LMDB gets nothing done and no file can get longer: the journal takes what it can in both files,
- * then waits, and has everything that it ever reported. */
-static void nothing_is_written_over_before_it_is_applied(void **state)
-{
-    struct leat_store *store = open_with(*state, 600000);
-    struct store_directory left;
-    uint64_t next = 0;
-    store_faults_set(STORE_FAULT_DATA, ENOSPC);
-    store_faults_set(STORE_FAULT_GROW, ENOSPC);
-    enum leat_err err;
-    do {
-        assert_true(next < 100);
-        put_number(store, next++, 60000);
-        err = leat_store_sync(store, NULL);
-    } while (err == LEAT_OK);
-    assert_int_equal(err, LEAT_ERR_NO_SPACE);
-    uint64_t durable = leat_store_durable(store);
-    assert_true(durable > 30);
-    store_faults_clear();
-    crash(*state, &left);
-    leat_store_close(&store);
-    store = store_directory_open(&left);
-    uint64_t there = leat_store_count(store, 0);
-    assert_true(there == durable || there == durable + 1);
-    assert_numbers(store, there);
-    leat_store_close(&store);
-}
-
-static void a_failed_write_or_flush_is_final(void **state)
-{
-    static const enum store_fault faults[] = {STORE_FAULT_FLUSH, STORE_FAULT_WRITE};
-    for (size_t i = 0; i < 2; i++) {
-        struct leat_store *store = store_directory_open(*state);
-        struct leat_why why = {""};
-        struct leat_bytes found;
-        leat_store_put(store, 0, key, value);
-        sync_store(store);
-        leat_store_put(store, 2, key, value);
-        store_faults_set(faults[i], EIO);
-        assert_int_equal(leat_store_sync(store, &why), LEAT_ERR_IO);
-        assert_non_null(strstr(why.text, "Input/output error"));
-        assert_non_null(strstr(why.text, ((struct store_directory *)*state)->path));
-        store_faults_clear();
-        assert_int_equal(leat_store_advance(store, &why), LEAT_ERR_IO);
-        assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_ERR_IO);
-        assert_true(leat_store_is_committing(store));
-        leat_store_close(&store);
-        store = store_directory_open(*state);
-        assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_OK);
-        leat_store_close(&store);
-    }
-}
-
 #define WITH_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, store_directory_teardown)
 
 int main(void)
@@ -575,15 +378,12 @@ int main(void)
         WITH_DIRECTORY(a_damaged_batch_before_others_is_told_and_the_last_one_counts_as_torn),
         WITH_DIRECTORY(files_of_the_journal_must_be_there_whole_and_this_stores),
         WITH_DIRECTORY(a_copy_of_the_data_alone_is_a_store),
+        WITH_DIRECTORY(a_lock_file_that_is_damaged_does_not_hide_the_journal),
+        WITH_DIRECTORY(a_copy_whose_first_start_was_cut_off_starts),
         WITH_DIRECTORY(a_store_without_a_journal_gets_one),
         WITH_DIRECTORY(what_is_old_is_applied_though_nothing_more_is_written),
         WITH_DIRECTORY(closing_applies_what_is_sealed_and_drops_the_rest),
         WITH_DIRECTORY(the_journal_does_not_grow_for_ever),
-        WITH_DIRECTORY(a_batch_that_meets_a_full_disk_is_kept_and_done_later),
-        WITH_DIRECTORY(closing_does_not_wait_for_a_full_disk),
-        WITH_DIRECTORY(on_a_full_disk_small_batches_go_on),
-        WITH_DIRECTORY(nothing_is_written_over_before_it_is_applied),
-        WITH_DIRECTORY(a_failed_write_or_flush_is_final),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
