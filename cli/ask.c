@@ -177,6 +177,21 @@ static enum leat_err receive_answer(zsock_t *socket, int64_t end_us, struct leat
     return answered ? err : LEAT_ERR_UNREACHABLE;
 }
 
+/* Not immediate: when the broker closes the connection right after its answer, as a ventilator does
+ * that shuts down, libzmq would throw away an answer that has come and was not taken yet. What
+ * could not be sent in time is not sent later. */
+static enum leat_err connect_to(const char *who, const char *endpoint, zsock_t **ret_socket,
+                                struct leat_why *why)
+{
+    struct leat_socket_config config;
+    leat_socket_config_init(&config, ZMQ_DEALER);
+    config.connect = endpoint;
+    config.curve = strcmp(who, "sink") == 0 ? &sink_keys : &ventilator_keys;
+    config.immediate = false;
+    config.linger_ms = 0;
+    return leat_socket_open(&config, ret_socket, NULL, why);
+}
+
 enum leat_err leat_cli_request(const char *who, const char *endpoint, struct leat_msg *msg,
                                int patience_ms, bool silent, struct leat_cli_answer *ret_answer)
 {
@@ -187,9 +202,7 @@ enum leat_err leat_cli_request(const char *who, const char *endpoint, struct lea
     int64_t end_us = end_after(patience_ms);
     enum leat_err err = leat_wire_encode(msg, &buffer);
     if (err == LEAT_OK) {
-        err = leat_socket_connect_curve(ZMQ_DEALER, endpoint,
-                                        strcmp(who, "sink") == 0 ? &sink_keys : &ventilator_keys,
-                                        &socket, &why);
+        err = connect_to(who, endpoint, &socket, &why);
     }
     if (err == LEAT_OK) {
         err = send_in_time(socket, leat_wire_buffer_view(&buffer), end_us)

@@ -166,5 +166,16 @@ class Commands(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout), (0, b"hello, world"), done.stderr)
 
 
+class Shutdown(unittest.TestCase):
+    def test_a_ventilator_that_has_nothing_to_drain_is_heard_before_it_is_gone(self):
+        """It closes the connection right behind its answer, which must not be thrown away with it."""
+        with lab.Lab() as laboratory:
+            for _ in range(8):
+                brokers = [laboratory.sink(), laboratory.ventilator()]
+                done = laboratory.run("leat", "shutdown")
+                self.assertEqual((done.returncode, done.err), (0, ""))
+                self.assertEqual([broker.wait(lab.PATIENCE_S) for broker in brokers], [0, 0])
+
+
 if __name__ == "__main__":
     lab.main()
