@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,6 +12,7 @@
 #include "core/instant.h"
 #include "store/journal_file.h"
 #include "store/lmdb.h"
+#include "store/thread.h"
 
 #define FILES 2
 
@@ -45,13 +45,6 @@ struct leat_journal {
 
 /* ---- the thread ---- */
 
-static void tell_owner(const struct leat_journal *journal)
-{
-    const uint64_t one = 1;
-    ssize_t written = write(journal->event_fd, &one, sizeof one);
-    (void)written; /* EAGAIN: it is readable already */
-}
-
 /* Called with the mutex, gives it up meanwhile. */
 static void write_record(struct leat_journal *journal)
 {
@@ -74,14 +67,7 @@ static void write_record(struct leat_journal *journal)
         journal->state = LEAT_JOURNAL_BROKEN;
         journal->why = why;
     }
-    tell_owner(journal);
-}
-
-static int64_t mono_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * LEAT_US_PER_S + now.tv_nsec / 1000;
+    leat_store_tell(journal->event_fd);
 }
 
 static void wait_until(struct leat_journal *journal, int64_t until_us)
@@ -98,9 +84,9 @@ static void wait_until(struct leat_journal *journal, int64_t until_us)
 /* Until there is something to write, and no longer than until it is time to remind the owner. */
 static void wait_for_work(struct leat_journal *journal)
 {
-    if (journal->remind_us != 0 && mono_us() >= journal->remind_us) {
+    if (journal->remind_us != 0 && leat_store_mono_us() >= journal->remind_us) {
         journal->remind_us = 0;
-        tell_owner(journal);
+        leat_store_tell(journal->event_fd);
     }
     wait_until(journal, journal->remind_us);
 }
@@ -108,8 +94,8 @@ static void wait_for_work(struct leat_journal *journal)
 /* The disk is full: looks again after a while, or when the owner has found another place. */
 static void wait_for_room(struct leat_journal *journal)
 {
-    int64_t until_us = mono_us() + LEAT_STORE_ROOM_CHECK_MS * LEAT_US_PER_MS;
-    while (journal->is_held && !journal->is_stopping && mono_us() < until_us) {
+    int64_t until_us = leat_store_mono_us() + LEAT_STORE_ROOM_CHECK_MS * LEAT_US_PER_MS;
+    while (journal->is_held && !journal->is_stopping && leat_store_mono_us() < until_us) {
         wait_until(journal, until_us);
     }
     journal->is_held = false;
@@ -134,30 +120,6 @@ static void *run(void *argument)
     }
     pthread_mutex_unlock(&journal->mutex);
     return NULL;
-}
-
-static int start_thread(struct leat_journal *journal)
-{
-    pthread_condattr_t clock;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_mutex_init(&journal->mutex, NULL);
-    pthread_cond_init(&journal->wake, &clock);
-    pthread_condattr_destroy(&clock);
-    /* Signals are the owner's. */
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&journal->thread, NULL, run, journal);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc == 0) {
-        pthread_setname_np(journal->thread, "leat-journal");
-    } else {
-        pthread_mutex_destroy(&journal->mutex);
-        pthread_cond_destroy(&journal->wake);
-    }
-    return rc;
 }
 
 /* ---- opening and closing ---- */
@@ -193,7 +155,8 @@ enum leat_err leat_journal_open(const char *directory, const struct leat_id *sto
                    : leat_journal_file_open(file, directory, i - 1, store, why);
     }
     if (err == LEAT_OK) {
-        int rc = start_thread(journal);
+        int rc = leat_store_thread_start(&journal->thread, &journal->mutex, &journal->wake,
+                                         "leat-journal", run, journal);
         if (rc != 0) {
             err =
                 leat_fail(why, LEAT_ERR_IO, "cannot start the journal's thread: %s", strerror(rc));
@@ -216,9 +179,7 @@ void leat_journal_close(struct leat_journal **journal)
     (*journal)->is_stopping = true;
     pthread_cond_signal(&(*journal)->wake);
     pthread_mutex_unlock(&(*journal)->mutex);
-    pthread_join((*journal)->thread, NULL);
-    pthread_mutex_destroy(&(*journal)->mutex);
-    pthread_cond_destroy(&(*journal)->wake);
+    leat_store_thread_join((*journal)->thread, &(*journal)->mutex, &(*journal)->wake);
     free_files(*journal);
     *journal = NULL;
 }
@@ -306,9 +267,7 @@ static void try_other_file(struct leat_journal *journal)
 
 enum leat_journal_state leat_journal_poll(struct leat_journal *journal, struct leat_why *why)
 {
-    uint64_t news;
-    ssize_t size = read(journal->event_fd, &news, sizeof news);
-    (void)size; /* EAGAIN: nothing new, which the state says as well */
+    leat_store_hear(journal->event_fd);
     pthread_mutex_lock(&journal->mutex);
     enum leat_journal_state state = journal->state;
     if (state == LEAT_JOURNAL_DONE) {

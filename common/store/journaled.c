@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/big_endian.h"
@@ -15,6 +14,7 @@
 #include "core/limits.h"
 #include "store/backend.h"
 #include "store/journal.h"
+#include "store/thread.h"
 
 /* How far the journal is applied, in a table of its own: number | check of it. */
 #define PLACE_TABLE "journal"
@@ -51,13 +51,6 @@ struct journaled {
 static struct journaled *journaled_of(struct leat_store *store)
 {
     return (struct journaled *)store;
-}
-
-static int64_t mono_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * LEAT_US_PER_S + now.tv_nsec / 1000;
 }
 
 /* ---- reading: what base has, below the overlays ---- */
@@ -205,7 +198,7 @@ static bool is_due(const struct journaled *self)
     return self->store.upper->slab.used_bytes >= self->fill_bytes || self->is_short ||
            (leat_journal_filled_bytes(self->journal) >= self->fill_bytes &&
             !leat_journal_is_turning(self->journal)) ||
-           mono_us() - self->unapplied_us >= LEAT_JOURNAL_AGE_MS * LEAT_US_PER_MS;
+           leat_store_mono_us() - self->unapplied_us >= LEAT_JOURNAL_AGE_MS * LEAT_US_PER_MS;
 }
 
 /* Only between two batches: base must not get a part of one. */
@@ -280,7 +273,7 @@ static void journaled_commit(struct leat_store *store)
     self->number++;
     self->is_waiting = true;
     if (self->unapplied_us == 0) {
-        self->unapplied_us = mono_us();
+        self->unapplied_us = leat_store_mono_us();
         leat_journal_remind_at(self->journal,
                                self->unapplied_us + LEAT_JOURNAL_AGE_MS * LEAT_US_PER_MS);
     }

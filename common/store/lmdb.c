@@ -10,6 +10,7 @@
 
 #include "core/limits.h"
 #include "store/lmdb_store.h"
+#include "store/thread.h"
 
 /* ---- reading on the owner's thread: one snapshot, kept from the first read after a commit to the
  * next commit's start, so that what was returned stays valid until the next call ---- */
@@ -164,9 +165,7 @@ static enum leat_commit_state lmdb_poll(struct leat_store *store, struct leat_wh
 {
     struct leat_lmdb *lmdb = leat_lmdb_of(store);
     struct leat_committer *committer = &lmdb->committer;
-    uint64_t news;
-    ssize_t size = read(committer->event_fd, &news, sizeof news);
-    (void)size; /* EAGAIN: nothing new, which the phase says as well */
+    leat_store_hear(committer->event_fd);
     pthread_mutex_lock(&committer->mutex);
     enum leat_commit_phase phase = committer->phase;
     if (phase == LEAT_PHASE_DONE) {

@@ -1,11 +1,11 @@
 #include <errno.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/limits.h"
 #include "store/lmdb_store.h"
+#include "store/thread.h"
 
 #define ROOM_MARGIN_BYTES ((uint64_t)8 << 20)
 
@@ -94,13 +94,6 @@ static int write_batch(struct leat_lmdb *lmdb, const struct leat_batch *batch,
 
 /* ---- the thread ---- */
 
-static void tell_owner(struct leat_committer *committer)
-{
-    const uint64_t one = 1;
-    ssize_t written = write(committer->event_fd, &one, sizeof one);
-    (void)written; /* EAGAIN: it is readable already */
-}
-
 /* What must be free beside a batch. More of it for room to come back than for room to stay, so that
  * it does not come and go with the size of each batch. */
 static uint64_t free_bytes(const struct leat_committer *committer)
@@ -114,7 +107,7 @@ static void set_room(struct leat_lmdb *lmdb, bool has_pages)
     bool has_room = has_pages && committer->used_bytes + free_bytes(committer) <= lmdb->max_bytes;
     if (has_room != committer->has_room) {
         committer->has_room = has_room;
-        tell_owner(committer);
+        leat_store_tell(committer->event_fd);
     }
 }
 
@@ -167,7 +160,7 @@ static void attempt(struct leat_lmdb *lmdb)
         be_broken(lmdb, rc);
     }
     set_room(lmdb, has_pages);
-    tell_owner(committer);
+    leat_store_tell(committer->event_fd);
 }
 
 /* Looks again whether there is room, with nothing to commit. */
@@ -183,7 +176,7 @@ static void look_for_room(struct leat_lmdb *lmdb)
     pthread_mutex_lock(&committer->mutex);
     if (error != 0 && committer->phase == LEAT_PHASE_IDLE) {
         be_broken(lmdb, error);
-        tell_owner(committer);
+        leat_store_tell(committer->event_fd);
     }
     set_room(lmdb, has_pages);
 }
@@ -251,39 +244,16 @@ void leat_committer_hold(struct leat_lmdb *lmdb)
     pthread_mutex_unlock(&committer->mutex);
 }
 
-static int start_thread(struct leat_lmdb *lmdb)
-{
-    struct leat_committer *committer = &lmdb->committer;
-    pthread_condattr_t clock;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_mutex_init(&committer->mutex, NULL);
-    pthread_cond_init(&committer->wake, &clock);
-    pthread_condattr_destroy(&clock);
-    /* Signals are the owner's. */
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&committer->thread, NULL, run, lmdb);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc == 0) {
-        pthread_setname_np(committer->thread, "leat-commit");
-    } else {
-        pthread_mutex_destroy(&committer->mutex);
-        pthread_cond_destroy(&committer->wake);
-    }
-    return rc;
-}
-
 enum leat_err leat_committer_start(struct leat_lmdb *lmdb, struct leat_why *why)
 {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0) {
         return leat_fail(why, LEAT_ERR_IO, "cannot make an eventfd: %s", strerror(errno));
     }
-    lmdb->committer.event_fd = fd;
-    int rc = start_thread(lmdb);
+    struct leat_committer *committer = &lmdb->committer;
+    committer->event_fd = fd;
+    int rc = leat_store_thread_start(&committer->thread, &committer->mutex, &committer->wake,
+                                     "leat-commit", run, lmdb);
     if (rc != 0) {
         close(fd);
         return leat_fail(why, LEAT_ERR_IO, "cannot start the commit thread: %s", strerror(rc));
@@ -298,8 +268,6 @@ void leat_committer_stop(struct leat_lmdb *lmdb)
     committer->is_stopping = true;
     pthread_cond_signal(&committer->wake);
     pthread_mutex_unlock(&committer->mutex);
-    pthread_join(committer->thread, NULL);
-    pthread_mutex_destroy(&committer->mutex);
-    pthread_cond_destroy(&committer->wake);
+    leat_store_thread_join(committer->thread, &committer->mutex, &committer->wake);
     close(committer->event_fd);
 }
