@@ -61,4 +61,10 @@ static inline struct leat_bytes leat_ventilator_id_key(const struct leat_id *id)
     return leat_bytes_of(id->bytes, LEAT_ID_BYTES);
 }
 
+static inline bool leat_ventilator_same_place(const struct leat_ventilator_place *a,
+                                              const struct leat_ventilator_place *b)
+{
+    return a->where == b->where && a->lane == b->lane && a->seq == b->seq && a->due_ms == b->due_ms;
+}
+
 #endif

@@ -3,6 +3,17 @@
 
 #include "core/check.h"
 
+/* Writes what the buffer holds; is_new: nothing is at that key. */
+static void write_row(struct leat_ventilator_store *store, leat_table table, struct leat_bytes key,
+                      bool is_new)
+{
+    if (is_new) {
+        leat_ventilator_store_add_row(store, table, key);
+    } else {
+        leat_ventilator_store_put(store, table, key);
+    }
+}
+
 /* ---- places ---- */
 
 void leat_ventilator_store_put_place(struct leat_ventilator_store *store, const struct leat_id *id,
@@ -18,11 +29,7 @@ void leat_ventilator_store_put_place(struct leat_ventilator_store *store, const 
     leat_ventilator_store_must(leat_wire_seal_item_held_place(
         &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id)),
         &store->buffer));
-    if (is_new) {
-        leat_ventilator_store_add_row(store, LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id));
-    } else {
-        leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id));
-    }
+    write_row(store, LEAT_VENTILATOR_TABLE_IDS, leat_ventilator_id_key(id), is_new);
 }
 
 void leat_ventilator_store_prefetch(const struct leat_ventilator_store *store,
@@ -130,26 +137,16 @@ static void put_row(struct leat_ventilator_store *store, const struct leat_id *i
     leat_wire_buffer_clear(&store->buffer);
     leat_ventilator_store_must(leat_wire_seal_item_held_job(
         &held, leat_ventilator_at(table, leat_ventilator_key_view(&key)), &store->buffer));
-    if (is_new) {
-        leat_ventilator_store_add_row(store, table, leat_ventilator_key_view(&key));
-    } else {
-        leat_ventilator_store_put(store, table, leat_ventilator_key_view(&key));
-    }
+    write_row(store, table, leat_ventilator_key_view(&key), is_new);
     leat_ventilator_store_lower_floor(store, table, &key);
-}
-
-static void del_row(struct leat_ventilator_store *store, const struct leat_id *id,
-                    const struct leat_ventilator_place *place)
-{
-    struct leat_ventilator_key key = leat_ventilator_key_job(id, place);
-    leat_store_del(store->store, leat_ventilator_table_of(place->where),
-                   leat_ventilator_key_view(&key));
 }
 
 void leat_ventilator_store_drop_row(struct leat_ventilator_store *store, const struct leat_id *id,
                                     const struct leat_ventilator_place *place)
 {
-    del_row(store, id, place);
+    struct leat_ventilator_key key = leat_ventilator_key_job(id, place);
+    leat_store_del(store->store, leat_ventilator_table_of(place->where),
+                   leat_ventilator_key_view(&key));
 }
 
 static void job_of(const struct leat_item_held_job *held, struct leat_ventilator_job *ret_job)
@@ -223,11 +220,6 @@ enum leat_err leat_ventilator_store_read(struct leat_ventilator_store *store,
     return LEAT_OK;
 }
 
-static bool same_place(const struct leat_ventilator_place *a, const struct leat_ventilator_place *b)
-{
-    return a->where == b->where && a->lane == b->lane && a->seq == b->seq && a->due_ms == b->due_ms;
-}
-
 enum leat_err leat_ventilator_store_move(struct leat_ventilator_store *store,
                                          const struct leat_id *id,
                                          const struct leat_ventilator_place *from,
@@ -239,9 +231,9 @@ enum leat_err leat_ventilator_store_move(struct leat_ventilator_store *store,
     if (err != LEAT_OK) {
         return err;
     }
-    put_row(store, id, to, job, held.body, !same_place(from, to));
-    if (!same_place(from, to)) {
-        del_row(store, id, from);
+    put_row(store, id, to, job, held.body, !leat_ventilator_same_place(from, to));
+    if (!leat_ventilator_same_place(from, to)) {
+        leat_ventilator_store_drop_row(store, id, from);
         leat_ventilator_store_put_place(store, id, to, false);
     }
     return LEAT_OK;
@@ -276,7 +268,7 @@ enum leat_err leat_ventilator_store_end(struct leat_ventilator_store *store,
         &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id)),
         &store->buffer));
     leat_ventilator_store_add_row(store, LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id));
-    del_row(store, id, from);
+    leat_ventilator_store_drop_row(store, id, from);
     if (expires_at_ms != 0) {
         leat_ventilator_store_del_expiry(store, id, expires_at_ms);
     }
@@ -292,7 +284,7 @@ void leat_ventilator_store_settle(struct leat_ventilator_store *store, const str
     if (place->where == LEAT_VENTILATOR_ENDING) {
         leat_store_del(store->store, LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id));
     } else {
-        del_row(store, id, place);
+        leat_ventilator_store_drop_row(store, id, place);
     }
     if (expires_at_ms != 0) {
         leat_ventilator_store_del_expiry(store, id, expires_at_ms);

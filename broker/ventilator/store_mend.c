@@ -9,8 +9,7 @@ static bool is_at(struct leat_ventilator_store *store, const struct leat_id *id,
 {
     struct leat_ventilator_place known;
     return leat_ventilator_store_find(store, id, &known) == LEAT_OK &&
-           known.where == place->where && known.lane == place->lane && known.seq == place->seq &&
-           known.due_ms == place->due_ms;
+           leat_ventilator_same_place(&known, place);
 }
 
 /* The seal covers the key: of all ids that differ from `id` in one byte, that with which it fits.
