@@ -180,7 +180,7 @@ static void room_comes_back_though_nothing_more_is_written(void **state)
 static void on_a_full_disk_an_idle_journal_gives_back_what_it_has(void **state)
 {
     const struct store_directory *directory = *state;
-    struct leat_store *store = open_with(directory, 0);
+    struct leat_store *store = open_with(directory, 8 << 20);
     char path[256];
     struct stat status;
     snprintf(path, sizeof path, "%s/journal-0", directory->path);
