@@ -267,7 +267,8 @@ enum leat_err leat_ventilator_store_end(struct leat_ventilator_store *store,
     leat_ventilator_store_must(leat_wire_seal_item_held_ending(
         &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id)),
         &store->buffer));
-    leat_ventilator_store_add_row(store, LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id));
+    /* Not added: in a damaged store something may be there. */
+    leat_ventilator_store_put(store, LEAT_VENTILATOR_TABLE_ENDING, leat_ventilator_id_key(id));
     leat_ventilator_store_drop_row(store, id, from);
     if (expires_at_ms != 0) {
         leat_ventilator_store_del_expiry(store, id, expires_at_ms);

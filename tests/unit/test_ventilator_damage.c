@@ -475,6 +475,30 @@ static void a_waiting_row_in_a_lane_without_a_name_ends_as_failed_when_it_is_due
     rig_close(&rig);
 }
 
+static void a_job_ends_over_a_row_that_already_lies_where_its_result_goes(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    struct leat_item_submission job = rig_job(1, "q", "t");
+    job.expires_at_ms = rig.now.wall.us / LEAT_US_PER_MS + 5000;
+    rig_submit_jobs(&rig, 1, 1, &job, 1);
+    struct leat_id id = rig_id('j', 1);
+    leat_store_put(rig.store, LEAT_VENTILATOR_TABLE_ENDING,
+                   leat_bytes_of(id.bytes, sizeof id.bytes), leat_bytes_of("stray", 5));
+    rig_commit(&rig);
+    rig.unchecked = true;
+    rig_pass_ms(&rig, 5000);
+    work(&rig, 9);
+    assert_int_equal(rig_counts(&rig).ending, 1);
+    rig_settled(&rig, 1, 1, 1, 1);
+    rig.unchecked = false;
+    rig_pass_ms(&rig, 1);
+    assert_int_equal(rig_counts(&rig).jobs, 0);
+    assert_int_equal(leat_store_count(rig.store, LEAT_VENTILATOR_TABLE_ENDING), 0);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +516,7 @@ int main(void)
         cmocka_unit_test(a_row_with_a_damaged_key_ends_its_job_as_failed),
         cmocka_unit_test(two_rows_with_one_number_are_both_brought_to_an_end),
         cmocka_unit_test(a_waiting_row_in_a_lane_without_a_name_ends_as_failed_when_it_is_due),
+        cmocka_unit_test(a_job_ends_over_a_row_that_already_lies_where_its_result_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
