@@ -149,7 +149,7 @@ static bool set_up(struct run *run)
     leat_clock_now(&now);
     run->deadline_us = run->settings.deadline_ms == 0
                            ? LEAT_NEVER_US
-                           : now.mono_us + run->settings.deadline_ms * LEAT_US_PER_MS;
+                           : leat_add_us(now.mono_us, leat_us_of_ms(run->settings.deadline_ms));
     run->ventilator = (struct silence){"ventilator", options.ventilator, now.mono_us, false};
     run->sink = (struct silence){"sink", options.sink, now.mono_us, false};
     run->counts.total = leat_source_total(run->source);

@@ -243,8 +243,7 @@ int leat_producer_submit(struct leat_producer *producer, const struct leat_produ
     }
     struct leat_now now;
     leat_clock_now(&now);
-    int64_t end_us =
-        wait_ms < 0 ? LEAT_NEVER_US : leat_add_us(now.mono_us, wait_ms * LEAT_US_PER_MS);
+    int64_t end_us = leat_add_us(now.mono_us, leat_us_of_ms(wait_ms));
     for (;;) {
         struct leat_id id;
         err = leat_submitter_offer(producer->submitter, &submission, now, &id);
@@ -272,7 +271,7 @@ int leat_producer_submit(struct leat_producer *producer, const struct leat_produ
 
 int leat_producer_pump(struct leat_producer *producer, int64_t wait_ms)
 {
-    leat_producer_turn(producer, wait_ms < 0 ? LEAT_NEVER_US : wait_ms * LEAT_US_PER_MS, -1);
+    leat_producer_turn(producer, leat_us_of_ms(wait_ms), -1);
     return LEAT_PRODUCER_OK;
 }
 
@@ -280,8 +279,7 @@ int leat_producer_flush(struct leat_producer *producer, int64_t timeout_ms)
 {
     struct leat_now now;
     leat_clock_now(&now);
-    int64_t end_us =
-        timeout_ms < 0 ? LEAT_NEVER_US : leat_add_us(now.mono_us, timeout_ms * LEAT_US_PER_MS);
+    int64_t end_us = leat_add_us(now.mono_us, leat_us_of_ms(timeout_ms));
     while (leat_submitter_pending(producer->submitter) > 0) {
         if (now.mono_us >= end_us) {
             bool is_refused = leat_submitter_counts(producer->submitter).errors > 0;

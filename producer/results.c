@@ -42,7 +42,7 @@ static int64_t end_of(int64_t timeout_ms)
 {
     struct leat_now now;
     leat_clock_now(&now);
-    return timeout_ms < 0 ? LEAT_NEVER_US : leat_add_us(now.mono_us, timeout_ms * LEAT_US_PER_MS);
+    return leat_add_us(now.mono_us, leat_us_of_ms(timeout_ms));
 }
 
 static int64_t left_until(int64_t end_us)

@@ -57,7 +57,10 @@ static enum leat_err read_duration(struct json_lines *lines, const char *key, in
 {
     const json_t *value = json_object_get(lines->line, key);
     if (value == NULL || json_is_integer(value)) {
-        return read_number(lines, key, ms, why);
+        enum leat_err err = read_number(lines, key, ms, why);
+        return err == LEAT_OK && *ms > LEAT_WALL_MS_MAX
+                   ? refuse(lines, why, key, "253402300799999 ms at most")
+                   : err;
     }
     int64_t us = 0;
     if (!json_is_string(value) ||

@@ -37,4 +37,11 @@ static inline int64_t leat_add_us(int64_t a, int64_t b)
     return a > LEAT_NEVER_US - b ? LEAT_NEVER_US : a + b;
 }
 
+/* A duration that somebody else chose: negative is for ever, and so is what is too long to say in
+ * microseconds. */
+static inline int64_t leat_us_of_ms(int64_t ms)
+{
+    return ms < 0 || ms > LEAT_NEVER_US / LEAT_US_PER_MS ? LEAT_NEVER_US : ms * LEAT_US_PER_MS;
+}
+
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cmocka_all.h"
+#include "core/instant.h"
 #include "seed.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -305,6 +306,17 @@ static void tables_for_people_show_about_three_digits(void **state)
     }
 }
 
+static void what_is_negative_or_longer_than_can_be_said_is_for_ever(void **state)
+{
+    (void)state;
+    assert_int_equal(leat_us_of_ms(0), 0);
+    assert_int_equal(leat_us_of_ms(7), 7000);
+    assert_int_equal(leat_us_of_ms(INT64_MAX / 1000), INT64_MAX / 1000 * 1000);
+    assert_int_equal(leat_us_of_ms(INT64_MAX / 1000 + 1), LEAT_NEVER_US);
+    assert_int_equal(leat_us_of_ms(INT64_MAX), LEAT_NEVER_US);
+    assert_int_equal(leat_us_of_ms(-1), LEAT_NEVER_US);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +330,7 @@ int main(void)
         cmocka_unit_test(what_is_formatted_reads_back_the_same),
         cmocka_unit_test(the_largest_unit_without_fraction_is_chosen),
         cmocka_unit_test(tables_for_people_show_about_three_digits),
+        cmocka_unit_test(what_is_negative_or_longer_than_can_be_said_is_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
