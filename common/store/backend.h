@@ -29,10 +29,11 @@ struct leat_backend {
                           struct leat_entry *ret_entry);
     enum leat_err (*next)(struct leat_store *store, struct leat_entry *ret_entry);
     enum leat_err (*count)(struct leat_store *store, leat_table table, uint64_t *ret_count);
-    /* Takes note of a write that has just been made; `value` is NULL for a del. NULL: the batch is
-     * all that is needed. */
+    /* Takes note of a write; `value` is NULL for a del. `piece` is NULL, or what a large value lies
+     * in, to be held (slab.h): the value is complete when the batch is sealed. No note: the batch
+     * is all that is needed. */
     void (*note)(struct leat_store *store, leat_table table, struct leat_bytes key,
-                 const struct leat_bytes *value);
+                 const struct leat_bytes *value, void *piece);
     /* What has been written since the last call starts its way. Without `note` that is
      * store->lower, to which nobody writes until poll says DONE; with `note` the overlays are this
      * backend's to manage. */

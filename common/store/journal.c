@@ -54,7 +54,7 @@ static void write_record(struct leat_journal *journal)
     uint64_t number = journal->number;
     struct leat_why why = {""};
     pthread_mutex_unlock(&journal->mutex);
-    struct leat_bytes record = leat_journal_buffer_finish(buffer, journal->key, number);
+    struct leat_journal_parts record = leat_journal_buffer_finish(buffer, journal->key, number);
     enum leat_err err = leat_journal_file_append(file, at, record, &why);
     pthread_mutex_lock(&journal->mutex);
     if (err == LEAT_OK) {

@@ -221,7 +221,7 @@ void leat_journal_file_fini(struct leat_journal_file *file)
 /* ---- writing and reading ---- */
 
 enum leat_err leat_journal_file_append(struct leat_journal_file *file, uint64_t offset,
-                                       struct leat_bytes record, struct leat_why *why)
+                                       struct leat_journal_parts record, struct leat_why *why)
 {
     uint64_t end = offset + record.size;
     enum leat_err err = LEAT_OK;
@@ -229,8 +229,9 @@ enum leat_err leat_journal_file_append(struct leat_journal_file *file, uint64_t 
         uint64_t steps = (end - file->size_bytes - 1) / LEAT_JOURNAL_GROW_BYTES + 1;
         err = grow(file, file->size_bytes + steps * LEAT_JOURNAL_GROW_BYTES, why);
     }
-    if (err == LEAT_OK) {
-        err = write_all(file, record, offset, why);
+    for (size_t i = 0; err == LEAT_OK && i < record.count; i++) {
+        err = write_all(file, record.items[i], offset, why);
+        offset += record.items[i].size;
     }
     return err == LEAT_OK ? flush(file, why) : err;
 }

@@ -37,10 +37,12 @@ LEAT_MUST_USE enum leat_err leat_journal_file_open(struct leat_journal_file *fil
                                                    struct leat_why *why);
 void leat_journal_file_fini(struct leat_journal_file *file);
 
-/* Writes a record and flushes it. LEAT_ERR_NO_SPACE: the file is too short for it and the disk is
- * full; nothing has changed. LEAT_ERR_IO: nobody knows what is on the disk. */
+/* Writes a record, its parts one behind the other, and flushes it. LEAT_ERR_NO_SPACE: the file is
+ * too short for it and the disk is full; nothing has changed. LEAT_ERR_IO: nobody knows what is on
+ * the disk. */
 LEAT_MUST_USE enum leat_err leat_journal_file_append(struct leat_journal_file *file,
-                                                     uint64_t offset, struct leat_bytes record,
+                                                     uint64_t offset,
+                                                     struct leat_journal_parts record,
                                                      struct leat_why *why);
 
 /* Gives back what it has grown by; nothing in it is needed any more. LEAT_ERR_IO. */

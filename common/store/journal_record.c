@@ -6,6 +6,7 @@
 
 #include "core/big_endian.h"
 #include "core/crc32c.h"
+#include "store/slab.h"
 
 #define MAGIC       "leatjrn1"
 #define MAGIC_BYTES 8
@@ -36,14 +37,36 @@ static size_t padded(size_t bytes)
 
 /* ---- writing ---- */
 
+static void *grown(void *memory, size_t size)
+{
+    memory = realloc(memory, size);
+    if (memory == NULL) {
+        abort();
+    }
+    return memory;
+}
+
+static void let_go_of_held(struct leat_journal_buffer *buffer)
+{
+    for (size_t i = 0; i < buffer->held_count; i++) {
+        leat_slab_let_go(buffer->held[i].piece);
+    }
+    buffer->held_count = 0;
+    buffer->held_bytes = 0;
+}
+
 void leat_journal_buffer_fini(struct leat_journal_buffer *buffer)
 {
+    let_go_of_held(buffer);
+    free(buffer->held);
+    free(buffer->parts);
     free(buffer->bytes);
     *buffer = (struct leat_journal_buffer){0};
 }
 
 void leat_journal_buffer_clear(struct leat_journal_buffer *buffer, size_t keep_bytes)
 {
+    let_go_of_held(buffer);
     if (buffer->capacity > keep_bytes) {
         leat_journal_buffer_fini(buffer);
     }
@@ -59,11 +82,7 @@ static void reserve(struct leat_journal_buffer *buffer, size_t more)
         while (capacity < need) {
             capacity *= 2;
         }
-        uint8_t *bytes = realloc(buffer->bytes, capacity);
-        if (bytes == NULL) {
-            abort();
-        }
-        buffer->bytes = bytes;
+        buffer->bytes = grown(buffer->bytes, capacity);
         buffer->capacity = capacity;
     }
     if (buffer->size == 0) {
@@ -71,43 +90,119 @@ static void reserve(struct leat_journal_buffer *buffer, size_t more)
     }
 }
 
-void leat_journal_buffer_add(struct leat_journal_buffer *buffer, unsigned table,
-                             struct leat_bytes key, const struct leat_bytes *value)
+/* What comes before a value; there is room for it. */
+static void add_head(struct leat_journal_buffer *buffer, unsigned table, struct leat_bytes key,
+                     const struct leat_bytes *value)
 {
     assert(table < DEL_FLAG && key.size <= UINT8_MAX);
-    size_t value_bytes = value == NULL ? 0 : value->size;
-    reserve(buffer, WRITE_BYTES + key.size + value_bytes);
     uint8_t *at = buffer->bytes + buffer->size;
     at[0] = (uint8_t)(table | (value == NULL ? DEL_FLAG : 0));
     at[1] = (uint8_t)key.size;
-    store_u32(at + 2, (uint32_t)value_bytes);
+    store_u32(at + 2, value == NULL ? 0 : (uint32_t)value->size);
     memcpy(at + WRITE_BYTES, key.data, key.size);
-    if (value_bytes > 0) {
-        memcpy(at + WRITE_BYTES + key.size, value->data, value_bytes);
-    }
-    buffer->size += WRITE_BYTES + key.size + value_bytes;
+    buffer->size += WRITE_BYTES + key.size;
     buffer->writes++;
 }
 
-struct leat_bytes leat_journal_buffer_finish(struct leat_journal_buffer *buffer,
-                                             struct leat_hash_key key, uint64_t number)
+void leat_journal_buffer_add(struct leat_journal_buffer *buffer, unsigned table,
+                             struct leat_bytes key, const struct leat_bytes *value)
 {
-    reserve(buffer, 0);
-    size_t body = buffer->size - LEAT_JOURNAL_HEAD_BYTES;
-    size_t whole = padded(buffer->size);
-    uint8_t *head = buffer->bytes;
-    memset(head + buffer->size, 0, whole - buffer->size);
-    memcpy(head, MAGIC, MAGIC_BYTES);
-    leat_big_endian_store(head + NUMBER_AT, number);
-    leat_big_endian_store(head + BODY_AT, body);
-    store_u32(head + CRC_AT, leat_crc32c(0, head + LEAT_JOURNAL_HEAD_BYTES, body));
-    store_u32(head + CRC_AT + 4, buffer->writes);
-    leat_big_endian_store(head + CHECK_AT, leat_hash_bytes(key, head, CHECK_AT));
-    return leat_bytes_of(head, whole);
+    size_t value_bytes = value == NULL ? 0 : value->size;
+    reserve(buffer, WRITE_BYTES + key.size + value_bytes);
+    add_head(buffer, table, key, value);
+    if (value_bytes > 0) {
+        memcpy(buffer->bytes + buffer->size, value->data, value_bytes);
+        buffer->size += value_bytes;
+    }
 }
 
-struct leat_bytes leat_journal_buffer_body(const struct leat_journal_buffer *buffer)
+void leat_journal_buffer_add_held(struct leat_journal_buffer *buffer, unsigned table,
+                                  struct leat_bytes key, struct leat_bytes value, void *piece)
 {
+    reserve(buffer, WRITE_BYTES + key.size);
+    add_head(buffer, table, key, &value);
+    if (buffer->held_count == buffer->held_capacity) {
+        buffer->held_capacity = buffer->held_capacity == 0 ? 16 : 2 * buffer->held_capacity;
+        buffer->held = grown(buffer->held, buffer->held_capacity * sizeof *buffer->held);
+        /* One of the buffer's own before each, and one behind the last. */
+        buffer->parts =
+            grown(buffer->parts, (2 * buffer->held_capacity + 1) * sizeof *buffer->parts);
+    }
+    leat_slab_hold(piece);
+    buffer->held[buffer->held_count++] = (struct leat_journal_held){buffer->size, value, piece};
+    buffer->held_bytes += value.size;
+}
+
+/* Own bytes and held values in their order; `end` is where the own ones end. */
+static size_t form_parts(struct leat_journal_buffer *buffer, size_t end)
+{
+    size_t count = 0;
+    size_t from = 0;
+    for (size_t i = 0; i < buffer->held_count; i++) {
+        const struct leat_journal_held *held = &buffer->held[i];
+        buffer->parts[count++] = leat_bytes_of(buffer->bytes + from, held->at - from);
+        buffer->parts[count++] = held->value;
+        from = held->at;
+    }
+    buffer->parts[count++] = leat_bytes_of(buffer->bytes + from, end - from);
+    return count;
+}
+
+struct leat_journal_parts leat_journal_buffer_finish(struct leat_journal_buffer *buffer,
+                                                     struct leat_hash_key key, uint64_t number)
+{
+    reserve(buffer, 0);
+    size_t used = buffer->size + buffer->held_bytes;
+    size_t zeros = padded(used) - used;
+    reserve(buffer, zeros);
+    if (buffer->parts == NULL) {
+        buffer->parts = grown(NULL, sizeof *buffer->parts);
+    }
+    uint8_t *head = buffer->bytes;
+    memset(head + buffer->size, 0, zeros);
+    struct leat_journal_parts parts = {buffer->parts, form_parts(buffer, buffer->size + zeros),
+                                       used + zeros};
+    uint32_t crc = 0;
+    for (size_t i = 0; i < parts.count; i++) {
+        size_t skip = i == 0 ? LEAT_JOURNAL_HEAD_BYTES : 0;
+        size_t behind = i + 1 == parts.count ? zeros : 0;
+        crc = leat_crc32c(crc, parts.items[i].data + skip, parts.items[i].size - skip - behind);
+    }
+    memcpy(head, MAGIC, MAGIC_BYTES);
+    leat_big_endian_store(head + NUMBER_AT, number);
+    leat_big_endian_store(head + BODY_AT, used - LEAT_JOURNAL_HEAD_BYTES);
+    store_u32(head + CRC_AT, crc);
+    store_u32(head + CRC_AT + 4, buffer->writes);
+    leat_big_endian_store(head + CHECK_AT, leat_hash_bytes(key, head, CHECK_AT));
+    return parts;
+}
+
+/* Copies what is held to where it belongs. */
+static void gather(struct leat_journal_buffer *buffer)
+{
+    size_t size = buffer->size + buffer->held_bytes;
+    size_t capacity = padded(size);
+    uint8_t *bytes = grown(NULL, capacity);
+    uint8_t *at = bytes;
+    size_t count = form_parts(buffer, buffer->size);
+    for (size_t i = 0; i < count; i++) {
+        if (buffer->parts[i].size > 0) {
+            memcpy(at, buffer->parts[i].data, buffer->parts[i].size);
+            at += buffer->parts[i].size;
+        }
+    }
+    let_go_of_held(buffer);
+    free(buffer->bytes);
+    buffer->bytes = bytes;
+    buffer->size = size;
+    buffer->capacity = capacity;
+}
+
+struct leat_bytes leat_journal_buffer_body(struct leat_journal_buffer *buffer)
+{
+    if (buffer->held_count > 0) {
+        gather(buffer);
+    }
     return leat_bytes_of(buffer->bytes + LEAT_JOURNAL_HEAD_BYTES,
                          buffer->size - LEAT_JOURNAL_HEAD_BYTES);
 }

@@ -24,11 +24,29 @@
 #define LEAT_JOURNAL_BLOCK_BYTES 4096
 #define LEAT_JOURNAL_HEAD_BYTES  40
 
+/* A value that lies elsewhere, and the place in the record that it belongs to. */
+struct leat_journal_held {
+    size_t at; /* of the buffer's own bytes */
+    struct leat_bytes value;
+    void *piece; /* of a slab (slab.h), held */
+};
+
 /* A record being made. All zero is a valid start. */
 struct leat_journal_buffer {
     uint8_t *bytes; /* owned */
     size_t size, capacity;
+    struct leat_journal_held *held; /* owned */
+    size_t held_count, held_capacity;
+    size_t held_bytes;
+    struct leat_bytes *parts; /* owned; made by finish */
     uint32_t writes;
+};
+
+/* A whole record: these bytes, one part behind the other. Borrowed from the buffer. */
+struct leat_journal_parts {
+    const struct leat_bytes *items;
+    size_t count;
+    size_t size; /* of all */
 };
 
 void leat_journal_buffer_fini(struct leat_journal_buffer *buffer);
@@ -37,12 +55,17 @@ void leat_journal_buffer_clear(struct leat_journal_buffer *buffer, size_t keep_b
 /* `value` NULL: a del. Copies. Ends the process when memory is out. */
 void leat_journal_buffer_add(struct leat_journal_buffer *buffer, unsigned table,
                              struct leat_bytes key, const struct leat_bytes *value);
-/* Writes the head and the zeros: the record is complete. Repeatable. */
-struct leat_bytes leat_journal_buffer_finish(struct leat_journal_buffer *buffer,
-                                             struct leat_hash_key key, uint64_t number);
+/* A put of a value that lies in a large piece of a slab, which is held until the buffer is emptied.
+ */
+void leat_journal_buffer_add_held(struct leat_journal_buffer *buffer, unsigned table,
+                                  struct leat_bytes key, struct leat_bytes value, void *piece);
+/* Writes the head and the zeros: the record is complete. Repeatable; touches no piece's holders, so
+ * that another thread may call it than the one that adds and clears. */
+struct leat_journal_parts leat_journal_buffer_finish(struct leat_journal_buffer *buffer,
+                                                     struct leat_hash_key key, uint64_t number);
 
-/* The writes of a record being made, for leat_journal_next; borrowed. */
-struct leat_bytes leat_journal_buffer_body(const struct leat_journal_buffer *buffer);
+/* The writes of a record being made, for leat_journal_next; borrowed. Copies what was held. */
+struct leat_bytes leat_journal_buffer_body(struct leat_journal_buffer *buffer);
 
 struct leat_hash_key leat_journal_key(const struct leat_id *store);
 

@@ -246,9 +246,14 @@ static enum leat_err take_note_of_base(struct journaled *self, struct leat_why *
 /* ---- committing: a batch to the journal ---- */
 
 static void journaled_note(struct leat_store *store, leat_table table, struct leat_bytes key,
-                           const struct leat_bytes *value)
+                           const struct leat_bytes *value, void *piece)
 {
-    leat_journal_buffer_add(journaled_of(store)->filling, table, key, value);
+    struct leat_journal_buffer *filling = journaled_of(store)->filling;
+    if (piece != NULL) {
+        leat_journal_buffer_add_held(filling, table, key, *value, piece);
+    } else {
+        leat_journal_buffer_add(filling, table, key, value);
+    }
 }
 
 /* Hands the sealed record over, unless the journal must first become shorter. */

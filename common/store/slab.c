@@ -25,6 +25,7 @@ struct leat_slab_block {
 struct leat_slab_large {
     struct leat_slab_large *next;
     struct leat_slab_large *previous;
+    size_t holders; /* the slab is one, while it is in its list */
     _Alignas(16) unsigned char data[];
 };
 
@@ -75,11 +76,18 @@ static void free_blocks(struct leat_slab_block **blocks)
     }
 }
 
+static void let_go(struct leat_slab_large *large)
+{
+    if (--large->holders == 0) {
+        free(large);
+    }
+}
+
 static void free_large(struct leat_slab *slab)
 {
     while (slab->large != NULL) {
         struct leat_slab_large *next = slab->large->next;
-        free(slab->large);
+        let_go(slab->large);
         slab->large = next;
     }
 }
@@ -136,6 +144,7 @@ static void add_block(struct leat_slab *slab)
 static void *take_large(struct leat_slab *slab, size_t size)
 {
     struct leat_slab_large *large = allocate(sizeof *large + size);
+    large->holders = 1;
     large->previous = NULL;
     large->next = slab->large;
     if (slab->large != NULL) {
@@ -167,12 +176,26 @@ void *leat_slab_take(struct leat_slab *slab, size_t size)
     return piece;
 }
 
+static struct leat_slab_large *large_of(void *piece)
+{
+    return (void *)((unsigned char *)piece - offsetof(struct leat_slab_large, data));
+}
+
+void leat_slab_hold(void *piece)
+{
+    large_of(piece)->holders++;
+}
+
+void leat_slab_let_go(void *piece)
+{
+    let_go(large_of(piece));
+}
+
 void leat_slab_give(struct leat_slab *slab, void *piece, size_t size)
 {
     slab->used_bytes -= leat_slab_capacity(size);
     if (size > LEAT_SLAB_SMALL_BYTES_MAX) {
-        struct leat_slab_large *large =
-            (void *)((unsigned char *)piece - offsetof(struct leat_slab_large, data));
+        struct leat_slab_large *large = large_of(piece);
         if (large->next != NULL) {
             large->next->previous = large->previous;
         }
@@ -181,7 +204,7 @@ void leat_slab_give(struct leat_slab *slab, void *piece, size_t size)
         } else {
             slab->large = large->next;
         }
-        free(large);
+        let_go(large);
         return;
     }
     struct leat_slab_free *free_piece = piece;

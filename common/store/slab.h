@@ -3,7 +3,8 @@
  * Small pieces come from blocks and go back to a list per size; pieces over
  * LEAT_SLAB_SMALL_BYTES_MAX come from malloc. leat_slab_reset drops everything at the cost of a few
  * blocks, not of every piece, and keeps up to `keep_bytes` of blocks, so that a steady stream of
- * batches allocates nothing.
+ * batches allocates nothing. A large piece may be held beyond that: what is on its way to a disk
+ * need not be copied.
  *
  * Not thread-safe. Aborts when memory is out: a store that cannot note a write cannot go on.
  */
@@ -39,6 +40,10 @@ void leat_slab_reset(struct leat_slab *slab);
 void *leat_slab_take(struct leat_slab *slab, size_t size);
 /* Gives a piece back; `size` is what was asked for. */
 void leat_slab_give(struct leat_slab *slab, void *piece, size_t size);
+/* A piece of more than LEAT_SLAB_SMALL_BYTES_MAX stays where it is, as it is, also when it is given
+ * back or the slab is gone, until it has been let go as often as it was held. */
+void leat_slab_hold(void *piece);
+void leat_slab_let_go(void *piece);
 /* How many bytes a piece of `size` really has: what may be written without taking a new one. */
 size_t leat_slab_capacity(size_t size);
 

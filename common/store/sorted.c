@@ -180,6 +180,14 @@ bool leat_sorted_find(const struct leat_sorted *sorted, struct leat_bytes key,
     return true;
 }
 
+void *leat_sorted_piece(const struct leat_sorted *sorted, struct leat_bytes key,
+                        struct leat_sorted_entry *ret_entry)
+{
+    bool is_there = leat_sorted_find(sorted, key, ret_entry);
+    assert(is_there && ret_entry->value.size > LEAT_SLAB_SMALL_BYTES_MAX);
+    return (void *)((uintptr_t)ret_entry->key.data - offsetof(struct entry, data));
+}
+
 bool leat_sorted_last(const struct leat_sorted *sorted, struct leat_sorted_entry *ret_entry)
 {
     if (sorted->last == NULL) {
@@ -240,20 +248,22 @@ static struct entry *make_entry(struct leat_slab *slab, const struct leat_sorted
     entry->is_tombstone = content->is_tombstone;
     entry->is_new = content->is_new;
     memcpy(entry->data, content->key.data, content->key.size);
-    if (content->value.size > 0) {
+    if (content->value.data != NULL) {
         memcpy(entry->data + content->key.size, content->value.data, content->value.size);
     }
     return entry;
 }
 
-/* In place when the value fits and not much would be left over, else in a new piece. */
+/* In place when the value fits and not much would be left over, else in a new piece; a large piece
+ * may be held by somebody. */
 static void replace_entry(struct leat_sorted *sorted, struct entry **place,
                           const struct leat_sorted_entry *content)
 {
     struct entry *entry = *place;
     bool is_new = entry->is_new && !content->is_tombstone;
     size_t need_bytes = sizeof *entry + content->key.size + content->value.size;
-    if (leat_slab_capacity(need_bytes) == leat_slab_capacity(entry->size_bytes)) {
+    if (need_bytes <= LEAT_SLAB_SMALL_BYTES_MAX &&
+        leat_slab_capacity(need_bytes) == leat_slab_capacity(entry->size_bytes)) {
         entry->size_bytes = need_bytes;
         entry->value_bytes = (uint32_t)content->value.size;
         entry->is_tombstone = content->is_tombstone;

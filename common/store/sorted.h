@@ -43,7 +43,7 @@ struct leat_sorted_cursor {
 void leat_sorted_init(struct leat_sorted *sorted, struct leat_slab *slab);
 
 /* Key 1 to 255 bytes. Copies; replaces what the key had. Key and value may point into the map
- * itself. */
+ * itself. A value whose data is NULL gets its place, for the caller to fill. */
 void leat_sorted_put(struct leat_sorted *sorted, struct leat_bytes key, struct leat_bytes value);
 /* As put, for a key that nothing below this map has: leat_sorted_del then takes the entry away
  * again without a trace. That holds until the entry has been a tombstone. */
@@ -59,6 +59,11 @@ bool leat_sorted_erase(struct leat_sorted *sorted, struct leat_bytes key);
 /* Whether the key has an entry, and which. Borrowed until the key is written again. */
 bool leat_sorted_find(const struct leat_sorted *sorted, struct leat_bytes key,
                       struct leat_sorted_entry *ret_entry);
+
+/* The entry of a key that is there and has a value of more than LEAT_SLAB_SMALL_BYTES_MAX, and the
+ * slab's piece that it lies in: it is never changed, and stays as long as somebody holds it. */
+void *leat_sorted_piece(const struct leat_sorted *sorted, struct leat_bytes key,
+                        struct leat_sorted_entry *ret_entry);
 
 /* The entry with the greatest key; false when the map is empty. */
 bool leat_sorted_last(const struct leat_sorted *sorted, struct leat_sorted_entry *ret_entry);

@@ -1,6 +1,7 @@
 #include "store/store.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "core/limits.h"
 #include "store/backend.h"
@@ -64,13 +65,39 @@ static void check_key(leat_table table, struct leat_bytes key)
 #define WRITE_BYTES 48
 
 static void note(struct leat_store *store, leat_table table, struct leat_bytes key,
-                 const struct leat_bytes *value)
+                 const struct leat_bytes *value, void *piece)
 {
     store->filling_rows++;
     store->filling_bytes += WRITE_BYTES + key.size + (value == NULL ? 0 : value->size);
     if (store->backend->note != NULL) {
-        store->backend->note(store, table, key, value);
+        store->backend->note(store, table, key, value, piece);
     }
+}
+
+_Static_assert(LEAT_STORE_LARGE_BYTES > LEAT_SLAB_SMALL_BYTES_MAX, "large pieces can be held");
+
+static void write_row(struct leat_sorted *rows, struct leat_bytes key, struct leat_bytes value,
+                      bool is_new)
+{
+    if (is_new) {
+        leat_sorted_add(rows, key, value);
+    } else {
+        leat_sorted_put(rows, key, value);
+    }
+}
+
+/* The value is noted where it has come to lie; which is told. */
+static struct leat_bytes put_large(struct leat_store *store, leat_table table,
+                                   struct leat_bytes key, struct leat_bytes value, bool is_new)
+{
+    uint8_t kept[LEAT_STORE_KEY_BYTES_MAX]; /* the row that the key is borrowed from may go */
+    struct leat_sorted *rows = &store->upper->tables[table];
+    struct leat_sorted_entry entry;
+    memcpy(kept, key.data, key.size);
+    write_row(rows, key, value, is_new);
+    void *piece = leat_sorted_piece(rows, leat_bytes_of(kept, key.size), &entry);
+    note(store, table, entry.key, &entry.value, piece);
+    return entry.value;
 }
 
 static inline bool has(struct leat_store *store, leat_table table, struct leat_bytes key)
@@ -85,12 +112,12 @@ static void put(struct leat_store *store, leat_table table, struct leat_bytes ke
     check_key(table, key);
     assert(value.size <= LEAT_MESSAGE_BYTES_MAX);
     assert(!(is_new && store->checks_adds && has(store, table, key)));
-    note(store, table, key, &value); /* before the value, which may be borrowed, is moved */
-    if (is_new) {
-        leat_sorted_add(&store->upper->tables[table], key, value);
-    } else {
-        leat_sorted_put(&store->upper->tables[table], key, value);
+    if (value.size >= LEAT_STORE_LARGE_BYTES) {
+        (void)put_large(store, table, key, value, is_new);
+        return;
     }
+    note(store, table, key, &value, NULL); /* before the value, which may be borrowed, is moved */
+    write_row(&store->upper->tables[table], key, value, is_new);
 }
 
 void leat_store_put(struct leat_store *store, leat_table table, struct leat_bytes key,
@@ -105,12 +132,22 @@ void leat_store_add(struct leat_store *store, leat_table table, struct leat_byte
     put(store, table, key, value, true);
 }
 
+uint8_t *leat_store_add_large(struct leat_store *store, leat_table table, struct leat_bytes key,
+                              size_t size)
+{
+    check_key(table, key);
+    assert(size >= LEAT_STORE_LARGE_BYTES && size <= LEAT_MESSAGE_BYTES_MAX);
+    assert(!(store->checks_adds && has(store, table, key)));
+    struct leat_bytes lies = put_large(store, table, key, leat_bytes_of(NULL, size), true);
+    return (uint8_t *)(uintptr_t)lies.data;
+}
+
 /* Only with a journal may a write vanish from the overlay: it is what the batch is made of, else.
  */
 void leat_store_del(struct leat_store *store, leat_table table, struct leat_bytes key)
 {
     check_key(table, key);
-    note(store, table, key, NULL);
+    note(store, table, key, NULL, NULL);
     if (store->backend->note != NULL) {
         leat_sorted_del(&store->upper->tables[table], key);
     } else {

@@ -29,6 +29,7 @@
 
 #define LEAT_STORE_TABLES_MAX    16
 #define LEAT_STORE_KEY_BYTES_MAX 64
+#define LEAT_STORE_LARGE_BYTES   (16 << 10) /* from here on values are moved as little as can be */
 
 struct leat_store;
 
@@ -46,6 +47,11 @@ void leat_store_del(struct leat_store *store, leat_table table, struct leat_byte
  * deleted soon costs nothing more than the journal. The memory store asserts it. */
 void leat_store_add(struct leat_store *store, leat_table table, struct leat_bytes key,
                     struct leat_bytes value);
+
+/* As add, but gives the place of the value, of at least LEAT_STORE_LARGE_BYTES, to be filled before
+ * the next call on the store: a large value need not be in one piece before. */
+uint8_t *leat_store_add_large(struct leat_store *store, leat_table table, struct leat_bytes key,
+                              size_t size);
 
 /* LEAT_OK and the value, LEAT_ERR_NOT_FOUND, or LEAT_ERR_IO (the store is then broken: see
  * leat_store_error). The value is borrowed until the next call on the store. */

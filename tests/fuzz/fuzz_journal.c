@@ -89,7 +89,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct leat_hash_key key = leat_journal_key(&store);
     leat_journal_buffer_clear(&buffer, 1 << 20);
     size_t count = write_some(&in, &buffer, writes);
-    struct leat_bytes whole = leat_journal_buffer_finish(&buffer, key, 1 + size);
+    struct leat_journal_parts parts = leat_journal_buffer_finish(&buffer, key, 1 + size);
+    if (parts.count != 1) {
+        fuzz_fail("nothing is held, and there are %zu parts", parts.count);
+    }
+    struct leat_bytes whole = parts.items[0];
     size_t used = buffer.size;
     if (leat_journal_record_read(whole, key, &record) != LEAT_JOURNAL_WHOLE ||
         record.number != 1 + size || record.blocks * LEAT_JOURNAL_BLOCK_BYTES != whole.size) {

@@ -83,7 +83,10 @@ void store_model_write(struct store_model *model, struct leat_store *store, stru
     bool is_new = model->version[table][key] == 0 && leat_rng_below(rng, 4) > 0;
     model->version[table][key] = ++model->last_version;
     struct leat_bytes value = store_model_value(model->last_version);
-    if (is_new) {
+    if (is_new && value.size >= LEAT_STORE_LARGE_BYTES) {
+        uint8_t *place = leat_store_add_large(store, table, store_model_key(key), value.size);
+        memcpy(place, value.data, value.size);
+    } else if (is_new) {
         leat_store_add(store, table, store_model_key(key), value);
     } else {
         leat_store_put(store, table, store_model_key(key), value);

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "store/journal_file.h"
+#include "store/slab.h"
 #include "store_faults.h"
 #include "store_journal_rig.h"
 
@@ -22,12 +23,17 @@
 
 static const struct leat_id some_store = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
 
+/* A record is one run of bytes while nothing in it is held. */
 static struct leat_bytes make_record(struct leat_journal_buffer *buffer, uint64_t number)
 {
     leat_journal_buffer_add(buffer, 3, key, &value);
     leat_journal_buffer_add(buffer, 0, value, NULL);
     leat_journal_buffer_add(buffer, 1, key, &(struct leat_bytes){NULL, 0});
-    return leat_journal_buffer_finish(buffer, leat_journal_key(&some_store), number);
+    struct leat_journal_parts parts =
+        leat_journal_buffer_finish(buffer, leat_journal_key(&some_store), number);
+    assert_int_equal(parts.count, 1);
+    assert_int_equal(parts.size, parts.items[0].size);
+    return parts.items[0];
 }
 
 static void assert_write(struct leat_bytes *body, unsigned table, struct leat_bytes with_key,
@@ -65,6 +71,52 @@ static void a_record_says_what_was_written_in_that_order(void **state)
         leat_journal_buffer_clear(&buffer, number == 2 ? 0 : 1 << 20);
     }
     leat_journal_buffer_fini(&buffer);
+}
+
+/* The same bytes, whether values were copied or held, also when their owner has given them back. */
+static void a_record_of_held_values_is_that_of_copied_ones(void **state)
+{
+    (void)state;
+    struct leat_slab slab;
+    struct leat_journal_buffer copied = {0};
+    struct leat_journal_buffer held = {0};
+    const struct leat_hash_key hash_key = leat_journal_key(&some_store);
+    leat_slab_init(&slab, 0);
+    for (uint64_t number = 1; number < 4; number++) {
+        for (size_t i = 0; i < 40; i++) {
+            size_t size = LEAT_SLAB_SMALL_BYTES_MAX + 1 + 777 * i;
+            uint8_t *piece = leat_slab_take(&slab, size);
+            memset(piece, (int)(i + number), size);
+            struct leat_bytes bytes = leat_bytes_of(piece, size);
+            leat_journal_buffer_add(&copied, 3, key, &bytes);
+            leat_journal_buffer_add_held(&held, 3, key, bytes, piece);
+            if (i % 3 == 0) {
+                leat_journal_buffer_add(&copied, 1, value, NULL);
+                leat_journal_buffer_add(&held, 1, value, NULL);
+                leat_slab_give(&slab, piece, size);
+            }
+        }
+        leat_slab_reset(&slab);
+        struct leat_journal_parts whole = leat_journal_buffer_finish(&copied, hash_key, number);
+        struct leat_journal_parts parts = leat_journal_buffer_finish(&held, hash_key, number);
+        assert_int_equal(parts.size, whole.size);
+        assert_int_equal(whole.count, 1);
+        const uint8_t *at = whole.items[0].data;
+        for (size_t i = 0; i < parts.count; i++) {
+            assert_memory_equal(parts.items[i].data, at, parts.items[i].size);
+            at += parts.items[i].size;
+        }
+        assert_ptr_equal(at, whole.items[0].data + whole.size);
+        struct leat_bytes expected = leat_journal_buffer_body(&copied);
+        struct leat_bytes body = leat_journal_buffer_body(&held);
+        assert_int_equal(body.size, expected.size);
+        assert_memory_equal(body.data, expected.data, body.size);
+        leat_journal_buffer_clear(&copied, number == 2 ? 0 : 16 << 20);
+        leat_journal_buffer_clear(&held, number == 2 ? 0 : 16 << 20);
+    }
+    leat_journal_buffer_fini(&copied);
+    leat_journal_buffer_fini(&held);
+    leat_slab_fini(&slab);
 }
 
 static void no_flipped_bit_and_no_cut_makes_another_record(void **state)
@@ -164,6 +216,41 @@ static void what_is_in_the_journal_alone_comes_back(void **state)
         struct leat_store *store = store_directory_open(&left);
         assert_numbers(store, 10);
         leat_store_close(&store);
+    }
+}
+
+/* What becomes of a row while its batch is on its way does not change the batch; with a full disk
+ * the batch goes to LMDB instead. */
+static void large_values_are_written_as_they_were_sealed(void **state)
+{
+    for (int is_full = 0; is_full < 2; is_full++) {
+        struct store_directory left;
+        uint8_t bytes[8];
+        struct leat_store *store = open_with(*state, 16 << 20);
+        store_faults_set(STORE_FAULT_GROW, is_full ? ENOSPC : 0);
+        for (uint64_t i = 0; i < 30; i++) {
+            put_number(store, i, 200000 + i);
+        }
+        leat_store_seal(store);
+        for (uint64_t i = 0; i < 30; i++) {
+            if (i % 3 == 0) {
+                leat_store_del(store, 0, number_key(i, bytes));
+            } else {
+                put_number(store, i + 100, 1);
+                leat_store_put(store, 0, number_key(i, bytes), value);
+            }
+        }
+        advance_until(store, is_committed);
+        store_faults_clear();
+        crash(*state, &left);
+        struct leat_store *later = store_directory_open(&left);
+        assert_numbers(later, 30);
+        leat_store_close(&later);
+        sync_store(store);
+        assert_int_equal(leat_store_count(store, 0), 40);
+        leat_store_close(&store);
+        assert_int_equal(store_directory_teardown(state), 0);
+        assert_int_equal(setup(state), 0);
     }
 }
 
@@ -372,9 +459,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_says_what_was_written_in_that_order),
+        cmocka_unit_test(a_record_of_held_values_is_that_of_copied_ones),
         cmocka_unit_test(no_flipped_bit_and_no_cut_makes_another_record),
         cmocka_unit_test(bytes_that_are_no_writes_are_told),
         WITH_DIRECTORY(what_is_in_the_journal_alone_comes_back),
+        WITH_DIRECTORY(large_values_are_written_as_they_were_sealed),
         WITH_DIRECTORY(a_damaged_batch_before_others_is_told_and_the_last_one_counts_as_torn),
         WITH_DIRECTORY(files_of_the_journal_must_be_there_whole_and_this_stores),
         WITH_DIRECTORY(a_copy_of_the_data_alone_is_a_store),
