@@ -126,7 +126,9 @@ static void wait_for_room(struct turn *turn)
     turn->v->push_again_us = turn->v->now.mono_us + LEAT_US_PER_MS;
 }
 
-/* The row of a lane's first job, from memory when it is there. The body is copied into `out`. */
+/* The row of a lane's first job, from memory when it is there. The body is copied into `out`,
+ * unless it is large: then it stays the store's until the step ends, as nothing settles behind
+ * this. */
 static enum leat_err read_first(struct turn *turn, const struct leat_window_job *first,
                                 const struct leat_ventilator_place *place,
                                 struct leat_ventilator_job *ret_job, struct leat_bytes *ret_body)

@@ -125,7 +125,9 @@ void leat_ventilator_store_add(struct leat_ventilator_store *store, const struct
                                const struct leat_ventilator_place *place,
                                const struct leat_ventilator_job *job, struct leat_bytes body);
 /* The job at its place (one of the first three). With ret_body: the body too, copied into the
- * arena; LEAT_ERR_MEMORY: the arena is full. LEAT_ERR_NOT_FOUND or LEAT_ERR_CORRUPT: damaged. */
+ * arena, or, from LEAT_STORE_LARGE_BYTES on, borrowed from the store until the job is written again
+ * or deleted, or the store is sealed or advances. LEAT_ERR_MEMORY: the arena is full.
+ * LEAT_ERR_NOT_FOUND or LEAT_ERR_CORRUPT: damaged. */
 LEAT_MUST_USE enum leat_err leat_ventilator_store_read(struct leat_ventilator_store *store,
                                                        const struct leat_id *id,
                                                        const struct leat_ventilator_place *place,

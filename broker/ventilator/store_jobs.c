@@ -96,6 +96,24 @@ enum leat_err leat_ventilator_store_large_body(struct leat_ventilator_store *sto
     return LEAT_OK;
 }
 
+/* A very large one is sealed where it is to lie. */
+static void add_body(struct leat_ventilator_store *store, const struct leat_id *id,
+                     struct leat_bytes body)
+{
+    struct leat_bytes key = leat_ventilator_id_key(id);
+    struct leat_record_place at = leat_ventilator_at(LEAT_VENTILATOR_TABLE_BODIES, key);
+    if (body.size >= LEAT_STORE_LARGE_BYTES) {
+        leat_record_seal_bin(at, body,
+                             leat_store_add_large(store->store, LEAT_VENTILATOR_TABLE_BODIES, key,
+                                                  leat_record_bin_bytes(body.size)));
+        return;
+    }
+    struct leat_item_held_body held = {.body = body};
+    leat_wire_buffer_clear(&store->buffer);
+    leat_ventilator_store_must(leat_wire_seal_item_held_body(&held, at, &store->buffer));
+    leat_ventilator_store_add_row(store, LEAT_VENTILATOR_TABLE_BODIES, key);
+}
+
 /* ---- rows ---- */
 
 /* A row as it lies in its table; the body borrows until the next call on the store underneath. */
@@ -172,13 +190,7 @@ void leat_ventilator_store_add(struct leat_ventilator_store *store, const struct
     leat_ventilator_store_put_place(store, id, place, true);
     leat_recent_add(&store->recent, id);
     if (large) {
-        struct leat_item_held_body held = {.body = body};
-        leat_wire_buffer_clear(&store->buffer);
-        leat_ventilator_store_must(leat_wire_seal_item_held_body(
-            &held, leat_ventilator_at(LEAT_VENTILATOR_TABLE_BODIES, leat_ventilator_id_key(id)),
-            &store->buffer));
-        leat_ventilator_store_add_row(store, LEAT_VENTILATOR_TABLE_BODIES,
-                                      leat_ventilator_id_key(id));
+        add_body(store, id, body);
     }
     if (job->expires_at_ms != 0) {
         leat_ventilator_store_put_expiry(store, id, job->expires_at_ms);
@@ -208,7 +220,9 @@ enum leat_err leat_ventilator_store_read(struct leat_ventilator_store *store,
         if (err != LEAT_OK) {
             return err == LEAT_ERR_IO ? err : LEAT_ERR_CORRUPT;
         }
-        body = leat_arena_copy(arena, body);
+        if (body.size < LEAT_STORE_LARGE_BYTES) {
+            body = leat_arena_copy(arena, body);
+        }
         if (body.data == NULL) {
             return LEAT_ERR_MEMORY;
         }

@@ -63,7 +63,8 @@ LEAT_MUST_USE enum leat_err leat_ventilator_recover(struct leat_ventilator *vent
                                                     struct leat_now now, struct leat_out *out,
                                                     struct leat_why *why);
 
-/* Takes one event. After an ACTION_EXIT was emitted every event but STOP is ignored. */
+/* Takes one event. After an ACTION_EXIT was emitted every event but STOP is ignored. Large bodies
+ * in `out` are the store's: they must be encoded before the next step, seal or advance. */
 void leat_ventilator_step(struct leat_ventilator *ventilator, const struct leat_event *event,
                           struct leat_out *out);
 

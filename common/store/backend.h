@@ -19,7 +19,7 @@ enum leat_commit_state {
 
 /* Reads see a state that holds every batch that is in no overlay, and perhaps those of the lower
  * overlay as a whole: it says the same. What they return is borrowed until the
- * next call. */
+ * next call; a large value from get until the next commit, poll or wait. */
 struct leat_backend {
     enum leat_err (*get)(struct leat_store *store, leat_table table, struct leat_bytes key,
                          struct leat_bytes *ret_value);

@@ -54,7 +54,8 @@ uint8_t *leat_store_add_large(struct leat_store *store, leat_table table, struct
                               size_t size);
 
 /* LEAT_OK and the value, LEAT_ERR_NOT_FOUND, or LEAT_ERR_IO (the store is then broken: see
- * leat_store_error). The value is borrowed until the next call on the store. */
+ * leat_store_error). The value is borrowed until the next call on the store; one of at least
+ * LEAT_STORE_LARGE_BYTES until its key is written or the store is sealed, advances or is synced. */
 LEAT_MUST_USE enum leat_err leat_store_get(struct leat_store *store, leat_table table,
                                            struct leat_bytes key, struct leat_bytes *ret_value);
 

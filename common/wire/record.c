@@ -1,22 +1,39 @@
 #include "wire/record.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "core/crc32c.h"
 #include "core/limits.h"
+#include "wire/writer.h"
 
 enum { VERSION_AT = 0, CRC_AT = 1, CRC_BYTES = 4 };
 
+/* Of many bytes so many are copied before their checksum is taken: while they are near. */
+#define STEP_BYTES (32 << 10)
+
 /* The version is covered too: a damaged version byte must not pass for a record of another age. The
  * key's size tells where the key ends and the payload begins. */
-static uint32_t checksum(const uint8_t *sealed, size_t size, struct leat_record_place place)
+static uint32_t checksum_of_head(const uint8_t *sealed, struct leat_record_place place)
 {
     assert(place.table <= UINT8_MAX && place.key.size <= UINT16_MAX);
     const uint8_t head[] = {sealed[VERSION_AT], (uint8_t)place.table, (uint8_t)place.key.size,
                             (uint8_t)(place.key.size >> 8)};
     uint32_t crc = leat_crc32c(0, head, sizeof head);
-    crc = leat_crc32c(crc, place.key.data, place.key.size);
-    return leat_crc32c(crc, sealed + LEAT_RECORD_SEAL_BYTES, size - LEAT_RECORD_SEAL_BYTES);
+    return leat_crc32c(crc, place.key.data, place.key.size);
+}
+
+static uint32_t checksum(const uint8_t *sealed, size_t size, struct leat_record_place place)
+{
+    return leat_crc32c(checksum_of_head(sealed, place), sealed + LEAT_RECORD_SEAL_BYTES,
+                       size - LEAT_RECORD_SEAL_BYTES);
+}
+
+static void store_checksum(uint8_t *sealed, uint32_t crc)
+{
+    for (unsigned i = 0; i < CRC_BYTES; i++) {
+        sealed[CRC_AT + i] = (uint8_t)(crc >> (8 * i));
+    }
 }
 
 enum leat_err leat_record_begin(struct leat_wire_buffer *out, size_t *ret_start)
@@ -34,10 +51,37 @@ void leat_record_end(struct leat_wire_buffer *out, size_t start, struct leat_rec
 {
     assert(start + LEAT_RECORD_SEAL_BYTES <= out->size);
     uint8_t *sealed = out->data + start;
-    uint32_t crc = checksum(sealed, out->size - start, place);
-    for (unsigned i = 0; i < CRC_BYTES; i++) {
-        sealed[CRC_AT + i] = (uint8_t)(crc >> (8 * i));
+    store_checksum(sealed, checksum(sealed, out->size - start, place));
+}
+
+/* The array, the version, the head of the BIN. */
+static uint8_t *form_bin_head(uint8_t *at, size_t size)
+{
+    at = leat_wire_form_array(at, 2);
+    at = leat_wire_form_u64(at, LEAT_RECORD_VERSION);
+    return leat_wire_form_bin_head(at, size);
+}
+
+size_t leat_record_bin_bytes(size_t size)
+{
+    uint8_t head[3 * LEAT_WIRE_HEAD_BYTES_MAX];
+    return LEAT_RECORD_SEAL_BYTES + (size_t)(form_bin_head(head, size) - head) + size;
+}
+
+void leat_record_seal_bin(struct leat_record_place place, struct leat_bytes bytes,
+                          uint8_t *ret_sealed)
+{
+    ret_sealed[VERSION_AT] = LEAT_STORE_VERSION;
+    uint8_t *payload = ret_sealed + LEAT_RECORD_SEAL_BYTES;
+    uint8_t *at = form_bin_head(payload, bytes.size);
+    uint32_t crc =
+        leat_crc32c(checksum_of_head(ret_sealed, place), payload, (size_t)(at - payload));
+    for (size_t done = 0; done < bytes.size; done += STEP_BYTES) {
+        size_t size = bytes.size - done < STEP_BYTES ? bytes.size - done : STEP_BYTES;
+        memcpy(at + done, bytes.data + done, size);
+        crc = leat_crc32c(crc, at + done, size);
     }
+    store_checksum(ret_sealed, crc);
 }
 
 enum leat_err leat_record_seal(struct leat_record_place place, struct leat_bytes payload,

@@ -37,6 +37,12 @@ LEAT_MUST_USE enum leat_err leat_record_seal(struct leat_record_place place,
 LEAT_MUST_USE enum leat_err leat_record_begin(struct leat_wire_buffer *out, size_t *ret_start);
 void leat_record_end(struct leat_wire_buffer *out, size_t start, struct leat_record_place place);
 
+/* The record of an item that has but one field, a BIN, as leat_wire_seal_item_NAME would make it,
+ * written to where it is to lie: leat_record_bin_bytes at `ret_sealed`. */
+size_t leat_record_bin_bytes(size_t size);
+void leat_record_seal_bin(struct leat_record_place place, struct leat_bytes bytes,
+                          uint8_t *ret_sealed);
+
 /* *ret_payload borrows from `sealed`.
  *   LEAT_ERR_CORRUPT  cut short, not sealed for this place, or any bit differs from what was sealed
  *   LEAT_ERR_VERSION  undamaged, but of a version that this program does not read */

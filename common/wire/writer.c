@@ -73,6 +73,11 @@ uint8_t *leat_wire_form_any_str(struct leat_wire_writer *writer, uint8_t *at, st
     return form_raw(form_length(at, 0xd9, text.size), text.data, text.size);
 }
 
+uint8_t *leat_wire_form_bin_head(uint8_t *at, size_t size)
+{
+    return form_length(at, 0xc4, size);
+}
+
 uint8_t *leat_wire_form_bin(struct leat_wire_writer *writer, uint8_t *at, struct leat_bytes bytes,
                             uint64_t max)
 {

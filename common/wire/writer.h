@@ -121,6 +121,8 @@ uint8_t *leat_wire_form_any_str(struct leat_wire_writer *writer, uint8_t *at, st
                                 uint64_t max);
 uint8_t *leat_wire_form_bin(struct leat_wire_writer *writer, uint8_t *at, struct leat_bytes bytes,
                             uint64_t max);
+/* What comes before so many bytes. */
+uint8_t *leat_wire_form_bin_head(uint8_t *at, size_t size);
 
 static inline uint8_t *leat_wire_form_str(struct leat_wire_writer *writer, uint8_t *at,
                                           struct leat_str text, uint64_t max)

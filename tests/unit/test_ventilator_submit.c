@@ -310,6 +310,10 @@ static void large_bodies_come_back_as_they_were_submitted(void **state)
                                    LEAT_VENTILATOR_INLINE_BYTES - 1,
                                    LEAT_VENTILATOR_INLINE_BYTES,
                                    LEAT_VENTILATOR_INLINE_BYTES + 1,
+                                   LEAT_STORE_LARGE_BYTES - 1,
+                                   LEAT_STORE_LARGE_BYTES,
+                                   65535,
+                                   65536,
                                    900000};
     size_t count = sizeof sizes / sizeof sizes[0];
     char *bytes = malloc(900000);

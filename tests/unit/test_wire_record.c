@@ -14,7 +14,7 @@
 #include "wire_messages.h"
 
 /* A table of its own, as a store would have it: what wire/record_template.h promises. */
-#define TEST_ITEMS(I) I(KEPT_JOB, kept_job) I(SHELF, shelf)
+#define TEST_ITEMS(I) I(KEPT_JOB, kept_job) I(SHELF, shelf) I(BLOB, blob)
 #define LEAT_FIELDS_KEPT_JOB(F)                                                                    \
     F(ID, id, 0, none, "job id")                                                                   \
     F(U64, attempt, 0, none, "attempt")                                                            \
@@ -26,6 +26,7 @@
 #define LEAT_FIELDS_SHELF(F)                                                                       \
     F(ITEM, first, 1, kept_job, "an item of this table")                                           \
     F(LIST, jobs, 3, kept_job, "the others")
+#define LEAT_FIELDS_BLOB(F) F(BIN, bytes, 300000, none, "bytes")
 
 #define LEAT_RECORD_TABLE TEST_ITEMS
 #include "wire/record_template.h"
@@ -138,6 +139,30 @@ static void make_sealed(struct leat_wire_buffer *out, size_t size)
     assert_int_equal(leat_record_unseal(leat_wire_buffer_view(out), place, &back, NULL), LEAT_OK);
     assert_int_equal(back.size, size);
     assert_memory_equal(back.data, payload, size);
+}
+
+static void a_record_of_bytes_is_the_same_wherever_it_is_sealed(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0,     1,     255,    256,    5000,  32767,
+                                   32768, 32769, 65535,  65536,  98304, 262144,
+                                   70000, 99999, 299999, 300000, 3,     16384};
+    static uint8_t bytes[300000];
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)leat_rng_next(&rng);
+    }
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct leat_wire_buffer sealed = {0};
+        struct leat_item_blob blob = {.bytes = leat_bytes_of(bytes, sizes[i])};
+        assert_int_equal(leat_wire_seal_item_blob(&blob, place, &sealed), LEAT_OK);
+        assert_int_equal(leat_record_bin_bytes(sizes[i]), sealed.size);
+        uint8_t *there = malloc(sealed.size);
+        assert_non_null(there);
+        leat_record_seal_bin(place, blob.bytes, there);
+        assert_memory_equal(there, sealed.data, sealed.size);
+        free(there);
+        leat_wire_buffer_fini(&sealed);
+    }
 }
 
 static void any_flipped_bit_is_detected(void **state)
@@ -318,6 +343,7 @@ int main(void)
         cmocka_unit_test(the_checksum_agrees_with_the_published_vectors),
         cmocka_unit_test(table_hardware_and_definition_agree_at_every_length_and_alignment),
         cmocka_unit_test(long_inputs_have_the_same_checksum),
+        cmocka_unit_test(a_record_of_bytes_is_the_same_wherever_it_is_sealed),
         cmocka_unit_test(any_flipped_bit_is_detected),
         cmocka_unit_test(a_record_under_another_key_or_in_another_table_is_detected),
         cmocka_unit_test(a_record_cut_at_any_byte_is_detected),
