@@ -52,7 +52,7 @@ static void clear(struct leat_plan *plan)
     leat_plan_fini(plan);
 }
 
-static void commands_get_a_slot_each_in_the_order_in_which_they_came(void **state)
+static void commands_fill_empty_slots_first_and_then_follow_each_other(void **state)
 {
     (void)state;
     struct leat_plan plan;
@@ -67,6 +67,79 @@ static void commands_get_a_slot_each_in_the_order_in_which_they_came(void **stat
     finish(&plan, 1);
     finish(&plan, 0);
     assert_string_equal(give_out(&plan, text), "4:0");
+    for (int i = 0; i < 10; i++) {
+        leat_plan_note_quick(&plan, 0);
+    }
+    for (uint64_t i = 5; i <= 20; i++) {
+        add(&plan, i, EXEC);
+    }
+    assert_string_equal(give_out(&plan, text), "5:1 6:0 7:0 8:0 9:0 10:0 11:0 12:0");
+    assert_int_equal(plan.slots[0].flight.count, LEAT_PIPELINE_COMMANDS);
+    clear(&plan);
+}
+
+static void a_slot_forgets_how_quick_it_was_when_the_other_kind_comes(void **state)
+{
+    (void)state;
+    struct leat_plan plan;
+    char text[512];
+    assert_int_equal(leat_plan_init(&plan, 1, 64), LEAT_OK);
+    add(&plan, 1, PLUGIN);
+    assert_string_equal(give_out(&plan, text), "1:0");
+    leat_plan_note_quick(&plan, 0);
+    leat_plan_note_quick(&plan, 0);
+    add(&plan, 2, EXEC);
+    add(&plan, 3, EXEC);
+    assert_string_equal(give_out(&plan, text), "");
+    finish(&plan, 0);
+    assert_string_equal(give_out(&plan, text), "2:0");
+    finish(&plan, 0);
+    assert_string_equal(give_out(&plan, text), "3:0");
+    clear(&plan);
+}
+
+static void a_slot_is_crowded_only_while_another_has_nothing_to_do(void **state)
+{
+    (void)state;
+    struct leat_plan plan;
+    char text[512];
+    assert_int_equal(leat_plan_init(&plan, 3, 64), LEAT_OK);
+    for (uint64_t i = 1; i <= 3; i++) {
+        add(&plan, i, EXEC);
+    }
+    assert_string_equal(give_out(&plan, text), "1:0 2:1 3:2");
+    for (size_t i = 0; i < 3; i++) {
+        leat_plan_note_quick(&plan, i);
+    }
+    leat_plan_note_quick(&plan, 1);
+    for (uint64_t i = 4; i <= 8; i++) {
+        add(&plan, i, EXEC);
+    }
+    assert_string_equal(give_out(&plan, text), "4:0 5:1 6:2 7:1 8:1");
+    assert_int_equal(leat_plan_crowded(&plan), LEAT_PLAN_NONE);
+    finish(&plan, 0);
+    assert_int_equal(leat_plan_crowded(&plan), LEAT_PLAN_NONE);
+    finish(&plan, 0);
+    assert_int_equal(leat_plan_crowded(&plan), 1);
+    plan.slots[0].closed = true;
+    assert_int_equal(leat_plan_crowded(&plan), LEAT_PLAN_NONE);
+    plan.slots[0].closed = false;
+    leat_plan_give_back(&plan, 1, 2);
+    assert_int_equal(leat_plan_crowded(&plan), LEAT_PLAN_NONE); /* somebody waits for it */
+    assert_string_equal(give_out(&plan, text), "7:0 8:0");
+    finish(&plan, 2);
+    finish(&plan, 2);
+    assert_int_equal(leat_plan_crowded(&plan), 0);
+    finish(&plan, 0);
+    finish(&plan, 1);
+    assert_int_equal(leat_plan_crowded(&plan), LEAT_PLAN_NONE); /* each has one, which runs */
+    add(&plan, 9, PLUGIN);
+    assert_string_equal(give_out(&plan, text), "9:2");
+    leat_plan_note_quick(&plan, 2);
+    add(&plan, 10, PLUGIN);
+    assert_string_equal(give_out(&plan, text), "10:2");
+    finish(&plan, 0);
+    assert_int_equal(leat_plan_crowded(&plan), LEAT_PLAN_NONE); /* what plug-ins have stays */
     clear(&plan);
 }
 
@@ -103,12 +176,13 @@ static void a_command_waits_for_an_empty_slot_and_nothing_passes_it(void **state
     struct leat_plan plan;
     char text[512];
     assert_int_equal(leat_plan_init(&plan, 1, 4), LEAT_OK);
-    leat_plan_note_quick(&plan, 0);
-    leat_plan_note_quick(&plan, 0);
     add(&plan, 1, PLUGIN);
+    assert_string_equal(give_out(&plan, text), "1:0");
+    leat_plan_note_quick(&plan, 0);
+    leat_plan_note_quick(&plan, 0);
     add(&plan, 2, EXEC);
     add(&plan, 3, PLUGIN);
-    assert_string_equal(give_out(&plan, text), "1:0");
+    assert_string_equal(give_out(&plan, text), "");
     finish(&plan, 0);
     assert_string_equal(give_out(&plan, text), "2:0");
     finish(&plan, 0);
@@ -139,20 +213,21 @@ static void large_orders_are_not_sent_ahead(void **state)
     struct leat_plan plan;
     char text[512];
     assert_int_equal(leat_plan_init(&plan, 1, 4), LEAT_OK);
-    leat_plan_note_quick(&plan, 0);
-    leat_plan_note_quick(&plan, 0);
     for (uint64_t i = 1; i <= 3; i++) {
         const struct leat_item_attempt run = {.delivery = i};
         assert_non_null(leat_plan_add(&plan, &run, 200 << 10, PLUGIN, 0));
     }
     assert_string_equal(give_out(&plan, text), "1:0");
+    leat_plan_note_quick(&plan, 0);
+    leat_plan_note_quick(&plan, 0);
+    assert_string_equal(give_out(&plan, text), "");
     finish(&plan, 0);
     assert_string_equal(give_out(&plan, text), "2:0");
     clear(&plan);
 }
 
-/* Whatever happens: every attempt is in one place; a command is alone in its slot; no slot has more
- * than its depth; a closed slot gets nothing. */
+/* Whatever happens: every attempt is in one place; a flight is of one kind; no slot has more than
+ * its depth; a closed slot gets nothing. */
 static void no_attempt_is_lost_or_doubled_in_random_runs(void **state)
 {
     (void)state;
@@ -163,7 +238,7 @@ static void no_attempt_is_lost_or_doubled_in_random_runs(void **state)
     for (int round = 0; round < 200; round++) {
         struct leat_plan plan;
         const size_t slots = 1 + (size_t)rand() % 5;
-        assert_int_equal(leat_plan_init(&plan, slots, 8), LEAT_OK);
+        assert_int_equal(leat_plan_init(&plan, slots, 16), LEAT_OK);
         uint64_t added = 0;
         uint64_t finished = 0;
         uint64_t given = 0;
@@ -199,8 +274,9 @@ static void no_attempt_is_lost_or_doubled_in_random_runs(void **state)
                     given++;
                     assert_false(to->closed);
                     assert_true(to->flight.count == 1 ||
-                                (attempt->kind == PLUGIN && to->flight.count <= to->depth &&
-                                 leat_plan_head(&plan, slot)->kind == PLUGIN));
+                                (to->flight.count <= to->depth &&
+                                 leat_plan_head(&plan, slot)->kind == attempt->kind));
+                    assert_true(attempt->kind == PLUGIN || to->depth <= LEAT_PIPELINE_COMMANDS);
                 }
             }
             size_t held = plan.waiting.count;
@@ -219,7 +295,9 @@ static void no_attempt_is_lost_or_doubled_in_random_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(commands_get_a_slot_each_in_the_order_in_which_they_came),
+        cmocka_unit_test(commands_fill_empty_slots_first_and_then_follow_each_other),
+        cmocka_unit_test(a_slot_forgets_how_quick_it_was_when_the_other_kind_comes),
+        cmocka_unit_test(a_slot_is_crowded_only_while_another_has_nothing_to_do),
         cmocka_unit_test(plug_in_attempts_fill_empty_slots_first_and_then_follow_each_other),
         cmocka_unit_test(a_command_waits_for_an_empty_slot_and_nothing_passes_it),
         cmocka_unit_test(a_closed_slot_gets_nothing_and_a_warm_one_is_for_plug_ins),

@@ -16,9 +16,13 @@
 #include "worker/spawner/process_limit.h"
 #include "worker/spawner/report.h"
 #include "worker/spawner/slot_bytes.h"
+#include "worker/spawner/teller.h"
 #include "worker/spawner/tree.h"
 
 #define CHUNK_BYTES (64u << 10)
+/* See teller.h: half of what is sent ahead, so that there is always something to begin. */
+#define UNTOLD_MAX (LEAT_PIPELINE_COMMANDS / 2)
+#define UNTOLD_US  (5 * LEAT_US_PER_MS)
 
 enum phase {
     PHASE_RUNS,
@@ -31,7 +35,7 @@ struct keeper {
     struct leat_arena arena;
     struct leat_exec_environment environment;
     struct leat_wire_buffer output;
-    struct leat_wire_buffer answer;
+    struct leat_teller teller;
     struct leat_tail tail;
     int signals_fd;
     int null_fd;
@@ -39,7 +43,6 @@ struct keeper {
     /* of the attempt that runs */
     const struct leat_item_attempt *run;
     uint64_t seq;
-    uint64_t doomed_seq; /* to be killed; may overtake its RUN, which comes by another socket */
     pid_t pid;
     bool ended;
     int status;
@@ -183,12 +186,10 @@ static void obey(struct keeper *keeper)
     if (got != (ssize_t)sizeof control) {
         return;
     }
-    keeper->doomed_seq = control.seq;
+    /* What has not been begun is taken back by the spawner instead, so what is meant runs or has
+     * ended meanwhile. */
     if (keeper->run != NULL && control.seq == keeper->seq) {
         begin_end(keeper, LEAT_FAILURE_KILLED);
-        if (control.kind == LEAT_CONTROL_KILL) {
-            keeper->deadline_us = 0;
-        }
     }
 }
 
@@ -283,11 +284,9 @@ static void report(struct keeper *keeper, struct leat_item_outcome *ran,
 }
 
 /* Runs the attempt from start to end, with nothing left of it. */
-static void run_attempt(struct keeper *keeper, struct leat_item_outcome *ran,
-                        char reason[LEAT_REPORT_REASON_BYTES])
+static void run_attempt(struct keeper *keeper, const struct leat_spawner_handler *handler,
+                        struct leat_item_outcome *ran, char reason[LEAT_REPORT_REASON_BYTES])
 {
-    const struct leat_spawner_handler *handler =
-        leat_spawner_find(keeper->setup->config, keeper->run->type);
     const int64_t started_us = leat_spawner_now_us();
     keeper->pid = 0;
     keeper->ended = false;
@@ -297,10 +296,7 @@ static void run_attempt(struct keeper *keeper, struct leat_item_outcome *ran,
     keeper->cause = LEAT_FAILURE_NONE;
     leat_wire_buffer_clear(&keeper->output);
     leat_tail_clear(&keeper->tail);
-    if (keeper->doomed_seq == keeper->seq) {
-        keeper->cause = LEAT_FAILURE_KILLED;
-        report(keeper, ran, reason);
-    } else if (start(keeper, handler, ran, reason)) {
+    if (start(keeper, handler, ran, reason)) {
         const uint64_t most_ms = LEAT_TIMEOUT_MS_MAX;
         uint64_t timeout_ms = keeper->run->timeout_ms;
         timeout_ms = timeout_ms > most_ms ? most_ms : timeout_ms;
@@ -328,7 +324,7 @@ static void run_attempt(struct keeper *keeper, struct leat_item_outcome *ran,
 /* Sends all that is queued; meanwhile nothing else is to be done but to notice the end. */
 static void flush(struct keeper *keeper)
 {
-    for (;;) {
+    while (leat_frames_queued_bytes(&keeper->frames) > 0) {
         if (leat_frames_flush(&keeper->frames) != LEAT_OK) {
             quit();
         }
@@ -346,33 +342,41 @@ static void flush(struct keeper *keeper)
     }
 }
 
+/* The errors here are of a keeper that is of no use any more: the spawner reports what ran, and
+ * starts another. */
+static void answer(struct keeper *keeper, struct leat_item_outcome *ran, const char *reason)
+{
+    char text[LEAT_REPORT_BYTES];
+    if (ran->failure != LEAT_FAILURE_NONE) {
+        ran->error = leat_report_text(text, reason, leat_tail_view(&keeper->tail));
+    }
+    ran->output = leat_wire_buffer_view(&keeper->output);
+    ran->truncated = keeper->truncated;
+    if (leat_teller_answer(&keeper->teller, keeper->seq, ran, leat_spawner_now_us()) != LEAT_OK) {
+        quit();
+    }
+    flush(keeper);
+}
+
 static void take(struct keeper *keeper, struct leat_bytes frame)
 {
     struct leat_slot_order order;
     leat_arena_clear(&keeper->arena);
-    if (leat_slot_order_read(frame, &order) != LEAT_OK) {
+    if (leat_slot_order_read(frame, &order) != LEAT_OK ||
+        order.handler >= keeper->setup->config->handlers_count) {
         quit();
     }
     const int64_t begun_us = leat_spawner_now_us();
+    if (!leat_gate_begin(&keeper->setup->shared->gate, order.seq, begun_us)) {
+        return; /* the spawner has taken it back */
+    }
     char reason[LEAT_REPORT_REASON_BYTES] = "";
-    char text[LEAT_REPORT_BYTES];
     struct leat_item_outcome ran = {.queued_us = (uint64_t)(begun_us - order.received_us)};
     keeper->run = &order.run;
     keeper->seq = order.seq;
-    run_attempt(keeper, &ran, reason);
+    run_attempt(keeper, &keeper->setup->config->handlers[order.handler], &ran, reason);
     keeper->run = NULL;
-    if (ran.failure != LEAT_FAILURE_NONE) {
-        ran.error = leat_report_text(text, reason, leat_tail_view(&keeper->tail));
-    }
-    ran.output = leat_wire_buffer_view(&keeper->output);
-    ran.truncated = keeper->truncated;
-    leat_wire_buffer_clear(&keeper->answer);
-    if (leat_slot_answer_append(&keeper->answer, order.seq, &ran) != LEAT_OK ||
-        leat_frames_send(&keeper->frames, leat_wire_buffer_view(&keeper->answer),
-                         (struct leat_bytes){NULL, 0}) != LEAT_OK) {
-        quit(); /* the spawner reports it, and starts another keeper */
-    }
-    flush(keeper);
+    answer(keeper, &ran, reason);
 }
 
 static void prepare(struct keeper *keeper)
@@ -384,6 +388,7 @@ static void prepare(struct keeper *keeper)
     keeper->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     keeper->in_fd = keeper->out_fd = keeper->err_fd = keeper->limit_fd = -1;
     leat_frames_init(&keeper->frames, setup->jobs_fd, 0);
+    leat_teller_init(&keeper->teller, &keeper->frames, &setup->shared->ring, UNTOLD_MAX, UNTOLD_US);
     leat_arena_init(&keeper->arena, LEAT_MESSAGE_BYTES_MAX);
     leat_wire_buffer_init(&keeper->output, setup->config->result_bytes_max);
     if (keeper->signals_fd < 0 || keeper->null_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) != 0 ||
@@ -391,6 +396,23 @@ static void prepare(struct keeper *keeper)
         leat_tail_init(&keeper->tail, setup->config->stderr_bytes_max) != LEAT_OK ||
         leat_exec_environment_init(&keeper->environment) != LEAT_OK) {
         _exit(1);
+    }
+}
+
+/* There is nothing to run: tells what was answered, and waits. */
+static void rest(struct keeper *keeper)
+{
+    if (leat_teller_tell(&keeper->teller) != LEAT_OK) {
+        quit();
+    }
+    flush(keeper);
+    struct pollfd fds[2] = {
+        {.fd = keeper->setup->control_fd, .events = POLLIN},
+        {.fd = keeper->setup->jobs_fd, .events = POLLIN},
+    };
+    poll(fds, 2, -1);
+    if (fds[0].revents != 0) {
+        obey(keeper);
     }
 }
 
@@ -405,22 +427,13 @@ noreturn void leat_exec_keeper(const struct leat_slot_setup *setup)
             take(&keeper, frame);
             continue;
         }
-        if (err != LEAT_ERR_NOT_FOUND) {
-            quit();
-        }
-        struct pollfd fds[2] = {
-            {.fd = setup->control_fd, .events = POLLIN},
-            {.fd = setup->jobs_fd, .events = POLLIN},
-        };
-        poll(fds, 2, -1);
-        if (fds[0].revents != 0) {
-            obey(&keeper);
-        }
-        if (fds[1].revents != 0) {
+        if (err == LEAT_ERR_NOT_FOUND) {
             err = leat_frames_fill(&keeper.frames);
-            if (err != LEAT_OK && err != LEAT_ERR_NOT_FOUND) {
-                quit();
-            }
+        }
+        if (err == LEAT_ERR_NOT_FOUND) {
+            rest(&keeper);
+        } else if (err != LEAT_OK) {
+            quit();
         }
     }
 }

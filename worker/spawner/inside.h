@@ -4,10 +4,10 @@
  *                       └── keeper of a plug-in slot ── plug-in child ── whatever it starts
  *
  * Between spawner and each slot there are two sockets:
- *   jobs     stream of frames: orders to the slot, answers back (slot_bytes.h). Its far end is the
- *            keeper of an exec slot, or the plug-in child itself. A plug-in child puts its answers
- *            into the ring of their shared memory instead; over the socket it sends those that do
- *            not fit there, and empty frames that say that there is something in the ring.
+ *   jobs     stream of frames: orders to the slot (slot_bytes.h). Its far end is the keeper of an
+ *            exec slot, or the plug-in child itself. Answers come back by the ring of their shared
+ *            memory; over the socket come those that do not fit there, and empty frames that say
+ *            that there is something in the ring.
  *   control  struct leat_control packets, to the keeper and back. When its far end closes, the
  *            keeper kills everything below it and ends; so it is what holds a slot's life.
  */
@@ -15,6 +15,7 @@
 #define LEAT_WORKER_SPAWNER_INSIDE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
 #include <sys/types.h>
@@ -27,18 +28,18 @@
 
 enum leat_control_kind {
     LEAT_CONTROL_TERM = 1,   /* to keepers: SIGTERM now, SIGKILL after the grace */
-    LEAT_CONTROL_KILL = 2,   /* to keepers: SIGKILL now */
+    LEAT_CONTROL_KILL = 2,   /* to plug-in keepers: SIGKILL now */
     LEAT_CONTROL_STATUS = 3, /* from plug-in keepers: the child has ended, nothing is left of it */
 };
 
 struct leat_control {
     uint32_t kind;
     int32_t status; /* STATUS: of waitpid */
-    uint64_t seq;   /* TERM, KILL to an exec slot: only if it runs this attempt */
+    uint64_t seq;   /* TERM to an exec slot: only if it runs this attempt */
 };
 
 /* `begun` is the last attempt that was begun, or taken back by the spawner: whoever moves it
- * decides. The child begins attempt n by moving it from n - 1 to n; the spawner takes back
+ * decides. The slot process begins attempt n by moving it from n - 1 to n; the spawner takes back
  * everything behind the running one by moving it from there to the last that it sent. So both
  * always know the same about what was begun, also after one of them died. */
 struct leat_gate {
@@ -47,18 +48,29 @@ struct leat_gate {
         started_us; /* monotonic; when the attempt `begun` was begun; stored before it */
 };
 
-/* Shared memory of spawner and plug-in child. */
+/* The slot process begins the attempt. False: the spawner has taken it back. */
+static inline bool leat_gate_begin(struct leat_gate *gate, uint64_t seq, int64_t now_us)
+{
+    uint64_t before = seq - 1;
+    if (atomic_load(&gate->begun) != before) {
+        return false;
+    }
+    atomic_store(&gate->started_us, now_us);
+    return atomic_compare_exchange_strong(&gate->begun, &before, seq);
+}
+
+/* Memory that the spawner shares with the process at the far end of `jobs`. */
 struct leat_slot_shared {
     struct leat_gate gate;
-    struct leat_ring ring; /* the child's answers */
+    struct leat_ring ring; /* answers */
 };
 
 struct leat_slot_setup {
     const struct leat_spawner_config *config; /* with all defaults filled in */
     int jobs_fd;
     int control_fd;
-    struct leat_slot_shared *shared; /* plug-in only */
-    uint64_t files_max;              /* RLIMIT_NOFILE as the worker had it */
+    struct leat_slot_shared *shared;
+    uint64_t files_max; /* RLIMIT_NOFILE as the worker had it */
 };
 
 /* The main functions of the slot processes; called after fork. */

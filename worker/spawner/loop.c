@@ -1,4 +1,4 @@
-/* The spawner process: waits, keeps time, starts slot processes and takes note of their end. */
+/* The spawner process: waits, starts slot processes and takes note of their end. */
 #include "worker/spawner/loop.h"
 
 #include <errno.h>
@@ -13,12 +13,7 @@
 
 #include "worker/spawner/tree.h"
 
-#define EVENTS 64
-/* A child may keep quick answers to itself for a short time (plugin_child.c); when one that is slow
- * came behind them, they are found by looking into the ring as often as this. */
-#define LOOK_US (1 * LEAT_US_PER_MS)
-/* A plug-in child that begins nothing for this time hangs while it loads. */
-#define LOAD_US       (10 * LEAT_US_PER_S)
+#define EVENTS        64
 #define CRASHES_FREE  3
 #define CLOSED_US_MIN (100 * LEAT_US_PER_MS)
 #define CLOSED_US_MAX (1 * LEAT_US_PER_S)
@@ -49,17 +44,11 @@ static uint64_t slot_tag(size_t slot, enum leat_spawner_kind kind)
     return TAG_SLOT + 2 * slot + (kind == LEAT_SPAWNER_PLUGIN ? 1 : 0);
 }
 
-static bool is_used_up(const struct leat_spawner_loop *loop, const struct leat_slot *process)
-{
-    const uint64_t most = loop->config->recycle_jobs;
-    return most != 0 && process->keeper != 0 && process->sent >= most;
-}
-
 void leat_spawner_open_or_close(struct leat_spawner_loop *loop, size_t slot)
 {
     const struct leat_spawner_slot *it = &loop->slots[slot];
     loop->plan.slots[slot].closed = it->closed_until_us != 0 || it->exec.ending ||
-                                    it->plugin.ending || is_used_up(loop, &it->plugin);
+                                    it->plugin.ending || leat_spawner_is_used_up(loop, &it->plugin);
     loop->plan.slots[slot].warm = it->plugin.keeper != 0;
 }
 
@@ -97,7 +86,7 @@ static void give_to_slot(struct leat_spawner_loop *loop, size_t slot, struct lea
     }
 }
 
-static void dispatch(struct leat_spawner_loop *loop)
+static void dispatch_waiting(struct leat_spawner_loop *loop)
 {
     size_t slot;
     for (struct leat_attempt *attempt = leat_plan_next(&loop->plan, &slot); attempt != NULL;
@@ -106,12 +95,23 @@ static void dispatch(struct leat_spawner_loop *loop)
     }
 }
 
+static void dispatch(struct leat_spawner_loop *loop)
+{
+    dispatch_waiting(loop);
+    const size_t crowded = leat_plan_crowded(&loop->plan);
+    if (crowded != LEAT_PLAN_NONE) {
+        leat_spawner_take_back(loop, crowded);
+        dispatch_waiting(loop);
+    }
+}
+
 void leat_spawner_break_slot(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process)
 {
     process->ending = true;
     leat_spawner_open_or_close(loop, slot);
-    leat_slot_control(process, LEAT_CONTROL_KILL, process->sent);
-    if (process->kind == LEAT_SPAWNER_EXEC && !process->gone) {
+    if (process->kind == LEAT_SPAWNER_PLUGIN) {
+        leat_slot_control(process, LEAT_CONTROL_KILL, 0);
+    } else if (!process->gone) {
         kill(process->keeper, SIGKILL); /* what it leaves comes to us and is killed there */
     }
 }
@@ -136,8 +136,7 @@ static void handle_slot(struct leat_spawner_loop *loop, size_t slot, struct leat
 static void settle_crash(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process,
                          struct leat_attempt *head)
 {
-    const int64_t started_us =
-        process->shared == NULL ? process->started_us : leat_slot_begun_us(process, loop->now_us);
+    const int64_t started_us = leat_slot_begun_us(process, loop->now_us);
     struct leat_item_outcome ran = {0};
     char reason[LEAT_REPORT_REASON_BYTES] = "";
     if (process->kind == LEAT_SPAWNER_EXEC || !process->ended) {
@@ -182,7 +181,7 @@ static void settle(struct leat_spawner_loop *loop, size_t slot, struct leat_slot
         if (loop->slots[slot].crashes >= CRASHES_FREE) {
             struct leat_item_outcome ran = {.failure = LEAT_FAILURE_SPAWN};
             leat_spawner_answer(loop, slot, head, &ran,
-                                "the plug-in child ends before it runs anything", 0);
+                                "the slot's process ends before it runs anything", 0);
         }
     }
     leat_plan_give_back(&loop->plan, slot, 0);
@@ -252,86 +251,16 @@ static void reap(struct leat_spawner_loop *loop)
     }
 }
 
-/* ---- time ---- */
-
-/* When the slot wants attention next. Does what is due. */
-static int64_t check_slot_time(struct leat_spawner_loop *loop, size_t slot)
-{
-    struct leat_spawner_slot *it = &loop->slots[slot];
-    int64_t deadline_us = LEAT_NEVER_US;
-    if (it->closed_until_us != 0) {
-        if (loop->now_us < it->closed_until_us) {
-            deadline_us = it->closed_until_us;
-        } else {
-            it->closed_until_us = 0;
-            leat_spawner_open_or_close(loop, slot);
-        }
-    }
-    struct leat_slot *process = &it->plugin;
-    if (process->keeper != 0 &&
-        leat_frames_queued_bytes(&loop->worker) < LEAT_SPAWNER_OUT_BYTES_MAX) {
-        leat_spawner_take_answers(loop, slot, process);
-    }
-    struct leat_attempt *head = leat_plan_head(&loop->plan, slot);
-    if (head == NULL && is_used_up(loop, process) && !process->ending) {
-        process->ending = true;
-        shutdown(process->jobs_fd, SHUT_WR); /* the child has nothing to do and sees the end */
-    }
-    if (head == NULL || head->kind != LEAT_SPAWNER_PLUGIN || process->ending) {
-        return deadline_us;
-    }
-    const uint64_t most_ms = LEAT_TIMEOUT_MS_MAX;
-    const int64_t limit_us =
-        (int64_t)(head->timeout_ms > most_ms ? most_ms : head->timeout_ms) * LEAT_US_PER_MS;
-    const bool is_ahead = loop->plan.slots[slot].flight.count > 1;
-    if (process->head_seq != head->seq) {
-        process->head_seq = head->seq;
-        process->head_since_us = loop->now_us;
-    }
-    const int64_t latest_us = process->head_since_us + limit_us + LOAD_US;
-    deadline_us = leat_min_us(deadline_us, latest_us);
-    if (loop->now_us >= latest_us) {
-        /* Whatever the gate says, which a wild handler may have written over: its time is up. */
-        head->cause = LEAT_FAILURE_TIMEOUT;
-        leat_spawner_break_slot(loop, slot, process);
-        return deadline_us;
-    }
-    if (!leat_slot_has_begun(process, head)) {
-        if (process->answered == 0 && loop->now_us >= process->started_us + LOAD_US) {
-            leat_spawner_break_slot(loop, slot, process);
-            return deadline_us;
-        }
-        /* It may be begun right now, and nobody tells us; so no later than it could be due then. */
-        const int64_t soonest_us = is_ahead ? LOOK_US : leat_min_us(limit_us + 1, LOAD_US);
-        return leat_min_us(deadline_us, loop->now_us + soonest_us);
-    }
-    const int64_t begun_us = leat_slot_begun_us(process, loop->now_us);
-    const int64_t due_us = begun_us + limit_us;
-    if (loop->now_us >= due_us) {
-        const bool ended = leat_spawner_end_head(loop, slot, LEAT_FAILURE_TIMEOUT);
-        return ended ? deadline_us : loop->now_us + LEAT_US_PER_MS;
-    }
-    if (is_ahead) {
-        if (loop->now_us >= begun_us + LEAT_SPAWNER_SLOW_US) {
-            leat_plan_note_slow(&loop->plan, slot);
-            leat_spawner_take_back(loop, slot);
-        } else {
-            deadline_us = leat_min_us(deadline_us, loop->now_us + LOOK_US);
-        }
-    }
-    return leat_min_us(deadline_us, due_us);
-}
+/* ---- the turn ---- */
 
 static int64_t check_time(struct leat_spawner_loop *loop)
 {
     int64_t deadline_us = LEAT_NEVER_US;
     for (size_t i = 0; i < loop->plan.slots_count; i++) {
-        deadline_us = leat_min_us(deadline_us, check_slot_time(loop, i));
+        deadline_us = leat_min_us(deadline_us, leat_spawner_check_slot(loop, i));
     }
     return deadline_us;
 }
-
-/* ---- the turn ---- */
 
 static void flush_slot(struct leat_spawner_loop *loop, size_t slot, struct leat_slot *process,
                        bool is_read)

@@ -1,6 +1,6 @@
-/* The state of the spawner process, shared by loop.c (waiting, time, starting and ending of slot
- * processes), slot_answers.c (what those say), orders.c (what the worker says) and answers.c (what
- * it is told). */
+/* The state of the spawner process, shared by loop.c (waiting, starting and ending of slot
+ * processes), slot_time.c (their time), slot_answers.c (what they say), orders.c (what the worker
+ * says) and answers.c (what it is told). */
 #ifndef LEAT_WORKER_SPAWNER_LOOP_H
 #define LEAT_WORKER_SPAWNER_LOOP_H
 
@@ -50,6 +50,13 @@ void leat_spawner_open_or_close(struct leat_spawner_loop *loop, size_t slot);
 void leat_spawner_break_slot(struct leat_spawner_loop *loop, size_t slot,
                              struct leat_slot *process);
 
+/* ---- slot_time.c ---- */
+
+/* Does what is due in the slot; returns when it wants attention next. */
+int64_t leat_spawner_check_slot(struct leat_spawner_loop *loop, size_t slot);
+/* Whether the plug-in child was given all that it gets (--recycle). */
+bool leat_spawner_is_used_up(const struct leat_spawner_loop *loop, const struct leat_slot *process);
+
 /* ---- answers.c ---- */
 
 /* Answers for an attempt that has no process to do it, and forgets it. `slot`: where it is in the
@@ -75,8 +82,15 @@ void leat_spawner_send(struct leat_spawner_loop *loop, const struct leat_msg *ms
 #define LEAT_SPAWNER_OUTCOMES_MAX      1024
 #define LEAT_SPAWNER_OUTCOME_BYTES_MAX ((size_t)LEAT_BATCH_BYTES_TARGET)
 
-/* A plug-in attempt that runs longer than this is slow (plan.h). */
-#define LEAT_SPAWNER_SLOW_US (5 * LEAT_US_PER_MS)
+/* An attempt that runs longer than this is slow (plan.h). A command's start alone costs more than
+ * most calls of plug-ins. */
+#define LEAT_SPAWNER_SLOW_PLUGIN_US (5 * LEAT_US_PER_MS)
+#define LEAT_SPAWNER_SLOW_EXEC_US   (10 * LEAT_US_PER_MS)
+
+static inline int64_t leat_spawner_slow_us(enum leat_spawner_kind kind)
+{
+    return kind == LEAT_SPAWNER_EXEC ? LEAT_SPAWNER_SLOW_EXEC_US : LEAT_SPAWNER_SLOW_PLUGIN_US;
+}
 
 /* Reads the slot's socket once, and takes all answers that are there. As leat_frames_fill. */
 enum leat_err leat_spawner_read_slot(struct leat_spawner_loop *loop, size_t slot,
@@ -89,8 +103,8 @@ void leat_spawner_take_answers(struct leat_spawner_loop *loop, size_t slot,
 
 /* Does what one frame of the worker says. */
 void leat_spawner_obey(struct leat_spawner_loop *loop, struct leat_bytes frame);
-/* Ends the attempt that runs in the slot, for TIMEOUT or KILLED; what stands behind it waits again.
- * False: it has just ended by itself. */
+/* Ends the plug-in attempt that runs in the slot, for TIMEOUT or KILLED; what stands behind it
+ * waits again. False: it has just ended by itself. */
 bool leat_spawner_end_head(struct leat_spawner_loop *loop, size_t slot, enum leat_failure cause);
 /* What the slot has not begun waits again. */
 void leat_spawner_take_back(struct leat_spawner_loop *loop, size_t slot);

@@ -40,10 +40,10 @@ static void take_run(struct leat_spawner_loop *loop, const struct leat_item_atte
 void leat_spawner_take_back(struct leat_spawner_loop *loop, size_t slot)
 {
     const struct leat_attempt *head = leat_plan_head(&loop->plan, slot);
-    if (head == NULL || head->kind != LEAT_SPAWNER_PLUGIN) {
+    if (head == NULL) {
         return;
     }
-    const uint64_t begun = leat_slot_take_back(&loop->slots[slot].plugin);
+    const uint64_t begun = leat_slot_take_back(leat_spawner_process(loop, slot, head->kind));
     const struct leat_list *flight = &loop->plan.slots[slot].flight;
     size_t keep = 0;
     struct leat_list_node *node;
@@ -58,10 +58,6 @@ void leat_spawner_take_back(struct leat_spawner_loop *loop, size_t slot)
 bool leat_spawner_end_head(struct leat_spawner_loop *loop, size_t slot, enum leat_failure cause)
 {
     struct leat_attempt *head = leat_plan_head(&loop->plan, slot);
-    if (head->kind == LEAT_SPAWNER_EXEC) {
-        leat_slot_control(&loop->slots[slot].exec, LEAT_CONTROL_TERM, head->seq);
-        return true;
-    }
     leat_spawner_take_back(loop, slot);
     /* Two in flight now: the first has ended, its answer is on its way, and the second runs. It is
      * not the second's time that is up. */
@@ -111,10 +107,13 @@ static void take_kill(struct leat_spawner_loop *loop, const struct leat_msg_kill
             continue;
         }
         /* The last that was begun is the one that runs: those before it have ended. */
-        if (loop->plan.slots[i].flight.count == 1) {
+        struct leat_attempt *running = leat_attempt_of(last);
+        if (running->kind == LEAT_SPAWNER_EXEC) {
+            leat_slot_control(&loop->slots[i].exec, LEAT_CONTROL_TERM, running->seq);
+        } else if (loop->plan.slots[i].flight.count == 1) {
             (void)leat_spawner_end_head(loop, i, LEAT_FAILURE_KILLED);
         } else {
-            leat_attempt_of(last)->cause = LEAT_FAILURE_KILLED; /* once it is the first */
+            running->cause = LEAT_FAILURE_KILLED; /* once it is the first */
         }
     }
     struct leat_list_node *node;

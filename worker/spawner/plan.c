@@ -50,8 +50,7 @@ struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_ite
 static bool may_follow(const struct leat_plan_slot *slot, const struct leat_attempt *attempt)
 {
     return !slot->closed && slot->flight.count < slot->depth &&
-           slot->bytes + attempt->order_bytes <= AHEAD_BYTES &&
-           leat_attempt_of(leat_list_first(&slot->flight))->kind == LEAT_SPAWNER_PLUGIN;
+           slot->bytes + attempt->order_bytes <= AHEAD_BYTES && slot->kind == attempt->kind;
 }
 
 /* An empty slot, a warm one if it is for a plug-in; else the shortest flight that it may join. */
@@ -68,7 +67,7 @@ static struct leat_plan_slot *choose(const struct leat_plan *plan,
                 (empty == NULL || (slot->warm == plugin && empty->warm != plugin))) {
                 empty = slot;
             }
-        } else if (plugin && may_follow(slot, attempt) &&
+        } else if (may_follow(slot, attempt) &&
                    (shortest == NULL || slot->flight.count < shortest->flight.count)) {
             shortest = slot;
         }
@@ -87,11 +86,31 @@ struct leat_attempt *leat_plan_next(struct leat_plan *plan, size_t *ret_slot)
     if (slot == NULL) {
         return NULL;
     }
+    if (slot->kind != attempt->kind) {
+        slot->kind = attempt->kind;
+        slot->depth = 1;
+    }
     leat_list_remove(&plan->waiting, first);
     leat_list_push_back(&slot->flight, first);
     slot->bytes += attempt->order_bytes;
     *ret_slot = (size_t)(slot - plan->slots);
     return attempt;
+}
+
+size_t leat_plan_crowded(const struct leat_plan *plan)
+{
+    size_t longest = LEAT_PLAN_NONE;
+    size_t most = 1;
+    bool idle = false;
+    for (size_t i = 0; i < plan->slots_count; i++) {
+        const struct leat_plan_slot *slot = &plan->slots[i];
+        idle |= slot->flight.count == 0 && !slot->closed;
+        if (slot->flight.count > most && slot->kind == LEAT_SPAWNER_EXEC) {
+            longest = i;
+            most = slot->flight.count;
+        }
+    }
+    return idle && plan->waiting.count == 0 ? longest : LEAT_PLAN_NONE;
 }
 
 struct leat_attempt *leat_plan_head(const struct leat_plan *plan, size_t slot)
@@ -102,8 +121,12 @@ struct leat_attempt *leat_plan_head(const struct leat_plan *plan, size_t slot)
 
 void leat_plan_note_quick(struct leat_plan *plan, size_t slot)
 {
-    size_t *depth = &plan->slots[slot].depth;
-    *depth = *depth > plan->depth_max / 2 ? plan->depth_max : *depth * 2;
+    struct leat_plan_slot *it = &plan->slots[slot];
+    size_t most = plan->depth_max;
+    if (it->kind == LEAT_SPAWNER_EXEC && most > LEAT_PIPELINE_COMMANDS) {
+        most = LEAT_PIPELINE_COMMANDS;
+    }
+    it->depth = it->depth > most / 2 ? most : it->depth * 2;
 }
 
 void leat_plan_note_slow(struct leat_plan *plan, size_t slot)

@@ -1,11 +1,11 @@
 /* Which attempt goes to which slot. Pure: no processes, no clock.
  *
- * Attempts wait in one list, first come, first served. A command needs a slot of its own. Attempts
- * of plug-ins may follow each other into one slot, up to the slot's depth, so that a child never
- * waits for the spawner; but an empty slot comes first. The depth doubles with each attempt that
- * was quick and falls to 1 with one that is slow: what would stand behind a slow attempt waits here
+ * Attempts wait in one list, first come, first served. Attempts of one kind may follow each other
+ * into one slot, up to the slot's depth, so that its process never waits for the spawner; but an
+ * empty slot comes first. The depth doubles with each attempt that was quick and falls to 1 with
+ * one that is slow, or of the other kind: what would stand behind a slow attempt waits here
  * instead, for whichever slot is free first. The first of the list is never passed by another, so
- * commands cannot be starved by plug-ins. */
+ * commands cannot be starved by plug-ins, nor the other way round. */
 #ifndef LEAT_WORKER_SPAWNER_PLAN_H
 #define LEAT_WORKER_SPAWNER_PLAN_H
 
@@ -32,17 +32,18 @@ struct leat_attempt {
 };
 
 struct leat_plan_slot {
-    struct leat_list flight; /* given to the slot, in order; the first is the one that runs */
-    size_t bytes;            /* of the orders in flight */
-    size_t depth;            /* attempts of plug-ins that may be in flight, 1 to depth_max */
-    bool closed;             /* takes nothing for now */
-    bool warm;               /* has a plug-in child, so is the better one for plug-ins */
+    struct leat_list flight;     /* given to the slot, in order; the first is the one that runs */
+    size_t bytes;                /* of the orders in flight */
+    enum leat_spawner_kind kind; /* of the flight, or of the last one */
+    size_t depth;                /* attempts that may be in flight, 1 to the most for the kind */
+    bool closed;                 /* takes nothing for now */
+    bool warm;                   /* has a plug-in child, so is the better one for plug-ins */
 };
 
 struct leat_plan {
     struct leat_plan_slot *slots; /* owned */
     size_t slots_count;
-    size_t depth_max;
+    size_t depth_max; /* for plug-ins; for commands LEAT_PIPELINE_COMMANDS, if that is less */
     struct leat_list waiting;
     size_t held_bytes; /* orders of all attempts */
 };
@@ -59,6 +60,12 @@ struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_ite
 
 /* Moves the first waiting attempt to a slot that can take it. NULL: none can. */
 struct leat_attempt *leat_plan_next(struct leat_plan *plan, size_t *ret_slot);
+
+/* When a slot is empty and nothing waits for it: the slot with most commands, of which some stand
+ * behind others and are better given back. LEAT_PLAN_NONE: there is no such slot. What plug-ins
+ * have ahead stays where it is: there is more of it, and it is sooner done. */
+#define LEAT_PLAN_NONE SIZE_MAX
+size_t leat_plan_crowded(const struct leat_plan *plan);
 
 /* Which runs in the slot; NULL: none. */
 struct leat_attempt *leat_plan_head(const struct leat_plan *plan, size_t slot);

@@ -13,13 +13,12 @@
 #include "worker/spawner/plugin.h"
 #include "worker/spawner/report.h"
 #include "worker/spawner/slot_bytes.h"
+#include "worker/spawner/teller.h"
 
 #define FAIL_TEXT_BYTES 1024
 /* A buffer that has grown beyond this is given back. */
 #define KEPT_BYTES (1u << 20)
-/* Answers in the ring that the spawner was not told of: at most so many, and none that is older
- * than this when another one comes. A word costs more than a quick attempt; a slow one does not
- * notice. */
+/* See teller.h. A slow attempt does not notice what a word costs. */
 #define UNTOLD_MAX 128
 #define UNTOLD_US  500
 
@@ -37,10 +36,7 @@ struct result {
 struct child {
     const struct leat_slot_setup *setup;
     struct leat_frames frames;
-    struct leat_ring_writer ring;
-    struct leat_wire_buffer answer;
-    unsigned untold;  /* answers in the ring since the last word to the spawner */
-    int64_t told_us;  /* when that was */
+    struct leat_teller teller;
     int64_t ended_us; /* when the last attempt ended, if nothing else was done since; 0: something
                          was */
     const struct leat_handlers *plugins[LEAT_HANDLERS_MAX];
@@ -156,65 +152,27 @@ static void reset_result(struct child *child)
     result->calls = (struct leat_handler_result){result_append, result_clear, result_fail};
 }
 
-/* Waits until the whole answer is with the spawner: while it is not, it has no use for another. */
+/* Waits until all that is queued is with the spawner: while it is not, it has no use for more. */
 static void flush(struct child *child)
 {
-    for (;;) {
+    while (leat_frames_queued_bytes(&child->frames) > 0) {
+        child->ended_us = 0;
         if (leat_frames_flush(&child->frames) != LEAT_OK) {
             quit();
         }
-        if (leat_frames_queued_bytes(&child->frames) == 0) {
-            return;
+        if (leat_frames_queued_bytes(&child->frames) > 0) {
+            struct pollfd wait = {.fd = child->setup->jobs_fd, .events = POLLOUT};
+            poll(&wait, 1, -1);
         }
-        struct pollfd wait = {.fd = child->setup->jobs_fd, .events = POLLOUT};
-        poll(&wait, 1, -1);
     }
 }
 
-/* Tells the spawner that there is something in the ring. */
 static void tell(struct child *child)
 {
-    if (child->untold == 0) {
-        return;
-    }
-    if (leat_frames_send(&child->frames, (struct leat_bytes){NULL, 0},
-                         (struct leat_bytes){NULL, 0}) != LEAT_OK) {
+    if (leat_teller_tell(&child->teller) != LEAT_OK) {
         _exit(1);
     }
     flush(child);
-    child->untold = 0;
-    child->ended_us = 0;
-}
-
-/* Into the ring, where it is safe whatever happens to this process; or over the socket, if it is
- * too large or the spawner takes nothing now. */
-static void answer(struct child *child, uint64_t seq, const struct leat_item_outcome *ran,
-                   int64_t now_us)
-{
-    struct leat_wire_buffer *bytes = &child->answer;
-    leat_wire_buffer_clear(bytes);
-    if (leat_slot_answer_append(bytes, seq, ran) != LEAT_OK) {
-        _exit(1);
-    }
-    if (leat_ring_put(&child->ring, leat_wire_buffer_view(bytes))) {
-        child->untold++;
-        if (child->untold >= UNTOLD_MAX || now_us - child->told_us >= UNTOLD_US) {
-            child->told_us = now_us;
-            tell(child);
-        }
-        return;
-    }
-    if (!leat_ring_put_elsewhere(&child->ring) ||
-        leat_frames_send(&child->frames, leat_wire_buffer_view(bytes),
-                         (struct leat_bytes){NULL, 0}) != LEAT_OK) {
-        _exit(1);
-    }
-    flush(child);
-    child->untold = 0;
-    child->ended_us = 0;
-    if (bytes->capacity > KEPT_BYTES) {
-        leat_wire_buffer_fini(bytes);
-    }
 }
 
 static void run_attempt(struct child *child, const struct leat_slot_order *order,
@@ -240,7 +198,10 @@ static void run_attempt(struct child *child, const struct leat_slot_order *order
     }
     child->ended_us = leat_spawner_now_us();
     ran.run_us = (uint64_t)(child->ended_us - started_us);
-    answer(child, order->seq, &ran, child->ended_us);
+    if (leat_teller_answer(&child->teller, order->seq, &ran, child->ended_us) != LEAT_OK) {
+        _exit(1);
+    }
+    flush(child);
     if (child->payload.capacity > KEPT_BYTES) {
         leat_wire_buffer_fini(&child->payload);
     }
@@ -253,17 +214,10 @@ static void take(struct child *child, struct leat_bytes frame)
         order.handler >= child->setup->config->handlers_count) {
         quit();
     }
-    struct leat_gate *gate = &child->setup->shared->gate;
     const int64_t started_us = child->ended_us != 0 ? child->ended_us : leat_spawner_now_us();
-    uint64_t before = order.seq - 1;
-    if (atomic_load(&gate->begun) != before) {
-        return; /* the spawner has taken it back */
+    if (leat_gate_begin(&child->setup->shared->gate, order.seq, started_us)) {
+        run_attempt(child, &order, started_us);
     }
-    atomic_store(&gate->started_us, started_us);
-    if (!atomic_compare_exchange_strong(&gate->begun, &before, order.seq)) {
-        return;
-    }
-    run_attempt(child, &order, started_us);
 }
 
 static leat_handler_fn *find_handler(const struct child *child, struct leat_str type)
@@ -300,8 +254,7 @@ noreturn void leat_plugin_child(const struct leat_slot_setup *setup)
     static struct child child;
     child.setup = setup;
     leat_frames_init(&child.frames, setup->jobs_fd, 0);
-    child.ring.ring = &setup->shared->ring;
-    leat_wire_buffer_init(&child.answer, LEAT_MESSAGE_BYTES_MAX);
+    leat_teller_init(&child.teller, &child.frames, &setup->shared->ring, UNTOLD_MAX, UNTOLD_US);
     leat_wire_buffer_init(&child.payload, (size_t)LEAT_PAYLOAD_BYTES_CEILING + 1);
     leat_wire_buffer_init(&child.result.output, setup->config->result_bytes_max);
     setsid();

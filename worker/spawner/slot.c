@@ -20,7 +20,7 @@ static enum leat_err fail_start(const int jobs[2], const int control[2],
 {
     close_pair(jobs);
     close_pair(control);
-    if (shared != NULL) {
+    if (shared != MAP_FAILED) {
         munmap(shared, sizeof *shared);
     }
     return LEAT_ERR_IO;
@@ -31,18 +31,11 @@ enum leat_err leat_slot_start(struct leat_slot *slot, enum leat_spawner_kind kin
 {
     int jobs[2] = {-1, -1};
     int control[2] = {-1, -1};
-    struct leat_slot_shared *shared = NULL;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, jobs) != 0 ||
+    struct leat_slot_shared *shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, jobs) != 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0) {
         return fail_start(jobs, control, shared);
-    }
-    if (kind == LEAT_SPAWNER_PLUGIN) {
-        void *memory =
-            mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED) {
-            return fail_start(jobs, control, shared);
-        }
-        shared = memory;
     }
     pid_t pid = fork();
     if (pid == 0) {
@@ -63,7 +56,7 @@ enum leat_err leat_slot_start(struct leat_slot *slot, enum leat_spawner_kind kin
         .jobs_fd = jobs[0],
         .control_fd = control[0],
         .shared = shared,
-        .ring = {.ring = shared == NULL ? NULL : &shared->ring},
+        .ring = {.ring = &shared->ring},
         .started_us = leat_spawner_now_us(),
     };
     leat_frames_init(&slot->frames, slot->jobs_fd, 0);
@@ -78,9 +71,7 @@ void leat_slot_close(struct leat_slot *slot)
     leat_frames_fini(&slot->frames);
     close(slot->jobs_fd);
     close(slot->control_fd);
-    if (slot->shared != NULL) {
-        munmap(slot->shared, sizeof *slot->shared);
-    }
+    munmap(slot->shared, sizeof *slot->shared);
     *slot = (struct leat_slot){0};
 }
 
@@ -99,8 +90,7 @@ enum leat_err leat_slot_send(struct leat_slot *slot, struct leat_attempt *attemp
 enum leat_err leat_slot_next_answer(struct leat_slot *slot, struct leat_wire_buffer *piece,
                                     struct leat_bytes *ret_answer)
 {
-    const bool has_ring = slot->shared != NULL;
-    if (has_ring && !slot->elsewhere) {
+    if (!slot->elsewhere) {
         enum leat_err err = leat_ring_take(&slot->ring, piece, &slot->elsewhere);
         if (err == LEAT_OK && !slot->elsewhere) {
             *ret_answer = leat_wire_buffer_view(piece);
@@ -114,11 +104,11 @@ enum leat_err leat_slot_next_answer(struct leat_slot *slot, struct leat_wire_buf
     enum leat_err err;
     do {
         err = leat_frames_next(&slot->frames, &frame);
-    } while (err == LEAT_OK && has_ring && frame.size == 0);
+    } while (err == LEAT_OK && frame.size == 0);
     if (err != LEAT_OK) {
         return err;
     }
-    if (has_ring && !slot->elsewhere) {
+    if (!slot->elsewhere) {
         return LEAT_ERR_MALFORMED;
     }
     slot->elsewhere = false;
@@ -150,7 +140,7 @@ void leat_slot_read_status(struct leat_slot *slot)
 
 bool leat_slot_has_begun(const struct leat_slot *slot, const struct leat_attempt *attempt)
 {
-    return slot->shared == NULL || atomic_load(&slot->shared->gate.begun) >= attempt->seq;
+    return atomic_load(&slot->shared->gate.begun) >= attempt->seq;
 }
 
 int64_t leat_slot_begun_us(const struct leat_slot *slot, int64_t now_us)
@@ -161,9 +151,6 @@ int64_t leat_slot_begun_us(const struct leat_slot *slot, int64_t now_us)
 
 uint64_t leat_slot_take_back(struct leat_slot *slot)
 {
-    if (slot->shared == NULL) {
-        return slot->sent;
-    }
     uint64_t begun = atomic_load(&slot->shared->gate.begun);
     while (begun < slot->sent &&
            !atomic_compare_exchange_weak(&slot->shared->gate.begun, &begun, slot->sent)) {

@@ -14,7 +14,7 @@ struct leat_slot {
     int jobs_fd;                     /* owned */
     int control_fd;                  /* owned */
     struct leat_frames frames;       /* over jobs_fd */
-    struct leat_slot_shared *shared; /* owned mapping; plug-in only */
+    struct leat_slot_shared *shared; /* owned mapping */
     struct leat_ring_taker ring;     /* of `shared` */
     bool elsewhere;                  /* the next answer comes over jobs_fd, not by the ring */
     uint64_t sent;                   /* seq of the last attempt that was sent */
@@ -49,17 +49,17 @@ LEAT_MUST_USE enum leat_err leat_slot_next_answer(struct leat_slot *slot,
                                                   struct leat_wire_buffer *piece,
                                                   struct leat_bytes *ret_answer);
 
-/* TERM or KILL; to an exec slot for the attempt `seq` only. */
+/* TERM or KILL; to an exec slot TERM, for the attempt `seq` only. */
 void leat_slot_control(struct leat_slot *slot, enum leat_control_kind kind, uint64_t seq);
 
 /* Reads the keeper's last word, if it is there. */
 void leat_slot_read_status(struct leat_slot *slot);
 
-/* Whether the child has begun the attempt. For exec slots: always. */
+/* Whether the slot process has begun the attempt. */
 bool leat_slot_has_begun(const struct leat_slot *slot, const struct leat_attempt *attempt);
 
-/* When the child began the attempt that it has begun last. A wild handler may have written over
- * it, so it is at least between the start of the process and now. Plug-in slots only. */
+/* When the slot process began the attempt that it has begun last. A wild handler may have written
+ * over it, so it is at least between the start of the process and now. */
 int64_t leat_slot_begun_us(const struct leat_slot *slot, int64_t now_us);
 
 /* Sees to it that nothing is begun that was not begun before; returns the seq of the last that was.

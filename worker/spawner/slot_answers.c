@@ -14,12 +14,10 @@ static void note_end(struct leat_spawner_loop *loop, size_t slot, struct leat_sl
 {
     process->answered++;
     loop->slots[slot].crashes = 0;
-    if (process->kind != LEAT_SPAWNER_PLUGIN) {
-        return;
-    }
-    if (run_us < (uint64_t)LEAT_SPAWNER_SLOW_US) {
+    if (run_us < (uint64_t)leat_spawner_slow_us(process->kind)) {
         leat_plan_note_quick(&loop->plan, slot);
     }
+    /* A plug-in attempt that was to be killed once it is the first. */
     struct leat_attempt *head = leat_plan_head(&loop->plan, slot);
     if (head != NULL && head->cause == LEAT_FAILURE_KILLED && !process->ending) {
         head->cause = LEAT_FAILURE_NONE;
