@@ -134,6 +134,7 @@ void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
     }
     leat_worker_unstart(w, job);
     w->ahead.ended++;
+    w->ahead.ended_commands += w->lanes[job->lane].kind == LEAT_WORKER_EXEC;
     enum leat_failure failure = failure_of(ran->failure);
     int64_t queued_us = ran->queued_us > INT32_MAX ? INT32_MAX : (int64_t)ran->queued_us;
     struct leat_worker_outcome outcome = {
@@ -179,8 +180,9 @@ static bool has_room(const struct leat_worker *w, const struct leat_worker_lane 
         /* A token is taken when RUN leaves, so RUN must mean a start: nothing is sent ahead. */
         return started < w->slots;
     }
-    size_t per_slot = lane->kind == LEAT_WORKER_PLUGIN ? LEAT_PIPELINE_JOBS : 1;
-    return w->started_by_kind[lane->kind] < w->slots * per_slot;
+    const size_t most = lane->kind == LEAT_WORKER_PLUGIN ? w->slots * LEAT_PIPELINE_JOBS
+                                                         : w->slots + w->ahead.commands;
+    return w->started_by_kind[lane->kind] < most;
 }
 
 /* The job that came first among those that may start now. */

@@ -54,7 +54,7 @@ static void check_started(const struct leat_worker *w)
     LEAT_ASSERT(started == w->table.counts[LEAT_WORKER_STARTED]);
     LEAT_ASSERT(by_kind[LEAT_WORKER_EXEC] == w->started_by_kind[LEAT_WORKER_EXEC]);
     LEAT_ASSERT(by_kind[LEAT_WORKER_PLUGIN] == w->started_by_kind[LEAT_WORKER_PLUGIN]);
-    LEAT_ASSERT(by_kind[LEAT_WORKER_EXEC] <= w->slots);
+    LEAT_ASSERT(by_kind[LEAT_WORKER_EXEC] <= w->slots * LEAT_PIPELINE_COMMANDS);
     LEAT_ASSERT(by_kind[LEAT_WORKER_PLUGIN] <= w->slots * LEAT_PIPELINE_JOBS);
     LEAT_ASSERT(!w->limited || started <= w->slots);
     LEAT_ASSERT(bytes == w->started_bytes);

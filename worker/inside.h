@@ -77,9 +77,11 @@ struct leat_worker_ending {
 struct leat_worker_ahead {
     size_t least;
     size_t most;
-    size_t jobs;        /* between the two: what credit is granted for now */
-    uint64_t ended;     /* attempts that ended since the sample began */
-    int64_t sampled_us; /* when that was */
+    size_t jobs;             /* between the two: what credit is granted for now */
+    size_t commands;         /* started beyond one for each slot, if there are such jobs */
+    uint64_t ended;          /* attempts that ended since the sample began */
+    uint64_t ended_commands; /* of them, commands */
+    int64_t sampled_us;      /* when that was */
 };
 
 struct leat_worker {

@@ -26,7 +26,8 @@
 #include "core/step.h"
 
 enum leat_worker_kind {
-    LEAT_WORKER_EXEC = 1,   /* a command per attempt: at most one attempt per slot at the spawner */
+    LEAT_WORKER_EXEC = 1,   /* a command per attempt: one for each slot at the spawner, and up to
+                               LEAT_PIPELINE_COMMANDS while they are quick (ahead.c) */
     LEAT_WORKER_PLUGIN = 2, /* a C function: LEAT_PIPELINE_JOBS attempts per slot sent ahead */
 };
 

@@ -157,6 +157,63 @@ static void commands_get_one_attempt_per_slot_and_plugins_a_pipeline(void **stat
     assert_int_equal(leat_worker_counts(rig.worker).started, 2 + 2 * LEAT_PIPELINE_JOBS);
 }
 
+/* For so many ms: one ends in each, and time goes on. */
+static void end_one_a_ms(int ms)
+{
+    for (int i = 0; i < ms; i++) {
+        rig_ran_next(&rig);
+        rig_pass(&rig, 1000);
+    }
+}
+
+static void quick_commands_are_started_ahead_and_slow_ones_are_not(void **state)
+{
+    (void)state;
+    start_kinds(2, 1000);
+    rig.quiet = true;
+    rig_open(&rig);
+    rig_jobs(&rig, "a", 1, 300);
+    rig_pass(&rig, 100000);
+    assert_int_equal(leat_worker_counts(rig.worker).started, 2);
+    end_one_a_ms(50);
+    assert_int_equal(leat_worker_counts(rig.worker).started, 2 * LEAT_PIPELINE_COMMANDS);
+    /* Nothing ends for a while: what was started ahead ends, and no more is. */
+    rig_pass(&rig, 200000);
+    for (int i = 0; i < 2 * (LEAT_PIPELINE_COMMANDS - 1); i++) {
+        rig_ran_next(&rig);
+        assert_int_equal(leat_worker_counts(rig.worker).started,
+                         2 * LEAT_PIPELINE_COMMANDS - 1 - i);
+    }
+    rig_ran_next(&rig);
+    assert_int_equal(leat_worker_counts(rig.worker).started, 2);
+    /* 25 ms each on two slots: as many are ahead as end in 50 ms. */
+    for (int i = 0; i < 40; i++) {
+        rig_pass(&rig, 12500);
+        rig_ran_next(&rig);
+    }
+    assert_in_range(leat_worker_counts(rig.worker).started, 2, 2 + 8);
+    /* And it sleeps when there is nothing to do. */
+    while (rig.ended < rig.run_count) {
+        rig_ran_next(&rig);
+    }
+    rig_pass(&rig, 500000);
+    assert_true(leat_worker_deadline_us(rig.worker) > rig.now.mono_us + 100000);
+}
+
+static void quick_plug_ins_start_no_commands_ahead(void **state)
+{
+    (void)state;
+    start_kinds(2, 1000);
+    rig.quiet = true;
+    rig_open(&rig);
+    rig_jobs(&rig, "b", 1, 200);
+    end_one_a_ms(100);
+    rig_jobs(&rig, "a", 1000, 50);
+    const struct leat_worker_counts counts = leat_worker_counts(rig.worker);
+    assert_int_equal(counts.started, 100 + 2);
+    assert_int_equal(counts.queued, 48);
+}
+
 static void jobs_of_different_types_start_in_the_order_in_which_they_came(void **state)
 {
     (void)state;
@@ -315,6 +372,8 @@ int main(void)
         TEST(a_job_that_expired_while_it_waited_is_not_started),
         TEST(jobs_start_in_the_order_in_which_they_came),
         TEST(commands_get_one_attempt_per_slot_and_plugins_a_pipeline),
+        TEST(quick_commands_are_started_ahead_and_slow_ones_are_not),
+        TEST(quick_plug_ins_start_no_commands_ahead),
         TEST(jobs_of_different_types_start_in_the_order_in_which_they_came),
         TEST(a_result_carries_everything_and_the_body_only_when_it_failed),
         TEST(a_long_error_is_cut_between_characters),
