@@ -4,6 +4,8 @@
 #ifndef LEAT_STORE_BACKEND_H
 #define LEAT_STORE_BACKEND_H
 
+#include <stdatomic.h>
+
 #include "store/batch.h"
 
 struct leat_entry {
@@ -15,6 +17,16 @@ enum leat_commit_state {
     LEAT_COMMIT_PENDING = 1, /* still on its way, or none is */
     LEAT_COMMIT_DONE = 2,    /* durable: told once */
     LEAT_COMMIT_BROKEN = 3,  /* never will be: told for ever */
+};
+
+struct leat_lmdb;
+
+/* What other threads may look at while the store is open. */
+struct leat_readable {
+    struct leat_lmdb *lmdb;
+    /* The record of the journal up to which all is durable; NULL: there is no journal. */
+    const _Atomic uint64_t *durable;
+    leat_table place_table; /* in which LMDB says how far the journal is applied */
 };
 
 /* Reads see a state that holds every batch that is in no overlay, and perhaps those of the lower
@@ -44,6 +56,8 @@ struct leat_backend {
      */
     enum leat_err (*wait)(struct leat_store *store, struct leat_why *why);
     int (*fd)(const struct leat_store *store);
+    /* What a reader of reader.h reads; NULL: it cannot have any. */
+    struct leat_readable (*readable)(struct leat_store *store);
     void (*close)(struct leat_store *store);
 };
 

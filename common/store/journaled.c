@@ -9,17 +9,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "core/big_endian.h"
 #include "core/instant.h"
 #include "core/limits.h"
 #include "store/backend.h"
 #include "store/journal.h"
+#include "store/journal_place.h"
 #include "store/thread.h"
-
-/* How far the journal is applied, in a table of its own: number | check of it. */
-#define PLACE_TABLE "journal"
-#define PLACE_KEY   "applied"
-#define PLACE_BYTES 16
 
 #define BUFFER_KEEP_BYTES (4U << 20)
 /* The journal is no longer than this many times what it should be before it waits for LMDB. */
@@ -33,18 +28,20 @@ struct journaled {
     leat_table place_table;
     uint64_t max_bytes;
     uint64_t fill_bytes; /* apply when an overlay or a file of the journal is this large */
+    uint64_t fill_bytes_max;
     bool is_fill_fixed;
     char *path; /* owned */
     struct leat_journal_buffer buffers[2];
     struct leat_journal_buffer *filling;
     struct leat_journal_buffer *on_its_way;
-    uint64_t number;      /* of the record sealed last */
-    uint64_t applied;     /* the number up to which base has everything */
-    uint64_t applying;    /* and is being given everything */
-    int64_t unapplied_us; /* when the oldest sealed write in the upper overlay was; 0: none */
-    bool is_waiting;      /* a record was sealed, but the journal is too long as it is */
-    bool is_short;        /* the disk has no room for the journal */
-    bool is_bypassing;    /* the sealed record goes to base without having been in the journal */
+    uint64_t number;          /* of the record sealed last */
+    _Atomic uint64_t durable; /* the number up to which all is in the journal or in base */
+    uint64_t applied;         /* the number up to which base has everything */
+    uint64_t applying;        /* and is being given everything */
+    int64_t unapplied_us;     /* when the oldest sealed write in the upper overlay was; 0: none */
+    bool is_waiting;          /* a record was sealed, but the journal is too long as it is */
+    bool is_short;            /* the disk has no room for the journal */
+    bool is_bypassing; /* the sealed record goes to base without having been in the journal */
     int poll_fd;
 };
 
@@ -93,24 +90,13 @@ static enum leat_err journaled_count(struct leat_store *store, leat_table table,
 
 /* ---- applying: overlays to base ---- */
 
-static void format_place(const struct journaled *self, uint64_t number, uint8_t place[PLACE_BYTES])
-{
-    leat_big_endian_store(place, number);
-    leat_big_endian_store(place + 8, leat_hash_bytes(self->key, place, 8));
-}
-
-static struct leat_bytes place_key(void)
-{
-    return leat_bytes_of(PLACE_KEY, sizeof PLACE_KEY - 1);
-}
-
 /* All that is sealed becomes one batch of base. */
 static void apply(struct journaled *self)
 {
     struct leat_store *base = self->base;
-    uint8_t place[PLACE_BYTES];
-    format_place(self, self->number, place);
-    leat_sorted_put(&self->store.upper->tables[self->place_table], place_key(),
+    uint8_t place[LEAT_JOURNAL_PLACE_BYTES];
+    leat_journal_place_format(self->number, self->key, place);
+    leat_sorted_put(&self->store.upper->tables[self->place_table], leat_journal_place_key(),
                     leat_bytes_of(place, sizeof place));
     struct leat_batch *batch = self->store.upper;
     self->store.upper = base->upper;
@@ -135,9 +121,10 @@ static void write_to_base(const struct leat_journal_write *write, void *context)
 
 static void put_place(struct journaled *self)
 {
-    uint8_t place[PLACE_BYTES];
-    format_place(self, self->number, place);
-    leat_store_put(self->base, self->place_table, place_key(), leat_bytes_of(place, sizeof place));
+    uint8_t place[LEAT_JOURNAL_PLACE_BYTES];
+    leat_journal_place_format(self->number, self->key, place);
+    leat_store_put(self->base, self->place_table, leat_journal_place_key(),
+                   leat_bytes_of(place, sizeof place));
 }
 
 /* base has been given some of what the upper overlay holds as added. From now on a del leaves a
@@ -224,9 +211,9 @@ static void learn_fill(struct journaled *self)
         free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
     }
     uint64_t share = free_bytes / LEAT_JOURNAL_FREE_SHARE;
-    self->fill_bytes = share < LEAT_JOURNAL_BYTES_MIN       ? LEAT_JOURNAL_BYTES_MIN
-                       : share < LEAT_JOURNAL_BYTES_DEFAULT ? share
-                                                            : LEAT_JOURNAL_BYTES_DEFAULT;
+    self->fill_bytes = share < LEAT_JOURNAL_BYTES_MIN ? LEAT_JOURNAL_BYTES_MIN
+                       : share < self->fill_bytes_max ? share
+                                                      : self->fill_bytes_max;
 }
 
 static enum leat_err take_note_of_base(struct journaled *self, struct leat_why *why)
@@ -328,6 +315,7 @@ static enum leat_commit_state journaled_poll(struct leat_store *store, struct le
         return LEAT_COMMIT_BROKEN;
     }
     if (is_done) {
+        atomic_store(&self->durable, self->number);
         leat_journal_buffer_clear(self->on_its_way, BUFFER_KEEP_BYTES);
     }
     hand_over(self);
@@ -359,6 +347,15 @@ static enum leat_err journaled_wait(struct leat_store *store, struct leat_why *w
 static int journaled_fd(const struct leat_store *store)
 {
     return ((const struct journaled *)store)->poll_fd;
+}
+
+static struct leat_readable journaled_readable(struct leat_store *store)
+{
+    struct journaled *self = journaled_of(store);
+    struct leat_readable readable = self->base->backend->readable(self->base);
+    readable.durable = &self->durable;
+    readable.place_table = self->place_table;
+    return readable;
 }
 
 /* ---- closing and opening ---- */
@@ -410,6 +407,7 @@ static const struct leat_backend journaled_backend = {
     .poll = journaled_poll,
     .wait = journaled_wait,
     .fd = journaled_fd,
+    .readable = journaled_readable,
     .close = journaled_close,
 };
 
@@ -433,19 +431,15 @@ static enum leat_err read_place(struct journaled *self, const char *path, uint64
                                 struct leat_why *why)
 {
     struct leat_bytes value;
-    uint8_t again[PLACE_BYTES];
-    enum leat_err err = leat_store_get(self->base, self->place_table, place_key(), &value);
+    enum leat_err err =
+        leat_store_get(self->base, self->place_table, leat_journal_place_key(), &value);
     if (err == LEAT_ERR_IO) {
         return leat_fail(why, err, "%s", leat_store_error(self->base));
     }
     if (err != LEAT_OK) {
         return err;
     }
-    if (value.size == PLACE_BYTES) {
-        *ret_number = leat_big_endian_load(value.data);
-        format_place(self, *ret_number, again);
-    }
-    if (value.size != PLACE_BYTES || memcmp(value.data, again, PLACE_BYTES) != 0) {
+    if (leat_journal_place_read(value, self->key, ret_number) != LEAT_OK) {
         return leat_fail(why, LEAT_ERR_CORRUPT,
                          "store %s: the record of how far its journal is applied is damaged", path);
     }
@@ -480,6 +474,7 @@ static enum leat_err recover(struct journaled *self, const char *path, struct le
     }
     if (err == LEAT_OK) {
         self->applied = self->number;
+        atomic_store(&self->durable, self->number);
         leat_journal_begin(self->journal, self->number);
         err = leat_store_lmdb_sign(self->base, why);
     }
@@ -509,7 +504,7 @@ static enum leat_err open_all(struct journaled *self, const char *path,
                          options->table_count, LEAT_STORE_TABLES_MAX - 1);
     }
     memcpy(tables, options->tables, options->table_count * sizeof *tables);
-    tables[options->table_count] = PLACE_TABLE;
+    tables[options->table_count] = LEAT_JOURNAL_PLACE_TABLE;
     with_place.tables = tables;
     with_place.table_count++;
     with_place.is_signed_later = true;
@@ -517,6 +512,8 @@ static enum leat_err open_all(struct journaled *self, const char *path,
     self->max_bytes = options->max_bytes != 0 ? options->max_bytes : LEAT_STORE_BYTES_DEFAULT;
     self->is_fill_fixed = options->journal_bytes != 0;
     self->fill_bytes = self->is_fill_fixed ? options->journal_bytes : LEAT_JOURNAL_BYTES_MIN;
+    self->fill_bytes_max =
+        options->journal_bytes_max != 0 ? options->journal_bytes_max : LEAT_JOURNAL_BYTES_DEFAULT;
     self->path = strdup(path);
     if (self->path == NULL) {
         abort();

@@ -244,6 +244,11 @@ static void lmdb_close(struct leat_store *store)
     close_files(leat_lmdb_of(store));
 }
 
+static struct leat_readable lmdb_readable(struct leat_store *store)
+{
+    return (struct leat_readable){.lmdb = leat_lmdb_of(store)};
+}
+
 static const struct leat_backend lmdb_backend = {
     .get = lmdb_get,
     .seek = lmdb_seek,
@@ -253,6 +258,7 @@ static const struct leat_backend lmdb_backend = {
     .poll = lmdb_poll,
     .wait = lmdb_wait,
     .fd = lmdb_fd,
+    .readable = lmdb_readable,
     .close = lmdb_close,
 };
 

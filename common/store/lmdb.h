@@ -39,11 +39,14 @@ struct leat_store_options {
     /* Names; a table's number is its place here. Names last for ever: a table that is new to a
      * directory is added, others stay as they are. */
     const char *const *tables;
-    unsigned table_count;   /* 1 to LEAT_STORE_TABLES_MAX */
-    uint64_t max_bytes;     /* 0: LEAT_STORE_BYTES_DEFAULT; at least 2 * LEAT_STORE_RESERVE_BYTES */
-    uint64_t map_bytes;     /* address space at first, it grows; 0: follows max_bytes. For tests. */
-    bool is_signed_later;   /* leat_store_lmdb_sign is called when all else is there */
-    uint64_t journal_bytes; /* store/journaled.h; 0: the default, less for a small max_bytes */
+    unsigned table_count; /* 1 to LEAT_STORE_TABLES_MAX */
+    uint64_t max_bytes;   /* 0: LEAT_STORE_BYTES_DEFAULT; at least 2 * LEAT_STORE_RESERVE_BYTES */
+    uint64_t map_bytes;   /* address space at first, it grows; 0: follows max_bytes. For tests. */
+    bool is_signed_later; /* leat_store_lmdb_sign is called when all else is there */
+    /* Of store/journaled.h: it is applied when so much waits; 0: a share of what is free, at most
+     * journal_bytes_max. */
+    uint64_t journal_bytes;
+    uint64_t journal_bytes_max; /* 0: LEAT_JOURNAL_BYTES_DEFAULT */
 };
 
 /* Opens the directory, makes it (mode 0700; its parent must exist) and the store in it if missing.

@@ -214,8 +214,8 @@ static enum leat_err write_identity(struct leat_lmdb *lmdb, MDB_txn *txn, const 
     return LEAT_OK;
 }
 
-static enum leat_err read_identity(struct leat_lmdb *lmdb, const MDB_val *value, const char *role,
-                                   struct leat_why *why)
+static enum leat_err parse_identity(const MDB_val *value, const char *path, const char *role,
+                                    struct leat_id *ret_id, struct leat_why *why)
 {
     char line[IDENTITY_BYTES_MAX];
     char again[IDENTITY_BYTES_MAX];
@@ -230,25 +230,24 @@ static enum leat_err read_identity(struct leat_lmdb *lmdb, const MDB_val *value,
         sscanf(line, "leat-store version=%u role=%31s id=%36s", &version, found_role, text) != 3 ||
         format_identity(again, version, found_role, text) != (int)size ||
         strcmp(line, again) != 0 || leat_id_parse(leat_str_of(text), &id, NULL) != LEAT_OK) {
-        return leat_fail(why, LEAT_ERR_CORRUPT, "the identity record of store %s is damaged",
-                         lmdb->path);
+        return leat_fail(why, LEAT_ERR_CORRUPT, "the identity record of store %s is damaged", path);
     }
     if (strcmp(found_role, role) != 0) {
-        return leat_fail(why, LEAT_ERR_REFUSED, "%s is the store of a %s, not of a %s", lmdb->path,
+        return leat_fail(why, LEAT_ERR_REFUSED, "%s is the store of a %s, not of a %s", path,
                          found_role, role);
     }
     if (version > LEAT_STORE_VERSION) {
         return leat_fail(why, LEAT_ERR_REFUSED,
                          "store %s is of version %u, from a newer leat; this one reads version %d",
-                         lmdb->path, version, LEAT_STORE_VERSION);
+                         path, version, LEAT_STORE_VERSION);
     }
     if (version < LEAT_STORE_VERSION) {
         return leat_fail(why, LEAT_ERR_REFUSED,
                          "store %s is of version %u, from an older leat; this one reads version "
                          "%d: let the older one finish its jobs, or begin in another directory",
-                         lmdb->path, version, LEAT_STORE_VERSION);
+                         path, version, LEAT_STORE_VERSION);
     }
-    lmdb->id = id;
+    *ret_id = id;
     return LEAT_OK;
 }
 
@@ -261,7 +260,7 @@ static enum leat_err write_again(const struct leat_lmdb *lmdb, MDB_txn *txn, MDB
     char line[IDENTITY_BYTES_MAX];
     MDB_val key = {strlen(IDENTITY_KEY), IDENTITY_KEY};
     MDB_val copy = {value->mv_size, line};
-    memcpy(line, value->mv_data, value->mv_size); /* read_identity has checked its size */
+    memcpy(line, value->mv_data, value->mv_size); /* parse_identity has checked its size */
     int rc = mdb_put(txn, table, &key, &copy, 0);
     if (rc != 0) {
         return leat_fail(why, rc == ENOSPC ? LEAT_ERR_NO_SPACE : LEAT_ERR_IO,
@@ -270,40 +269,63 @@ static enum leat_err write_again(const struct leat_lmdb *lmdb, MDB_txn *txn, MDB
     return LEAT_OK;
 }
 
-enum leat_err leat_lmdb_check_identity(struct leat_lmdb *lmdb, MDB_txn *txn, const char *role,
-                                       struct leat_why *why)
+/* LEAT_ERR_NOT_FOUND: the file is empty. */
+static enum leat_err find_identity(MDB_txn *txn, const char *path, MDB_dbi *ret_table,
+                                   MDB_val *ret_value, struct leat_why *why)
 {
     MDB_dbi root;
-    MDB_dbi table;
     MDB_stat status;
     int rc = mdb_dbi_open(txn, NULL, 0, &root);
     if (rc == 0) {
         rc = mdb_stat(txn, root, &status);
     }
     if (rc == 0 && status.ms_entries == 0) {
-        return write_identity(lmdb, txn, role, why); /* just made, here or before a crash */
+        return LEAT_ERR_NOT_FOUND;
     }
     MDB_val key = {strlen(IDENTITY_KEY), IDENTITY_KEY};
-    MDB_val value;
     if (rc == 0) {
-        rc = mdb_dbi_open(txn, IDENTITY_TABLE, 0, &table);
+        rc = mdb_dbi_open(txn, IDENTITY_TABLE, 0, ret_table);
     }
     bool has_table = rc == 0;
     if (rc == 0) {
-        rc = mdb_get(txn, table, &key, &value);
+        rc = mdb_get(txn, *ret_table, &key, ret_value);
     }
     if (rc == MDB_NOTFOUND && has_table) {
-        return leat_fail(why, LEAT_ERR_CORRUPT, "the identity record of store %s is damaged",
-                         lmdb->path);
+        return leat_fail(why, LEAT_ERR_CORRUPT, "the identity record of store %s is damaged", path);
     }
     if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE) {
-        return leat_fail(why, LEAT_ERR_REFUSED, "%s/data.mdb is no store of leat", lmdb->path);
+        return leat_fail(why, LEAT_ERR_REFUSED, "%s/data.mdb is no store of leat", path);
     }
     if (rc != 0) {
-        return leat_fail(why, LEAT_ERR_IO, "cannot read store %s: %s", lmdb->path,
-                         mdb_strerror(rc));
+        return leat_fail(why, LEAT_ERR_IO, "cannot read store %s: %s", path, mdb_strerror(rc));
     }
-    enum leat_err err = read_identity(lmdb, &value, role, why);
+    return LEAT_OK;
+}
+
+enum leat_err leat_lmdb_read_identity(MDB_txn *txn, const char *path, const char *role,
+                                      struct leat_id *ret_id, struct leat_why *why)
+{
+    MDB_dbi table;
+    MDB_val value;
+    enum leat_err err = find_identity(txn, path, &table, &value, why);
+    if (err == LEAT_ERR_NOT_FOUND) {
+        return leat_fail(why, LEAT_ERR_INVALID, "%s holds no store", path);
+    }
+    return err == LEAT_OK ? parse_identity(&value, path, role, ret_id, why) : err;
+}
+
+enum leat_err leat_lmdb_check_identity(struct leat_lmdb *lmdb, MDB_txn *txn, const char *role,
+                                       struct leat_why *why)
+{
+    MDB_dbi table;
+    MDB_val value;
+    enum leat_err err = find_identity(txn, lmdb->path, &table, &value, why);
+    if (err == LEAT_ERR_NOT_FOUND) {
+        return write_identity(lmdb, txn, role, why); /* just made, here or before a crash */
+    }
+    if (err == LEAT_OK) {
+        err = parse_identity(&value, lmdb->path, role, &lmdb->id, why);
+    }
     if (err == LEAT_OK) {
         err = write_again(lmdb, txn, table, &value, why);
     }

@@ -1,5 +1,5 @@
-/* The inside of the LMDB store, shared by the files lmdb*.c and reader.c. Only for the files of
- * this folder.
+/* The inside of the LMDB store, shared by the files lmdb*.c, reader.c and copy.c. Only for the
+ * files of this folder.
  *
  *   lmdb.c            opening, closing, reading on the owner's thread
  *   lmdb_directory.c  the directory, the lock file, the identity record
@@ -7,6 +7,7 @@
  *   lmdb_commit.c     the commit thread
  *   lmdb_room.c       file blocks ahead, address space
  *   reader.c          readers on other threads
+ *   copy.c            a copy for a backup
  */
 #ifndef LEAT_STORE_LMDB_STORE_H
 #define LEAT_STORE_LMDB_STORE_H
@@ -101,6 +102,9 @@ enum leat_err leat_lmdb_check_data_file(const struct leat_lmdb *lmdb, struct lea
 /* Within a write txn: checks the identity record, or makes it in an empty file. Fills in id. */
 enum leat_err leat_lmdb_check_identity(struct leat_lmdb *lmdb, MDB_txn *txn, const char *role,
                                        struct leat_why *why);
+/* Within any txn: the same, but an empty file is LEAT_ERR_INVALID. */
+enum leat_err leat_lmdb_read_identity(MDB_txn *txn, const char *path, const char *role,
+                                      struct leat_id *ret_id, struct leat_why *why);
 /* Notes in the lock file who holds it and which store lives here; flushes the directory. */
 enum leat_err leat_lmdb_sign_lock(const struct leat_lmdb *lmdb, struct leat_why *why);
 

@@ -1,11 +1,13 @@
-/* A read-only view of what a store has *committed*, for one thread beside the owner's (the sink's
+/* A read-only view of what is durable in a store, for one thread beside the owner's (the sink's
  * metrics actor). It never waits for a commit nor for the disk's flushes, and never sees writes
- * that are not durable.
+ * that are not durable. With a journal (store/journaled.h) it reads what LMDB does not have yet
+ * from the journal's files, and holds that in memory, as the owner does, until its next call after
+ * LMDB has it.
  *
  * Each call reads one snapshot and lets go of it before it returns: a snapshot that is held keeps
  * LMDB from using freed pages again. Two calls may therefore see different states.
  *
- * Only for stores from leat_store_open_lmdb. Open and close it while the store is open; any thread
+ * Not for stores from leat_store_open_memory. Open and close it while the store is open; any thread
  * may do so. One reader is used by one thread at a time; several readers are independent of each
  * other.
  */
@@ -16,7 +18,7 @@
 
 struct leat_store_reader;
 
-/* LEAT_OK or LEAT_ERR_IO (out of reader slots, of which LMDB has 126). */
+/* LEAT_OK or LEAT_ERR_IO (out of reader slots, of which LMDB has 126; no journal to be read). */
 LEAT_MUST_USE enum leat_err leat_store_reader_open(struct leat_store *store,
                                                    struct leat_store_reader **ret_reader,
                                                    struct leat_why *why);
@@ -35,7 +37,7 @@ LEAT_MUST_USE enum leat_err leat_store_reader_scan(struct leat_store_reader *rea
                                                    leat_table table, struct leat_bytes from,
                                                    leat_store_visit_fn *visit, void *context);
 
-/* Committed entries in a table; cheap. LEAT_OK or LEAT_ERR_IO. */
+/* Durable entries in a table; cheap without a journal. LEAT_OK or LEAT_ERR_IO. */
 LEAT_MUST_USE enum leat_err leat_store_reader_count(struct leat_store_reader *reader,
                                                     leat_table table, uint64_t *ret_count);
 

@@ -1,10 +1,9 @@
-/* The LMDB store on a disk that is full, fails or is slow, and read by other threads. */
+/* The LMDB store on a disk that is full, fails or is slow. Other threads that read it are in
+ * test_store_reader.c. */
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -386,90 +385,6 @@ static void reading_all_the_time_keeps_no_freed_page_from_use(void **state)
     leat_store_close(&store);
 }
 
-struct reading {
-    struct leat_store_reader *reader;
-    atomic_bool is_over;
-    uint64_t scans;
-    uint64_t versions_seen;
-    bool is_torn;
-};
-
-struct snapshot {
-    uint64_t version;
-    uint64_t entries;
-    bool is_torn;
-};
-
-static bool same_version(struct leat_bytes entry_key, struct leat_bytes entry_value, void *context)
-{
-    struct snapshot *snapshot = context;
-    uint64_t version;
-    (void)entry_key;
-    memcpy(&version, entry_value.data, sizeof version);
-    snapshot->is_torn |= snapshot->entries > 0 && version != snapshot->version;
-    snapshot->version = version;
-    snapshot->entries++;
-    return true;
-}
-
-static void *read_on(void *context)
-{
-    struct reading *reading = context;
-    uint64_t last = 0;
-    while (!atomic_load(&reading->is_over)) {
-        struct snapshot snapshot = {0, 0, false};
-        uint64_t count = 0;
-        uint8_t bytes[8];
-        struct leat_bytes found;
-        enum leat_err err = leat_store_reader_scan(reading->reader, 0, (struct leat_bytes){NULL, 0},
-                                                   same_version, &snapshot);
-        reading->is_torn |= err != LEAT_OK || snapshot.is_torn || snapshot.version < last ||
-                            (snapshot.entries != 0 && snapshot.entries != 100);
-        err = leat_store_reader_count(reading->reader, 0, &count);
-        reading->is_torn |= err != LEAT_OK || (count != 0 && count != 100);
-        err = leat_store_reader_get(reading->reader, 0, number_key(7, bytes), &found);
-        reading->is_torn |= err != LEAT_OK && err != LEAT_ERR_NOT_FOUND;
-        reading->scans++;
-        reading->versions_seen += snapshot.version != last;
-        last = snapshot.version;
-    }
-    return NULL;
-}
-
-static void readers_on_other_threads_see_whole_batches(void **state)
-{
-    struct leat_store *store = open_small(*state, (uint64_t)1 << 30, 1 << 20);
-    struct reading readings[2];
-    pthread_t threads[2];
-    for (size_t i = 0; i < 2; i++) {
-        readings[i] = (struct reading){.scans = 0};
-        assert_int_equal(leat_store_reader_open(store, &readings[i].reader, NULL), LEAT_OK);
-        assert_int_equal(pthread_create(&threads[i], NULL, read_on, &readings[i]), 0);
-    }
-    static uint8_t body[4000];
-    for (uint64_t version = 1; version <= 300; version++) {
-        memcpy(body, &version, sizeof version);
-        for (uint64_t i = 0; i < 100; i++) {
-            uint8_t bytes[8];
-            leat_store_put(store, 0, number_key(i, bytes), leat_bytes_of(body, sizeof body));
-        }
-        if (leat_store_is_committing(store)) {
-            advance_until(store, is_committed);
-        }
-        leat_store_seal(store);
-    }
-    sync_store(store);
-    for (size_t i = 0; i < 2; i++) {
-        atomic_store(&readings[i].is_over, true);
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-        assert_false(readings[i].is_torn);
-        assert_true(readings[i].versions_seen > 1);
-        leat_store_reader_close(&readings[i].reader);
-        leat_store_reader_close(&readings[i].reader);
-    }
-    leat_store_close(&store);
-}
-
 #define WITH_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, store_directory_teardown)
 
 int main(void)
@@ -487,7 +402,6 @@ int main(void)
         WITH_DIRECTORY(a_failed_write_or_flush_is_final),
         WITH_DIRECTORY(opening_flushes_what_the_last_process_left_behind),
         WITH_DIRECTORY(reading_all_the_time_keeps_no_freed_page_from_use),
-        WITH_DIRECTORY(readers_on_other_threads_see_whole_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

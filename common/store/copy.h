@@ -1,0 +1,19 @@
+/* A copy of the store of a broker that runs, for a backup: by another process, which
+ * changes nothing in the store's directory. */
+#ifndef LEAT_STORE_COPY_H
+#define LEAT_STORE_COPY_H
+
+#include "core/err.h"
+
+/* Waits until LMDB has all that was in the journal when this was called, which takes a second or so
+ * while the broker works; then copies LMDB's file, as it is at one moment, to `to`/data.mdb,
+ * flushed and with that name only when it is whole. `to` is made if it is missing, with mode 0700;
+ * its parent must exist. LEAT_ERR_INVALID   there is no store in `path` LEAT_ERR_REFUSED   it is
+ * another role's or version's, or none of leat's LEAT_ERR_EXISTS    there is a data.mdb in `to`
+ *   LEAT_ERR_STATE     nobody runs who would bring to LMDB what is in the journal alone
+ *   LEAT_ERR_CORRUPT   what it looks at is damaged
+ *   LEAT_ERR_NO_SPACE, LEAT_ERR_IO */
+LEAT_MUST_USE enum leat_err leat_store_copy(const char *path, const char *role, const char *to,
+                                            struct leat_why *why);
+
+#endif

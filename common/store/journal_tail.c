@@ -1,0 +1,232 @@
+#include "store/journal_tail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILES 2
+/* Read at once: many records of a journal that has little load, or a part of a large one. */
+#define CHUNK_BYTES ((size_t)64 << 10)
+
+struct leat_journal_tail {
+    int fds[FILES];
+    struct leat_hash_key key;
+    uint64_t last; /* number of the record that was visited last */
+    unsigned file; /* and where the next one is expected */
+    uint64_t at;
+    /* what was read last: bytes of `chunk_file` from `chunk_at` */
+    uint8_t *chunk; /* owned */
+    size_t chunk_bytes, chunk_capacity;
+    unsigned chunk_file;
+    uint64_t chunk_at;
+};
+
+static int open_file(const char *directory, unsigned number)
+{
+    char *path;
+    if (asprintf(&path, "%s/journal-%u", directory, number) < 0) {
+        abort();
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    free(path);
+    return fd;
+}
+
+enum leat_err leat_journal_tail_open(const char *directory, const struct leat_id *store,
+                                     struct leat_journal_tail **ret_tail, struct leat_why *why)
+{
+    struct leat_journal_tail *tail = calloc(1, sizeof *tail);
+    if (tail == NULL) {
+        return leat_fail(why, LEAT_ERR_MEMORY, "out of memory");
+    }
+    tail->key = leat_journal_key(store);
+    tail->at = LEAT_JOURNAL_BLOCK_BYTES;
+    enum leat_err err = LEAT_OK;
+    for (unsigned i = 0; i < FILES; i++) {
+        tail->fds[i] = open_file(directory, i);
+        if (tail->fds[i] < 0 && err == LEAT_OK) {
+            err = leat_fail(why, errno == ENOENT ? LEAT_ERR_NOT_FOUND : LEAT_ERR_IO,
+                            "cannot open %s/journal-%u: %s", directory, i, strerror(errno));
+        }
+    }
+    if (err != LEAT_OK) {
+        leat_journal_tail_close(&tail);
+        return err;
+    }
+    *ret_tail = tail;
+    return LEAT_OK;
+}
+
+void leat_journal_tail_close(struct leat_journal_tail **tail)
+{
+    if (*tail == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < FILES; i++) {
+        if ((*tail)->fds[i] >= 0) {
+            close((*tail)->fds[i]);
+        }
+    }
+    free((*tail)->chunk);
+    free(*tail);
+    *tail = NULL;
+}
+
+void leat_journal_tail_from(struct leat_journal_tail *tail, uint64_t number)
+{
+    tail->last = number;
+}
+
+/* ---- one record ---- */
+
+static void make_chunk(struct leat_journal_tail *tail, size_t capacity)
+{
+    uint8_t *chunk = realloc(tail->chunk, capacity);
+    if (chunk == NULL) {
+        abort();
+    }
+    tail->chunk = chunk;
+    tail->chunk_capacity = capacity;
+}
+
+/* Reads `bytes` from a place, less at the end of the file. */
+static enum leat_err read_chunk(struct leat_journal_tail *tail, unsigned file, uint64_t at,
+                                size_t bytes)
+{
+    if (bytes != tail->chunk_capacity) {
+        make_chunk(tail, bytes);
+    }
+    tail->chunk_file = file;
+    tail->chunk_at = at;
+    tail->chunk_bytes = 0;
+    while (tail->chunk_bytes < bytes) {
+        ssize_t size = pread(tail->fds[file], tail->chunk + tail->chunk_bytes,
+                             bytes - tail->chunk_bytes, (off_t)(at + tail->chunk_bytes));
+        if (size == 0) {
+            break;
+        }
+        if (size < 0 && errno != EINTR) {
+            return LEAT_ERR_IO;
+        }
+        tail->chunk_bytes += size < 0 ? 0 : (size_t)size;
+    }
+    return LEAT_OK;
+}
+
+static enum leat_journal_found look(const struct leat_journal_tail *tail, unsigned file,
+                                    uint64_t at, struct leat_journal_record *ret_record)
+{
+    if (file != tail->chunk_file || at < tail->chunk_at ||
+        at - tail->chunk_at >= tail->chunk_bytes) {
+        return LEAT_JOURNAL_NOTHING;
+    }
+    size_t skip = (size_t)(at - tail->chunk_at);
+    return leat_journal_record_read(leat_bytes_of(tail->chunk + skip, tail->chunk_bytes - skip),
+                                    tail->key, ret_record);
+}
+
+/* The whole record at a place, however large. LEAT_ERR_NOT_FOUND: there is none just now. What was
+ * read last is believed only when a record of a number above `above` is in it: it may be old. */
+static enum leat_err read_record(struct leat_journal_tail *tail, unsigned file, uint64_t at,
+                                 uint64_t above, struct leat_journal_record *ret_record)
+{
+    if (look(tail, file, at, ret_record) == LEAT_JOURNAL_WHOLE && ret_record->number > above) {
+        return LEAT_OK;
+    }
+    struct stat status;
+    if (fstat(tail->fds[file], &status) != 0) {
+        return LEAT_ERR_IO;
+    }
+    for (size_t bytes = CHUNK_BYTES;; bytes *= 4) {
+        enum leat_err err = read_chunk(tail, file, at, bytes);
+        if (err != LEAT_OK) {
+            return err;
+        }
+        switch (look(tail, file, at, ret_record)) {
+        case LEAT_JOURNAL_WHOLE:
+            return ret_record->number > above ? LEAT_OK : LEAT_ERR_NOT_FOUND;
+        case LEAT_JOURNAL_NOTHING:
+            return LEAT_ERR_NOT_FOUND;
+        case LEAT_JOURNAL_PART:
+            if (at + bytes >= (uint64_t)status.st_size) {
+                return LEAT_ERR_NOT_FOUND;
+            }
+            break; /* it is larger than what was read, or being written over */
+        }
+    }
+}
+
+/* ---- the way through the files ---- */
+
+/* Records lie one behind the other from the beginning of each file, with rising numbers. */
+static enum leat_err find_in(struct leat_journal_tail *tail, unsigned file, uint64_t number,
+                             struct leat_journal_record *ret_record)
+{
+    uint64_t above = 0;
+    uint64_t at = LEAT_JOURNAL_BLOCK_BYTES;
+    for (;;) {
+        enum leat_err err = read_record(tail, file, at, above, ret_record);
+        if (err != LEAT_OK) {
+            return err;
+        }
+        if (ret_record->number >= number) {
+            tail->file = file;
+            tail->at = at;
+            return ret_record->number == number ? LEAT_OK : LEAT_ERR_NOT_FOUND;
+        }
+        above = ret_record->number;
+        at += ret_record->blocks * LEAT_JOURNAL_BLOCK_BYTES;
+    }
+}
+
+static enum leat_err find(struct leat_journal_tail *tail, uint64_t number,
+                          struct leat_journal_record *ret_record)
+{
+    enum leat_err err = read_record(tail, tail->file, tail->at, number - 1, ret_record);
+    if (err == LEAT_OK && ret_record->number == number) {
+        return LEAT_OK;
+    }
+    for (unsigned i = 0; i < FILES && (err == LEAT_OK || err == LEAT_ERR_NOT_FOUND); i++) {
+        err = find_in(tail, i, number, ret_record);
+        if (err == LEAT_OK) {
+            return LEAT_OK;
+        }
+    }
+    return err;
+}
+
+static void visit_record(const struct leat_journal_record *record, leat_journal_tail_fn *visit,
+                         void *context)
+{
+    struct leat_bytes body = record->body;
+    struct leat_journal_write write;
+    while (visit != NULL && leat_journal_next(&body, &write) == LEAT_OK) {
+        visit(&write, context);
+    }
+}
+
+enum leat_err leat_journal_tail_read(struct leat_journal_tail *tail, uint64_t up_to,
+                                     leat_journal_tail_fn *visit, void *context, uint64_t *ret_last)
+{
+    enum leat_err err = LEAT_OK;
+    tail->chunk_bytes = 0; /* another visit, and the owner has gone on meanwhile */
+    while (err == LEAT_OK && tail->last < up_to) {
+        struct leat_journal_record record;
+        err = find(tail, tail->last + 1, &record);
+        if (err == LEAT_OK) {
+            visit_record(&record, visit, context);
+            tail->last = record.number;
+            tail->at += record.blocks * LEAT_JOURNAL_BLOCK_BYTES;
+        }
+    }
+    if (tail->chunk_capacity > CHUNK_BYTES) {
+        tail->chunk_bytes = 0;
+        make_chunk(tail, CHUNK_BYTES);
+    }
+    *ret_last = tail->last;
+    return err == LEAT_ERR_NOT_FOUND ? LEAT_OK : err;
+}
