@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "broker/check_store.h"
+#include "broker/copy_store.h"
 #include "broker/sink/metrics_actor.h"
 #include "broker/sink/sink.h"
 #include "broker/sink/sink_record.h"
@@ -19,13 +20,17 @@
 #include "io/serve.h"
 #include "io/signals.h"
 #include "io/zap.h"
-#include "store/lmdb.h"
+#include "store/journaled.h"
 #include "store/reader.h"
 
 _Static_assert(LEAT_SINK_EXIT_STORE == LEAT_EXIT_STORE, "one status for a broken store");
 
 /* How often the actor hears the sink's own figures. */
 #define TELL_EVERY_MS 100
+
+/* Results come in the order of their ids, about: larger batches would make LMDB no cheaper, and
+ * what waits for it would no longer be in the processor's cache. */
+#define JOURNAL_BYTES_MAX (2U << 20)
 
 #define YEARS_MS (100 * 365 * 24 * INT64_C(3600) * 1000)
 
@@ -76,6 +81,7 @@ static const struct leat_option rows[] = {
      .max = YEARS_MS,
      .help = "how long other results are kept, with the jobs' bodies, to be run again"},
     LEAT_OPTIONS_CHECK_STORE,
+    LEAT_OPTIONS_COPY_STORE,
     LEAT_OPTIONS_KEYS,
     LEAT_OPTIONS_COMMON,
     LEAT_OPTIONS_BIND,
@@ -122,7 +128,7 @@ static enum leat_err view_scan(void *context, leat_table table, struct leat_byte
 }
 
 /* By a start and by --check-store alike. */
-static leat_check_open_fn *const open_stored = leat_store_open_lmdb;
+static leat_check_open_fn *const open_stored = leat_store_open_journaled;
 
 static struct leat_store_options store_options(const struct leat_options *options)
 {
@@ -131,6 +137,7 @@ static struct leat_store_options store_options(const struct leat_options *option
         .tables = leat_sink_table_names,
         .table_count = LEAT_SINK_TABLES,
         .max_bytes = (uint64_t)leat_options_number(options, "store-bytes"),
+        .journal_bytes_max = JOURNAL_BYTES_MAX,
     };
 }
 
@@ -147,6 +154,15 @@ static int check_store(struct leat_options *options)
     const struct leat_store_options store = store_options(options);
     int status = leat_check_store(&program, leat_options_text(options, "data"), &store, open_stored,
                                   examine);
+    leat_options_destroy(&options);
+    return status;
+}
+
+static int copy_store(struct leat_options *options)
+{
+    int status =
+        leat_copy_store(&program, leat_options_text(options, "data"), store_options(options).role,
+                        leat_options_text(options, "copy-store"));
     leat_options_destroy(&options);
     return status;
 }
@@ -433,6 +449,9 @@ int main(int argc, char **argv)
     }
     if (leat_options_flag(process.options, "check-store")) {
         return check_store(process.options);
+    }
+    if (leat_options_text(process.options, "copy-store") != NULL) {
+        return copy_store(process.options);
     }
     enum leat_err err = start(&process, &why);
     if (err != LEAT_OK) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "broker/check_store.h"
+#include "broker/copy_store.h"
 #include "broker/ventilator/ventilator.h"
 #include "io/exit.h"
 #include "io/keys.h"
@@ -89,6 +90,7 @@ static const struct leat_option rows[] = {
      .max = 365 * DAY_MS,
      .help = "how long the id of an ended job is remembered, so that it is not run again"},
     LEAT_OPTIONS_CHECK_STORE,
+    LEAT_OPTIONS_COPY_STORE,
     LEAT_OPTIONS_KEYS,
     {.name = "sink-key",
      .kind = LEAT_OPTION_STRING,
@@ -165,6 +167,15 @@ static int check_store(struct leat_options *options)
     const struct leat_store_options store = store_options(options);
     int status = leat_check_store(&program, leat_options_text(options, "data"), &store, open_stored,
                                   examine);
+    leat_options_destroy(&options);
+    return status;
+}
+
+static int copy_store(struct leat_options *options)
+{
+    int status =
+        leat_copy_store(&program, leat_options_text(options, "data"), store_options(options).role,
+                        leat_options_text(options, "copy-store"));
     leat_options_destroy(&options);
     return status;
 }
@@ -327,6 +338,9 @@ int main(int argc, char **argv)
     }
     if (leat_options_flag(process.options, "check-store")) {
         return check_store(process.options);
+    }
+    if (leat_options_text(process.options, "copy-store") != NULL) {
+        return copy_store(process.options);
     }
     enum leat_err err = start(&process, &why);
     if (err != LEAT_OK) {

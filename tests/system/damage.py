@@ -271,9 +271,9 @@ class SinkStore(Store):
     role = "sink"
     refusals = [r"(the )?(sealed )?record [^\n]+", r"table \w+: [^\n]+"]
 
-    def __init__(self, laboratory):
-        self.outputs = {}
-        super().__init__(laboratory, SinkStore.fill)
+    def __init__(self, laboratory, killed=False):
+        self.outputs, self.last = {}, set()
+        super().__init__(laboratory, SinkStore.fill, killed)
 
     def fill(self):
         rng, worker, now_us = random.Random(2), os.urandom(16), time.time_ns() // 1000
@@ -287,6 +287,7 @@ class SinkStore(Store):
                 results.append([id, "default", "type", 5 if failed else 4, 1 if failed else 0, 1 if failed else 0, 1, 1, *end])
                 self.outputs[id] = output
             send_until(link, RESULTS, (worker, batch, results), lambda kind, f, b=batch: kind == STORED and f[1] == b)
+            self.last = {result[0] for result in results}
         link.close()
 
     def serve(self, trial):
@@ -312,6 +313,8 @@ class SinkStore(Store):
             must(item[9] == self.outputs[item[0]], f"result {item[0].hex()} has another output")
         if len(found) == len(self.outputs):
             return "served"
+        if self.killed and set(self.outputs) - {item[0] for item in found} == self.last:
+            return "cut"  # as lacks_last of the ventilator's
         trial.end()
         must(trial.has_damage(), f"{len(self.outputs) - len(found)} results are missing")
         trial.start()

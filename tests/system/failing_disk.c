@@ -7,8 +7,8 @@
  *   LEAT_FAIL_BELOW=DIRECTORY   calls on files whose path begins so are counted
  *   LEAT_FAIL_CALL=NAME         fdatasync, fsync, msync, pwrite, writev or device
  *   LEAT_FAIL_AT=N              the Nth fails; 0: none
- *   LEAT_FAIL_TOLD=FILE         gets the monotonic time of the failure, nanoseconds, before it is
- *                               returned */
+ *   LEAT_FAIL_TOLD=FILE         gets the monotonic time of the failure, nanoseconds, and the path
+ * of the file, before it is returned */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -25,8 +25,18 @@
 
 static atomic_long calls;
 
-static void tell(void)
+static void path_of(int fd, char path[PATH_MAX])
 {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, path, PATH_MAX - 1);
+    path[size < 0 ? 0 : size] = '\0';
+}
+
+static void tell(int failed_fd)
+{
+    char failed[PATH_MAX];
+    path_of(failed_fd, failed);
     const char *path = getenv("LEAT_FAIL_TOLD");
     int fd = path == NULL ? -1 : open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
@@ -34,7 +44,7 @@ static void tell(void)
     }
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    dprintf(fd, "%lld\n", (long long)now.tv_sec * 1000000000LL + now.tv_nsec);
+    dprintf(fd, "%lld %s\n", (long long)now.tv_sec * 1000000000LL + now.tv_nsec, failed);
     close(fd);
     /* Time for the test to see it, and to ask for more that must not be acknowledged. */
     nanosleep(&(struct timespec){0, 40000000L}, NULL);
@@ -42,12 +52,10 @@ static void tell(void)
 
 static bool is_below(int fd)
 {
-    char link[64];
     char path[PATH_MAX];
     const char *below = getenv("LEAT_FAIL_BELOW");
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t size = readlink(link, path, sizeof path - 1);
-    return below != NULL && size > 0 && strncmp(path, below, strlen(below)) == 0;
+    path_of(fd, path);
+    return below != NULL && path[0] != '\0' && strncmp(path, below, strlen(below)) == 0;
 }
 
 /* msync has no descriptor; the store is all that is mapped for writing here. */
@@ -63,7 +71,7 @@ static bool fails(const char *call, int fd)
     const long number = atomic_fetch_add(&calls, 1) + 1;
     const long first = strtol(at, NULL, 10);
     if (number == first) {
-        tell();
+        tell(fd);
     }
     errno = EIO;
     return number == first || (is_device && first > 0 && number > first);

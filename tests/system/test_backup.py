@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Backup while running and restore, as docs/OPERATIONS.md tells it: mdb_copy of the ventilator's store, then of the sink's."""
+"""Backup while running and restore, as docs/OPERATIONS.md tells it: --copy-store of the ventilator, then of the sink."""
 import os
 import shutil
+import signal
 import subprocess
 import unittest
 
@@ -11,23 +12,27 @@ ROLES = ("ventilator", "sink")
 
 
 class Backup(unittest.TestCase):
-    def known(self, laboratory):
-        """Ids in the ventilator's data.mdb, which is a second or so behind its journal."""
-        out = subprocess.run(["mdb_stat", "-s", "ids", os.path.join(laboratory.dir, "ventilator.data")], capture_output=True, text=True, check=True)
+    def stored(self, laboratory, role, table):
+        """Rows in the data.mdb of a role, which is a second or so behind its journal."""
+        out = subprocess.run(["mdb_stat", "-s", table, os.path.join(laboratory.dir, role + ".data")], capture_output=True, text=True, check=True)
         return int(out.stdout.split("Entries:")[1])
 
+    def place(self, laboratory, role):
+        return os.path.join(laboratory.dir, "backup", role)
+
+    def copying(self, laboratory, role):
+        os.makedirs(os.path.join(laboratory.dir, "backup"), exist_ok=True)
+        return ("leat-" + role, "--copy-store", self.place(laboratory, role), "--data", os.path.join(laboratory.dir, role + ".data"))
+
     def copy(self, laboratory, role):
-        place = os.path.join(laboratory.dir, "backup", role)
-        shutil.rmtree(place, ignore_errors=True)
-        os.makedirs(place, mode=0o700)
-        done = subprocess.run(["mdb_copy", os.path.join(laboratory.dir, role + ".data"), place], capture_output=True, text=True,
-                              timeout=lab.PATIENCE_S, check=False)
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        shutil.rmtree(self.place(laboratory, role), ignore_errors=True)
+        done = laboratory.run(*self.copying(laboratory, role))
+        self.assertEqual((done.returncode, done.out, done.err), (0, "", ""))
 
     def restore(self, laboratory, role):
         data = os.path.join(laboratory.dir, role + ".data")
         shutil.rmtree(data)
-        shutil.copytree(os.path.join(laboratory.dir, "backup", role), data)
+        shutil.copytree(self.place(laboratory, role), data)
 
     def submit(self, laboratory, count, ids):
         done = laboratory.run("leat-producer", "--lines", "-", "--type", "job", "--ids", ids, stdin="".join(f"{n}\n" for n in range(count)))
@@ -48,7 +53,7 @@ class Backup(unittest.TestCase):
             handler = ("--slots", "4", "--exec-shell", "job=cat; date +%s%N")
             worker = laboratory.worker(*handler)
             before = self.submit(laboratory, 300, "before")
-            laboratory.wait_for(lambda: laboratory.ended() >= 50 and self.known(laboratory) >= 300, "some have ended, all are in the data")
+            laboratory.wait_for(lambda: laboratory.ended() >= 50, "some have ended")
             load = laboratory.background("load", "leat-producer", "--every", "5ms", "--count", "300", "--type", "job", "--wait", "--quiet")
             self.copy(laboratory, "ventilator")
             ended = laboratory.ended()
@@ -75,7 +80,6 @@ class Backup(unittest.TestCase):
             laboratory.sink()
             ventilator = laboratory.ventilator()
             ids = self.submit(laboratory, 50, "ids")
-            laboratory.wait_for(lambda: self.known(laboratory) >= 50, "they are in the data")
             self.copy(laboratory, "ventilator")
             laboratory.worker("--slots", "4", "--exec-shell", "job=cat; date +%s%N")
             laboratory.wait_for(lambda: laboratory.ended() == 50, "all ended")
@@ -102,6 +106,67 @@ class Backup(unittest.TestCase):
             third = self.submit(laboratory, 20, "third")
             laboratory.wait_for(lambda: laboratory.ended() == 40 and laboratory.left() == 0, "new jobs end")
             self.outputs(laboratory, first + third)
+
+    def stop_before_it_is_stored(self, laboratory, sink):
+        """Stops the sink when it has said that it has a result and data.mdb has not; what `leat submit` said."""
+        for n in range(20):
+            before = self.stored(laboratory, "sink", "results")
+            done = laboratory.run("leat", "submit", "--type", "job", "--wait", str(n))
+            laboratory.kill(sink, signal.SIGSTOP)
+            if done.returncode == 0 and self.stored(laboratory, "sink", "results") == before:
+                return done
+            laboratory.kill(sink, signal.SIGCONT)
+        self.fail("data.mdb has every result at once")
+
+    def test_a_copy_waits_for_what_is_in_the_journal_alone(self):
+        with lab.Lab() as laboratory:
+            sink = laboratory.sink()
+            laboratory.ventilator(), laboratory.worker("--exec", "job=cat")
+            self.stop_before_it_is_stored(laboratory, sink)
+            copying = laboratory.background("copy", *self.copying(laboratory, "sink"))
+            with self.assertRaises(subprocess.TimeoutExpired):
+                copying.wait(1)
+            laboratory.kill(sink, signal.SIGCONT)
+            self.assertEqual(copying.wait(), 0, copying.log_text())
+            ended = self.stored(laboratory, "sink", "results")
+            laboratory.kill(sink)
+            self.restore(laboratory, "sink")
+            laboratory.sink()
+            laboratory.wait_for(lambda: laboratory.ended() == ended, "the copy has what was in the journal alone")
+
+    def test_without_a_broker_only_a_journal_that_is_not_needed_lets_itself_be_left_out(self):
+        with lab.Lab() as laboratory:
+            sink = laboratory.sink()
+            laboratory.ventilator(), laboratory.worker("--exec", "job=cat")
+            self.stop_before_it_is_stored(laboratory, sink)
+            laboratory.kill(sink)
+            done = laboratory.run(*self.copying(laboratory, "sink"))
+            self.assertEqual((done.returncode, done.err), (2, "leat-sink: cannot copy: nobody runs that would bring to "
+                             f"{laboratory.dir}/sink.data/data.mdb what is in its journal alone: start the broker, or copy the whole directory\n"))
+            again = laboratory.sink()
+            laboratory.wait_for(lambda: laboratory.ended() >= 1, "the journal is read")
+            ended = laboratory.ended()
+            self.assertEqual(laboratory.stop(again), 0)
+            self.copy(laboratory, "sink")
+            self.restore(laboratory, "sink")
+            laboratory.sink()
+            laboratory.wait_for(lambda: laboratory.ended() == ended, "what was in the journal alone is there")
+
+    def test_what_cannot_be_copied_is_named(self):
+        with lab.Lab() as laboratory:
+            laboratory.sink()
+            data, place = os.path.join(laboratory.dir, "sink.data"), self.place(laboratory, "sink")
+            self.copy(laboratory, "sink")
+            cases = {
+                f"{place}/data.mdb is there already": ("leat-sink", "--copy-store", place, "--data", data),
+                f"{laboratory.dir} holds no store": ("leat-sink", "--copy-store", place, "--data", laboratory.dir),
+                f"{data} is the store of a sink, not of a ventilator": ("leat-ventilator", "--copy-store", place, "--data", data),
+            }
+            for text, command in cases.items():
+                done = laboratory.run(*command)
+                self.assertEqual((done.returncode, done.err), (2, f"{command[0]}: cannot copy: {text}\n"))
+            done = laboratory.run("leat-sink", "--copy-store", "/dev/null/x", "--data", data)
+            self.assertEqual((done.returncode, done.err), (74, "leat-sink: cannot copy: cannot make directory /dev/null/x: Not a directory\n"))
 
     def test_the_sink_copied_first_would_lose_what_ended_in_between(self):
         """Why the order matters: the result came after the one copy, and the job was gone before the other."""

@@ -37,19 +37,25 @@ class ChangedBytes(unittest.TestCase):
     def test_a_sink_refuses_or_serves_what_is_whole(self):
         self.each("sink")
 
-    def test_a_journal_that_is_needed_is_refused_or_whole_but_for_its_last_record(self):
-        """The ventilator was killed before data.mdb had what it acknowledged. (Later records and gaps tell of damage in all but the last.)"""
+    def killed(self, role, trials):
+        """The broker was killed before data.mdb had what it acknowledged. (Later records and gaps tell of damage in all but the last.)"""
         with lab.Lab() as laboratory:
-            store = damage.VentilatorStore(laboratory, killed=True)
+            store = damage.STORES[role](laboratory, killed=True)
             outcomes = {}
             for name in ("journal-0", "journal-1"):
                 size = len(store.files[name].rstrip(b"\0"))
-                step = size // min(TRIALS // 4, size) | 1
+                step = size // min(trials, size) | 1
                 outcomes[name], failures = damage.try_bytes(store, ((name, offset) for offset in range(step // 2, size, step)))
-                print(f"killed, {name}: every {step}th of {size} bytes: {dict(outcomes[name])}", flush=True)
+                print(f"killed {role}, {name}: every {step}th of {size} bytes: {dict(outcomes[name])}", flush=True)
                 self.assertEqual(failures, [])
             both = outcomes["journal-0"] + outcomes["journal-1"]
             self.assertGreater(both["refused"], both["cut"])
+
+    def test_a_journal_of_the_ventilator_that_is_needed_is_refused_or_whole_but_for_its_last_record(self):
+        self.killed("ventilator", TRIALS // 6)
+
+    def test_a_journal_of_the_sink_that_is_needed_is_refused_or_whole_but_for_its_last_record(self):
+        self.killed("sink", TRIALS // 6)
 
 
 class CheckStore(unittest.TestCase):

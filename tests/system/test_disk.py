@@ -118,8 +118,7 @@ class FailingCalls(unittest.TestCase):
                 "LEAT_FAIL_AT": str(n), "LEAT_FAIL_TOLD": told})
             load = LOADS[role](laboratory)
             late = []
-            # LMDB gets what the ventilator's journal has about once in a second.
-            limit = 20000 if (role, call) == ("ventilator", "writev") else 100 + 10 * n
+            limit = 20000 if call == "writev" else 100 + 10 * n  # LMDB gets what the journal has about once in a second
             while process.alive():
                 self.assertLess(load.number, limit, f"{where}: it goes on")
                 has_failed = os.path.exists(told)
@@ -138,10 +137,11 @@ class FailingCalls(unittest.TestCase):
             self.assertEqual(process.wait(), 74, f"{where}: {process.log_text()}")
             self.assertRegex(process.log_text(), self.MESSAGE, where)
             self.assertIn(data(laboratory, role), process.log_text(), where)
-            # The ventilator's journal may take a batch while LMDB fails; what it acknowledges is there, as the end of this shows.
-            self.assertFalse(load.acked & set(late) and role == "sink", f"{where}: acknowledged after the failure")
             with open(told) as f:
-                lived = died - int(f.read()) / 1e9
+                when, path = f.read().split()
+            # The journal takes batches until LMDB's failure is known; what is acknowledged is there, as the end of this shows.
+            self.assertFalse("journal-" in path and load.acked & set(late), f"{where}: acknowledged after the failure")
+            lived = died - int(when) / 1e9
             start(laboratory, role)
             self.assertEqual(load.missing(), [], f"{where}: acknowledged jobs are missing")
             load.link.close()
@@ -174,7 +174,7 @@ class FailingCalls(unittest.TestCase):
         self.assertGreater(self.each("sink", "pwrite", range(1, 25)), 5)
 
     def test_sink_nth_writev(self):
-        self.assertGreater(self.each("sink", "writev", range(1, 25)), 5)
+        self.assertGreater(self.each("sink", "writev", range(1, 6)), 5)
 
     def test_sink_nth_fsync(self):
         self.each("sink", "fsync", range(1, 3))
