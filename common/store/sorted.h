@@ -1,7 +1,7 @@
 /* An ordered map of byte keys to byte values or tombstones, in memory: the writes of a batch that
  * are not on disk yet, and the whole content of the memory store.
  *
- * A B+ tree. A node keeps the first eight bytes of each key as a number, so that most comparisons
+ * A B+ tree. A node keeps the first sixteen bytes of each key as numbers, so that most comparisons
  * touch nothing else. A key beyond the last one goes straight to the last leaf (queues are written
  * so); a leaf that becomes empty is freed and never merged with a neighbour, which keeps deletes
  * simple and costs little when, as in a queue, deletes come in runs.

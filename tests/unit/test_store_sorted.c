@@ -36,17 +36,19 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Eight equal bytes, then the number: nothing is decided by the prefix alone. Or the number first.
- */
-static struct leat_bytes key_of(uint32_t number, bool is_shared_prefix, uint8_t key[12])
+#define KEY_BYTES 20
+
+/* As many equal bytes, then the number: it is in the first or in the second word of the prefix, or
+ * behind it, where nothing is decided by the prefix alone. */
+static struct leat_bytes key_of(uint32_t number, size_t shared, uint8_t key[KEY_BYTES])
 {
-    size_t place = is_shared_prefix ? 8 : 0;
-    memset(key, 'q', 12);
+    const size_t place = shared;
+    memset(key, 'q', KEY_BYTES);
     key[place] = (uint8_t)(number >> 24);
     key[place + 1] = (uint8_t)(number >> 16);
     key[place + 2] = (uint8_t)(number >> 8);
     key[place + 3] = (uint8_t)number;
-    return leat_bytes_of(key, 12);
+    return leat_bytes_of(key, KEY_BYTES);
 }
 
 static struct leat_bytes value_of(uint32_t version, uint8_t value[64])
@@ -55,9 +57,9 @@ static struct leat_bytes value_of(uint32_t version, uint8_t value[64])
     return leat_bytes_of(value, version % 65);
 }
 
-static void put(struct fixture *fixture, uint32_t number, uint32_t version, bool shared)
+static void put(struct fixture *fixture, uint32_t number, uint32_t version, size_t shared)
 {
-    uint8_t key[12];
+    uint8_t key[KEY_BYTES];
     uint8_t value[64];
     fixture->count += fixture->values[number] == 0;
     fixture->values[number] = version;
@@ -68,9 +70,9 @@ static void put(struct fixture *fixture, uint32_t number, uint32_t version, bool
     }
 }
 
-static void erase(struct fixture *fixture, uint32_t number, bool shared)
+static void erase(struct fixture *fixture, uint32_t number, size_t shared)
 {
-    uint8_t key[12];
+    uint8_t key[KEY_BYTES];
     bool was_there = leat_sorted_erase(&fixture->sorted, key_of(number, shared, key));
     assert_int_equal(was_there, fixture->values[number] != 0);
     fixture->count -= was_there;
@@ -78,9 +80,9 @@ static void erase(struct fixture *fixture, uint32_t number, bool shared)
 }
 
 static void assert_entry(const struct leat_sorted_entry *entry, uint32_t number, uint32_t version,
-                         bool shared)
+                         size_t shared)
 {
-    uint8_t key[12];
+    uint8_t key[KEY_BYTES];
     uint8_t value[64];
     assert_int_equal(leat_sorted_compare(entry->key, key_of(number, shared, key)), 0);
     assert_int_equal(entry->is_tombstone, version == UINT32_MAX);
@@ -89,9 +91,9 @@ static void assert_entry(const struct leat_sorted_entry *entry, uint32_t number,
     }
 }
 
-static void check_from(const struct fixture *fixture, uint32_t from, bool shared)
+static void check_from(const struct fixture *fixture, uint32_t from, size_t shared)
 {
-    uint8_t key[12];
+    uint8_t key[KEY_BYTES];
     struct leat_sorted_entry entry;
     struct leat_sorted_cursor cursor = leat_sorted_seek(
         &fixture->sorted, from == 0 ? (struct leat_bytes){NULL, 0} : key_of(from, shared, key));
@@ -105,9 +107,9 @@ static void check_from(const struct fixture *fixture, uint32_t from, bool shared
     assert_false(leat_sorted_at(&cursor, &entry));
 }
 
-static void check_all(const struct fixture *fixture, bool shared)
+static void check_all(const struct fixture *fixture, size_t shared)
 {
-    uint8_t key[12];
+    uint8_t key[KEY_BYTES];
     struct leat_sorted_entry entry;
     uint32_t last = KEYS;
     for (uint32_t i = 0; i < KEYS; i++) {
@@ -132,7 +134,8 @@ static void agrees_with_a_naive_map_under_random_writes(void **state)
     struct leat_rng rng;
     leat_rng_init(&rng, store_model_seed());
     for (int round = 0; round < 20; round++) {
-        bool shared = round % 2 == 0;
+        static const size_t shares[] = {0, 8, 16};
+        const size_t shared = shares[round % 3];
         uint32_t range = round % 5 == 0 ? 50 : KEYS;
         uint32_t erases = (uint32_t)leat_rng_below(&rng, 100);
         for (uint32_t i = 1; i < 30000; i++) {
@@ -158,29 +161,29 @@ static void keeps_order_when_keys_ascend_or_descend(void **state)
 {
     struct fixture *fixture = *state;
     for (uint32_t i = 0; i < KEYS; i++) {
-        put(fixture, i, i + 1, true);
+        put(fixture, i, i + 1, 16);
     }
-    check_all(fixture, true);
+    check_all(fixture, 16);
     memset(fixture->values, 0, sizeof fixture->values);
     fixture->count = 0;
     leat_slab_reset(&fixture->slab);
     leat_sorted_init(&fixture->sorted, &fixture->slab);
     for (uint32_t i = KEYS; i-- > 0;) {
-        put(fixture, i, i + 1, true);
+        put(fixture, i, i + 1, 16);
     }
-    check_all(fixture, true);
+    check_all(fixture, 16);
 }
 
 static void holds_its_memory_when_used_as_a_queue(void **state)
 {
     struct fixture *fixture = *state;
-    uint8_t key[12];
+    uint8_t key[KEY_BYTES];
     uint8_t value[64];
     size_t bytes = 0;
     for (uint32_t i = 0; i < 2000000; i++) {
-        leat_sorted_put(&fixture->sorted, key_of(i, true, key), value_of(60, value));
+        leat_sorted_put(&fixture->sorted, key_of(i, 16, key), value_of(60, value));
         if (i >= 1000) {
-            assert_true(leat_sorted_erase(&fixture->sorted, key_of(i - 1000, true, key)));
+            assert_true(leat_sorted_erase(&fixture->sorted, key_of(i - 1000, 16, key)));
         }
         if (i == 100000) {
             bytes = fixture->slab.used_bytes;
@@ -197,16 +200,16 @@ static void follows_its_last_entry_when_used_as_a_stack(void **state)
     for (uint32_t round = 0; round < 60; round++) {
         uint32_t goal = round % 2 == 0 ? 100 + round * 30 : round * 10;
         for (; top < goal; top++) {
-            put(fixture, top, top + 1, true);
+            put(fixture, top, top + 1, 16);
         }
         for (; top > goal; top--) {
-            erase(fixture, top - 1, true);
+            erase(fixture, top - 1, 16);
         }
         struct leat_sorted_entry entry;
         assert_true(leat_sorted_last(&fixture->sorted, &entry));
-        assert_entry(&entry, top - 1, top, true);
+        assert_entry(&entry, top - 1, top, 16);
     }
-    check_all(fixture, true);
+    check_all(fixture, 16);
 }
 
 static void copies_values_that_lie_in_the_map_itself(void **state)
@@ -227,6 +230,40 @@ static void copies_values_that_lie_in_the_map_itself(void **state)
     assert_memory_equal(entry.value.data, "23456789", 8);
     assert_true(leat_sorted_find(&fixture->sorted, second, &entry));
     assert_memory_equal(entry.value.data, "0123456789", 10);
+}
+
+/* values[]: 0 nothing, 1 a tombstone, 2 put, 3 added. */
+static void del_leaves_no_trace_of_what_was_added_and_a_tombstone_of_all_else(void **state)
+{
+    struct fixture *fixture = *state;
+    struct leat_rng rng;
+    leat_rng_init(&rng, store_model_seed());
+    uint8_t key[KEY_BYTES];
+    uint8_t value[64];
+    for (uint32_t i = 0; i < 100000; i++) {
+        const uint32_t number = (uint32_t)leat_rng_below(&rng, KEYS);
+        const struct leat_bytes at = key_of(number, 8, key);
+        uint32_t *known = &fixture->values[number];
+        if (leat_rng_below(&rng, 2) == 0) {
+            leat_sorted_del(&fixture->sorted, at);
+            *known = *known == 3 ? 0 : 1;
+        } else if (*known == 0) {
+            leat_sorted_add(&fixture->sorted, at, value_of(i, value));
+            *known = 3;
+        } else {
+            leat_sorted_put(&fixture->sorted, at, value_of(i, value));
+            *known = *known == 3 ? 3 : 2;
+        }
+    }
+    size_t count = 0;
+    for (uint32_t i = 0; i < KEYS; i++) {
+        struct leat_sorted_entry entry = {0};
+        const bool is_there = leat_sorted_find(&fixture->sorted, key_of(i, 8, key), &entry);
+        assert_int_equal(is_there, fixture->values[i] != 0);
+        assert_int_equal(entry.is_tombstone, fixture->values[i] == 1);
+        count += is_there;
+    }
+    assert_int_equal(fixture->sorted.count, count);
 }
 
 static void a_reset_slab_gives_everything_back_but_what_it_keeps(void **state)
@@ -257,6 +294,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(follows_its_last_entry_when_used_as_a_stack, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(copies_values_that_lie_in_the_map_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            del_leaves_no_trace_of_what_was_added_and_a_tombstone_of_all_else, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reset_slab_gives_everything_back_but_what_it_keeps, setup,
                                         teardown),
     };
