@@ -5,8 +5,9 @@
 
 #include "core/check.h"
 
-/* Memory that is kept for jobs to come. */
-#define SPARE_MAX 4096
+/* Jobs whose memory is kept for others to come: with as many results on their way, what is held
+ * goes up and down by thousands many times a second. */
+#define SPARE_MAX LEAT_OUTBOX_RESULTS_MAX
 
 #define INDEX_FIRST 64
 
