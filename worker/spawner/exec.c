@@ -99,13 +99,20 @@ char **leat_exec_variables(const struct leat_exec_environment *environment,
     return variables;
 }
 
-static void close_pair(int fds[2])
+void leat_exec_close_end(int *fd)
 {
-    for (int i = 0; i < 2; i++) {
-        if (fds[i] >= 0) {
-            close(fds[i]);
-            fds[i] = -1;
-        }
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+void leat_exec_close(struct leat_exec_files *files)
+{
+    int *pairs[] = {files->in, files->out, files->err};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        leat_exec_close_end(&pairs[i][0]);
+        leat_exec_close_end(&pairs[i][1]);
     }
 }
 
@@ -117,23 +124,10 @@ int leat_exec_open(struct leat_exec_files *files, int null_fd)
         fcntl(files->err[0], F_SETFL, O_NONBLOCK) != 0 ||
         (null_fd < 0 && fcntl(files->in[1], F_SETFL, O_NONBLOCK) != 0)) {
         int error = errno;
-        close_pair(files->in);
-        close_pair(files->out);
-        close_pair(files->err);
+        leat_exec_close(files);
         return error;
     }
     return 0;
-}
-
-void leat_exec_close_far(struct leat_exec_files *files)
-{
-    int *far[] = {&files->in[0], &files->out[1], &files->err[1]};
-    for (size_t i = 0; i < sizeof far / sizeof far[0]; i++) {
-        if (*far[i] >= 0) {
-            close(*far[i]);
-            *far[i] = -1;
-        }
-    }
 }
 
 struct launch {
@@ -178,7 +172,7 @@ static noreturn void launch_child(struct launch *launch)
 }
 
 int leat_exec_start(const struct leat_slot_setup *setup, const struct leat_spawner_handler *handler,
-                    char **variables, struct leat_exec_files *files, pid_t *ret_pid,
+                    char **variables, const struct leat_exec_files *files, pid_t *ret_pid,
                     int *ret_listener)
 {
     int limit[2] = {-1, -1};
@@ -200,15 +194,8 @@ int leat_exec_start(const struct leat_slot_setup *setup, const struct leat_spawn
         *ret_listener = leat_process_limit_receive(limit[0]); /* was sent before exec, or never */
         close(limit[0]);
     }
-    if (error != 0) {
-        /* A child that could not call exec is a zombie now; the keeper reaps it with the others. */
-        close_pair(files->in);
-        close_pair(files->out);
-        close_pair(files->err);
-        return error;
-    }
-    *ret_pid = pid;
-    return 0;
+    *ret_pid = pid; /* one that could not call exec is a zombie now; the keeper reaps it, too */
+    return error;
 }
 
 void leat_exec_report(const struct leat_spawner_handler *handler, int error,

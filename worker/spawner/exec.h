@@ -22,7 +22,9 @@ LEAT_MUST_USE enum leat_err leat_exec_environment_init(struct leat_exec_environm
 char **leat_exec_variables(const struct leat_exec_environment *environment,
                            const struct leat_item_attempt *run, struct leat_arena *arena);
 
-/* Pipes to and from a command; [0] is the end that is read. in[1] is -1 when it gets no input. */
+/* Pipes to and from a command; [0] is the end that is read; -1: closed, or there is none. The
+ * command's ends of `out` and `err` stay open here until it has ended: else the keeper would be
+ * woken when the command closes them, and at once again when it has ended. */
 struct leat_exec_files {
     int in[2];
     int out[2];
@@ -32,15 +34,17 @@ struct leat_exec_files {
 
 /* `null_fd`: what the command reads instead of a pipe, or -1. Our ends do not block. errno or 0. */
 int leat_exec_open(struct leat_exec_files *files, int null_fd);
-/* Closes the command's ends, and after a failed start also ours. */
-void leat_exec_close_far(struct leat_exec_files *files);
+/* Closes one end. */
+void leat_exec_close_end(int *fd);
+/* Closes what is still open, but null_fd. */
+void leat_exec_close(struct leat_exec_files *files);
 
 /* Starts the command in a session of its own, that dies with this process. 0 and *ret_pid, or the
- * errno of whatever failed, exec included; then our ends of the pipes are closed too. With a bound
+ * errno of whatever failed, exec included. With a bound
  * on processes *ret_listener is what leat_process_limit_answer takes, and the caller's to close;
  * else -1. */
 int leat_exec_start(const struct leat_slot_setup *setup, const struct leat_spawner_handler *handler,
-                    char **variables, struct leat_exec_files *files, pid_t *ret_pid,
+                    char **variables, const struct leat_exec_files *files, pid_t *ret_pid,
                     int *ret_listener);
 
 /* SPAWN with the reason. A missing or forbidden file is permanent, lack of memory is not. */

@@ -46,9 +46,7 @@ struct keeper {
     pid_t pid;
     bool ended;
     int status;
-    int in_fd; /* -1: closed */
-    int out_fd;
-    int err_fd;
+    struct leat_exec_files files;
     int limit_fd; /* asks for every fork (process_limit.h); -1: they are free */
     size_t written;
     bool truncated;
@@ -63,14 +61,6 @@ static noreturn void quit(void)
     int status;
     leat_tree_end(0, &status);
     _exit(0);
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0) {
-        close(*fd);
-        *fd = -1;
-    }
 }
 
 static void reap(struct keeper *keeper)
@@ -103,13 +93,13 @@ static void write_input(struct keeper *keeper)
 {
     const struct leat_bytes payload = keeper->run->payload;
     ssize_t put =
-        write(keeper->in_fd, payload.data + keeper->written, payload.size - keeper->written);
+        write(keeper->files.in[1], payload.data + keeper->written, payload.size - keeper->written);
     if (put > 0) {
         keeper->written += (size_t)put;
     }
     /* A command need not read its input: EPIPE ends the writing and nothing else. */
     if (keeper->written == payload.size || (put < 0 && errno != EAGAIN && errno != EINTR)) {
-        close_fd(&keeper->in_fd);
+        leat_exec_close_end(&keeper->files.in[1]);
     }
 }
 
@@ -134,11 +124,11 @@ static void read_output(struct keeper *keeper, int *fd)
         ssize_t got = read(*fd, chunk, sizeof chunk);
         if (got <= 0) {
             if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
-                close_fd(fd);
+                leat_exec_close_end(fd);
             }
             return;
         }
-        if (fd == &keeper->out_fd) {
+        if (fd == &keeper->files.out[0]) {
             keep_output(keeper, chunk, (size_t)got);
         } else {
             leat_tail_append(&keeper->tail, chunk, (size_t)got);
@@ -152,12 +142,15 @@ static void read_output(struct keeper *keeper, int *fd)
 /* What the pipes still hold once all writers are gone. */
 static void read_rest(struct keeper *keeper)
 {
-    for (int round = 0; round < 64 && (keeper->out_fd >= 0 || keeper->err_fd >= 0); round++) {
-        if (keeper->out_fd >= 0) {
-            read_output(keeper, &keeper->out_fd);
+    leat_exec_close_end(&keeper->files.out[1]);
+    leat_exec_close_end(&keeper->files.err[1]);
+    for (int round = 0; round < 64 && (keeper->files.out[0] >= 0 || keeper->files.err[0] >= 0);
+         round++) {
+        if (keeper->files.out[0] >= 0) {
+            read_output(keeper, &keeper->files.out[0]);
         }
-        if (keeper->err_fd >= 0) {
-            read_output(keeper, &keeper->err_fd);
+        if (keeper->files.err[0] >= 0) {
+            read_output(keeper, &keeper->files.err[0]);
         }
     }
 }
@@ -211,18 +204,18 @@ static void turn(struct keeper *keeper)
     struct pollfd fds[6] = {
         {.fd = keeper->setup->control_fd, .events = POLLIN},
         {.fd = keeper->signals_fd, .events = POLLIN},
-        {.fd = keeper->in_fd, .events = POLLOUT},
-        {.fd = keeper->out_fd, .events = POLLIN},
-        {.fd = keeper->err_fd, .events = POLLIN},
+        {.fd = keeper->files.in[1], .events = POLLOUT},
+        {.fd = keeper->files.out[0], .events = POLLIN},
+        {.fd = keeper->files.err[0], .events = POLLIN},
         {.fd = keeper->limit_fd, .events = POLLIN},
     };
     int ready = poll(fds, 6, leat_spawner_wait_ms(keeper->deadline_us, leat_spawner_now_us()));
     if (ready > 0) {
         if (fds[3].revents != 0) {
-            read_output(keeper, &keeper->out_fd);
+            read_output(keeper, &keeper->files.out[0]);
         }
         if (fds[4].revents != 0) {
-            read_output(keeper, &keeper->err_fd);
+            read_output(keeper, &keeper->files.err[0]);
         }
         if (fds[2].revents != 0) {
             write_input(keeper);
@@ -236,7 +229,7 @@ static void turn(struct keeper *keeper)
         if ((fds[5].revents & POLLIN) != 0) {
             leat_process_limit_answer(keeper->limit_fd, keeper->setup->config->processes_max);
         } else if (fds[5].revents != 0) {
-            close_fd(&keeper->limit_fd); /* nobody is left who could ask */
+            leat_exec_close_end(&keeper->limit_fd); /* nobody is left who could ask */
         }
     }
     if (!keeper->ended) {
@@ -248,24 +241,20 @@ static void turn(struct keeper *keeper)
 static bool start(struct keeper *keeper, const struct leat_spawner_handler *handler,
                   struct leat_item_outcome *ran, char reason[LEAT_REPORT_REASON_BYTES])
 {
-    struct leat_exec_files files;
+    struct leat_exec_files *files = &keeper->files;
     const bool with_input = keeper->run->payload.size > 0;
-    int error = leat_exec_open(&files, with_input ? -1 : keeper->null_fd);
+    int error = leat_exec_open(files, with_input ? -1 : keeper->null_fd);
     if (error == 0) {
         char **variables = leat_exec_variables(&keeper->environment, keeper->run, &keeper->arena);
         error = variables == NULL ? ENOMEM
-                                  : leat_exec_start(keeper->setup, handler, variables, &files,
+                                  : leat_exec_start(keeper->setup, handler, variables, files,
                                                     &keeper->pid, &keeper->limit_fd);
-        leat_exec_close_far(&files);
+        leat_exec_close_end(&files->in[0]);
     }
     if (error != 0) {
         leat_exec_report(handler, error, ran, reason);
-        return false;
     }
-    keeper->in_fd = files.in[1];
-    keeper->out_fd = files.out[0];
-    keeper->err_fd = files.err[0];
-    return true;
+    return error == 0;
 }
 
 static void report(struct keeper *keeper, struct leat_item_outcome *ran,
@@ -301,7 +290,7 @@ static void run_attempt(struct keeper *keeper, const struct leat_spawner_handler
         uint64_t timeout_ms = keeper->run->timeout_ms;
         timeout_ms = timeout_ms > most_ms ? most_ms : timeout_ms;
         keeper->deadline_us = started_us + (int64_t)timeout_ms * LEAT_US_PER_MS;
-        if (keeper->in_fd >= 0) {
+        if (keeper->files.in[1] >= 0) {
             write_input(keeper);
         }
         while (!keeper->ended) {
@@ -309,15 +298,12 @@ static void run_attempt(struct keeper *keeper, const struct leat_spawner_handler
         }
         end_tree(keeper);
         read_rest(keeper);
-        close_fd(&keeper->in_fd);
-        close_fd(&keeper->out_fd);
-        close_fd(&keeper->err_fd);
-        close_fd(&keeper->limit_fd);
         report(keeper, ran, reason);
     } else {
         end_tree(keeper); /* a child that came no further than exec */
-        close_fd(&keeper->limit_fd);
     }
+    leat_exec_close(&keeper->files);
+    leat_exec_close_end(&keeper->limit_fd);
     ran->run_us = (uint64_t)(leat_spawner_now_us() - started_us);
 }
 
@@ -386,7 +372,7 @@ static void prepare(struct keeper *keeper)
     leat_slot_detach(0, keep, 2, "leat-slot");
     keeper->signals_fd = leat_slot_signals(0);
     keeper->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    keeper->in_fd = keeper->out_fd = keeper->err_fd = keeper->limit_fd = -1;
+    keeper->limit_fd = -1;
     leat_frames_init(&keeper->frames, setup->jobs_fd, 0);
     leat_teller_init(&keeper->teller, &keeper->frames, &setup->shared->ring, UNTOLD_MAX, UNTOLD_US);
     leat_arena_init(&keeper->arena, LEAT_MESSAGE_BYTES_MAX);
