@@ -1,4 +1,4 @@
-foreach(part ahead config exec frames life plan plugin ring)
+foreach(part ahead config exec frames life plan plugin ring teller)
     leat_test(test_spawner_${part} unit test_spawner_${part}.c spawner_rig.c)
     target_link_libraries(test_spawner_${part} PRIVATE leat_spawner)
 endforeach()

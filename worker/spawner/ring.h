@@ -42,6 +42,11 @@ struct leat_ring_taker {
     uint64_t taken;
 };
 
+/* Whether all that was put has been taken. */
+static inline bool leat_ring_is_taken(const struct leat_ring_writer *writer)
+{
+    return atomic_load_explicit(&writer->ring->taken, memory_order_relaxed) == writer->written;
+}
 /* False: there is no room for it now. */
 bool leat_ring_put(struct leat_ring_writer *writer, struct leat_bytes piece);
 /* Takes note that the next piece goes another way. Room for this is kept free: LEAT_PIPELINE_JOBS

@@ -46,6 +46,11 @@ enum leat_err leat_teller_answer(struct leat_teller *teller, uint64_t seq,
     if (err != LEAT_OK) {
         return err;
     }
+    if (leat_ring_is_taken(&teller->ring) && teller->untold > 0) {
+        teller->untold = 0; /* the spawner was awake for another reason, after the last answer */
+        teller->told_us = teller->answered_us;
+    }
+    teller->answered_us = now_us;
     if (!leat_ring_put(&teller->ring, leat_wire_buffer_view(&teller->answer))) {
         return send_whole(teller);
     }

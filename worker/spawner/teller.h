@@ -21,7 +21,8 @@ struct leat_teller {
     unsigned untold_max;
     int64_t untold_us;
     unsigned untold;
-    int64_t told_us; /* when the last word went that was due by its time or number */
+    int64_t told_us;     /* when a word was due last, or up to when all was taken without one */
+    int64_t answered_us; /* when the last answer was put */
 };
 
 void leat_teller_init(struct leat_teller *teller, struct leat_frames *frames,
