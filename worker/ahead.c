@@ -2,7 +2,7 @@
  * ventilator and back, two disks included, costs no slot its work; and never more than that, so
  * that jobs that take their time stay where another worker can get them. By the same measure
  * commands are started before a slot is free, so that quick ones do not cost the way to the spawner
- * and back one by one; slow ones wait here, where they may still expire and may be handed back. */
+ * and back one by one; slow ones wait here, where they may be handed back. */
 #include "worker/inside.h"
 
 #define SAMPLE_US (20 * LEAT_US_PER_MS)

@@ -118,6 +118,24 @@ static uint64_t since_ready_us(const struct leat_worker_job *job, int64_t begun_
     return begun_us > job->ready_us && job->ready_us > 0 ? (uint64_t)(begun_us - job->ready_us) : 0;
 }
 
+static void expire(struct leat_worker *w, struct leat_worker_job *job, struct leat_now now,
+                   struct leat_out *out)
+{
+    struct leat_str queue = job->queue;
+    leat_out_note(out, LEAT_NOTE_JOB_EXPIRED, &job->id, queue, 0);
+    static const char text[] = "expired before its next attempt could start";
+    char *error = leat_worker_must(malloc(sizeof(text)));
+    memcpy(error, text, sizeof(text));
+    struct leat_worker_outcome outcome = {
+        .status = LEAT_STATE_EXPIRED,
+        .failure = LEAT_FAILURE_EXPIRED,
+        .attempts = job->attempt > 0 ? job->attempt - 1 : 0,
+        .finished_us = now.wall.us,
+        .wait_us = since_ready_us(job, now.wall.us),
+    };
+    leat_worker_finish(w, job, outcome, error, sizeof(text) - 1);
+}
+
 /* A number from the wire that means nothing counts as an error of the handler. */
 static enum leat_failure failure_of(uint64_t number)
 {
@@ -158,6 +176,8 @@ void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
     } else if (job->refused ||
                (failure == LEAT_FAILURE_KILLED && (job->killed || w->ending.kill_all))) {
         leat_worker_give_back(w, job);
+    } else if (failure == LEAT_FAILURE_EXPIRED) { /* it waited with the spawner */
+        expire(w, job, now, out);
     } else {
         bool permanent = ran->permanent || !leat_failure_is_retried(failure);
         if (permanent || job->attempt >= job->body.attempts_max) {
@@ -220,6 +240,7 @@ static struct leat_item_attempt attempt_of(const struct leat_worker_job *job)
         .type = job->type,
         .timeout_ms = job->body.timeout_ms,
         .payload = job->body.payload,
+        .expires_at_ms = job->expires_at_ms,
     };
     attempt.headers.items = job->body.headers.items;
     attempt.headers.count = job->body.headers.count;
@@ -249,24 +270,6 @@ static void say_runs(const struct leat_worker *w, size_t count, struct leat_out 
         run->attempts.count++;
         bytes += job->bytes_size;
     }
-}
-
-static void expire(struct leat_worker *w, struct leat_worker_job *job, struct leat_now now,
-                   struct leat_out *out)
-{
-    struct leat_str queue = job->queue;
-    leat_out_note(out, LEAT_NOTE_JOB_EXPIRED, &job->id, queue, 0);
-    static const char text[] = "expired before its next attempt could start";
-    char *error = leat_worker_must(malloc(sizeof(text)));
-    memcpy(error, text, sizeof(text));
-    struct leat_worker_outcome outcome = {
-        .status = LEAT_STATE_EXPIRED,
-        .failure = LEAT_FAILURE_EXPIRED,
-        .attempts = job->attempt > 0 ? job->attempt - 1 : 0,
-        .finished_us = now.wall.us,
-        .wait_us = since_ready_us(job, now.wall.us),
-    };
-    leat_worker_finish(w, job, outcome, error, sizeof(text) - 1);
 }
 
 void leat_worker_start_jobs(struct leat_worker *w, struct leat_now now, struct leat_out *out)

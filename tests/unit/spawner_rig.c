@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "wire/codec.h"
@@ -79,6 +80,13 @@ struct leat_item_attempt rig_run(unsigned number, const char *type, const char *
         .timeout_ms = timeout_ms,
         .payload = leat_bytes_of(payload, strlen(payload)),
     };
+}
+
+int64_t rig_wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * LEAT_MS_PER_S + now.tv_nsec / 1000000;
 }
 
 static void wait_for(struct rig *rig, short events)

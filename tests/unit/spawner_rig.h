@@ -35,6 +35,8 @@ void rig_fini(struct rig *rig);
 struct leat_id rig_id(unsigned number);
 struct leat_item_attempt rig_run(unsigned number, const char *type, const char *payload,
                                  uint64_t timeout_ms);
+/* Wall time, milliseconds. */
+int64_t rig_wall_ms(void);
 void rig_send(struct rig *rig, const struct leat_msg *msg);
 /* A RUN of one attempt. */
 void rig_give(struct rig *rig, const struct leat_item_attempt *attempt);

@@ -27,6 +27,7 @@ static void start(struct rig *rig, size_t slots)
     rig_add_shell(rig, "wait=exec sleep $MARK");
     rig_add_shell(rig, "note=echo ran >>$NOTES");
     rig_add_shell(rig, "murder=kill -9 $PPID; exec sleep $MARK");
+    rig_add_shell(rig, "nap=exec sleep 0.3");
     rig_add_shell(rig, "zeros=exec head -c $LEAT_HEADER_SIZE /dev/zero");
     rig_start(rig);
     for (unsigned i = 1; i <= QUICK; i++) {
@@ -184,6 +185,30 @@ static void kill_ends_the_command_that_stands_behind_others(void **state)
     finish(&rig, 0);
 }
 
+static void what_expires_behind_a_slow_command_does_not_run(void **state)
+{
+    (void)state;
+    struct rig rig;
+    start(&rig, 1);
+    struct leat_item_attempt runs[21];
+    runs[0] = rig_run(100, "nap", "", TIMEOUT);
+    for (unsigned i = 1; i <= 20; i++) {
+        runs[i] = rig_run(i, "note", "", TIMEOUT);
+        runs[i].expires_at_ms = rig_wall_ms() + (i % 2 == 0 ? TIMEOUT : 200);
+    }
+    struct leat_msg msg = {.type = LEAT_MSG_RUN};
+    msg.run.attempts.items = runs;
+    msg.run.attempts.count = 21;
+    rig_send(&rig, &msg);
+    assert_int_equal(number_of(rig_ran(&rig)), 100);
+    for (unsigned i = 1; i <= 20; i++) {
+        const struct leat_item_outcome *ran = rig_ran(&rig);
+        assert_int_equal(number_of(ran), i);
+        assert_int_equal(ran->failure, i % 2 == 0 ? LEAT_FAILURE_NONE : LEAT_FAILURE_EXPIRED);
+    }
+    finish(&rig, 10);
+}
+
 static void what_was_sent_ahead_to_a_keeper_that_is_killed_runs_once(void **state)
 {
     (void)state;
@@ -259,6 +284,7 @@ int main(void)
         cmocka_unit_test(a_quick_command_s_answer_does_not_wait_for_a_slow_one_behind_it),
         cmocka_unit_test(kill_and_recall_take_back_commands_that_were_sent_ahead),
         cmocka_unit_test(kill_ends_the_command_that_stands_behind_others),
+        cmocka_unit_test(what_expires_behind_a_slow_command_does_not_run),
         cmocka_unit_test(what_was_sent_ahead_to_a_keeper_that_is_killed_runs_once),
         cmocka_unit_test(large_and_small_outputs_come_in_the_order_of_their_commands),
         cmocka_unit_test(nothing_of_a_command_is_left_when_the_one_behind_it_begins),

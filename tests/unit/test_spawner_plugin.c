@@ -217,6 +217,29 @@ static void the_timeout_of_an_attempt_starts_when_it_is_begun(void **state)
     rig_fini(&rig);
 }
 
+static void what_expires_behind_a_slow_attempt_does_not_run(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 1);
+    struct leat_item_attempt runs[] = {rig_run(1, "nap", "300", TIMEOUT),
+                                       rig_run(2, "echo", "late", TIMEOUT),
+                                       rig_run(3, "echo", "in time", TIMEOUT)};
+    runs[1].expires_at_ms = rig_wall_ms() + 200;
+    runs[2].expires_at_ms = rig_wall_ms() + TIMEOUT;
+    struct leat_msg msg = {.type = LEAT_MSG_RUN};
+    msg.run.attempts.items = runs;
+    msg.run.attempts.count = 3;
+    rig_send(&rig, &msg);
+    assert_id(rig_ran(&rig), 1);
+    const struct leat_item_outcome *ran = rig_ran(&rig);
+    assert_id(ran, 2);
+    assert_int_equal(ran->failure, LEAT_FAILURE_EXPIRED);
+    rig_assert_output(ran, "");
+    rig_assert_output(rig_ran(&rig), "in time");
+    rig_fini(&rig);
+}
+
 static void what_stands_behind_a_slow_attempt_runs_in_another_slot(void **state)
 {
     (void)state;
@@ -528,6 +551,7 @@ int main(void)
         cmocka_unit_test(a_hanging_handler_is_gone_with_all_it_started_and_the_rest_goes_on),
         cmocka_unit_test(success_after_the_timeout_is_a_timeout),
         cmocka_unit_test(the_timeout_of_an_attempt_starts_when_it_is_begun),
+        cmocka_unit_test(what_expires_behind_a_slow_attempt_does_not_run),
         cmocka_unit_test(what_stands_behind_a_slow_attempt_runs_in_another_slot),
         cmocka_unit_test(large_and_small_answers_come_in_the_order_of_their_attempts),
         cmocka_unit_test(answers_wait_for_a_spawner_that_waits_for_the_worker),

@@ -120,6 +120,21 @@ static void a_job_that_expired_while_it_waited_is_not_started(void **state)
     assert_int_equal(leat_worker_counts(rig.worker).expired, 1);
 }
 
+static void a_job_that_expired_while_it_waited_with_the_spawner_is_as_any_other(void **state)
+{
+    (void)state;
+    start(1, 1);
+    rig_open(&rig);
+    int64_t expires_at_ms = rig.now.wall.us / 1000 + 1000;
+    rig_push(&rig, &(struct rig_job){.n = 1, .attempt = 2, .expires_at_ms = expires_at_ms});
+    assert_int_equal(rig.runs[0].expires_at_ms, expires_at_ms);
+    rig_pass(&rig, 2000000);
+    rig_ran(&rig, &rig.runs[rig.ended++], LEAT_FAILURE_EXPIRED, false, "expired");
+    assert_non_null(strstr(rig.trace, "1=expired(expired before its next attempt could start)"));
+    assert_null(strstr(rig.trace, "RETRY"));
+    assert_int_equal(leat_worker_counts(rig.worker).expired, 1);
+}
+
 static void jobs_start_in_the_order_in_which_they_came(void **state)
 {
     (void)state;
@@ -370,6 +385,7 @@ int main(void)
         TEST(a_type_without_a_handler_never_reaches_the_spawner),
         TEST(a_body_that_cannot_be_read_fails_for_good),
         TEST(a_job_that_expired_while_it_waited_is_not_started),
+        TEST(a_job_that_expired_while_it_waited_with_the_spawner_is_as_any_other),
         TEST(jobs_start_in_the_order_in_which_they_came),
         TEST(commands_get_one_attempt_per_slot_and_plugins_a_pipeline),
         TEST(quick_commands_are_started_ahead_and_slow_ones_are_not),

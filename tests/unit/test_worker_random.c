@@ -322,7 +322,7 @@ static void end_one_run(void)
     size_t i = leat_rng_below(&w.rng, w.running_count);
     struct lease lease = w.running[i];
     w.running[i] = w.running[--w.running_count];
-    struct rig_run run = {rig_id(lease.n + 1), lease.delivery, lease.attempt, 0, {0}};
+    struct rig_run run = {rig_id(lease.n + 1), lease.delivery, lease.attempt, 0, 0, {0}};
     if (lease.status == LEAT_FAILURE_KILLED && chance(80)) {
         rig_ran(&w.rig, &run, LEAT_FAILURE_KILLED, false, "killed");
     } else if (lease.attempt == w.jobs[lease.n].succeeds_at) {

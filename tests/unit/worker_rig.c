@@ -128,7 +128,8 @@ static void saw_attempt(struct rig *rig, const struct leat_item_attempt *run)
 {
     assert_true(rig->run_count < RIG_RUNS_MAX);
     struct rig_run *kept = &rig->runs[rig->run_count++];
-    *kept = (struct rig_run){run->id, run->delivery, run->attempt, rig->now.mono_us, {0}};
+    *kept = (struct rig_run){
+        run->id, run->delivery, run->attempt, run->expires_at_ms, rig->now.mono_us, {0}};
     memcpy(kept->type, run->type.data, run->type.size);
     say(rig, "RUN %llu/%llu attempt=%llu\n", number_of(&run->id), (unsigned long long)run->delivery,
         (unsigned long long)run->attempt);

@@ -15,6 +15,7 @@ struct rig_run {
     struct leat_id id;
     uint64_t delivery;
     uint64_t attempt;
+    int64_t expires_at_ms;
     int64_t at_us;
     char type[LEAT_TYPE_BYTES_MAX + 1];
 };

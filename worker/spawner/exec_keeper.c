@@ -285,6 +285,11 @@ static void run_attempt(struct keeper *keeper, const struct leat_spawner_handler
     keeper->cause = LEAT_FAILURE_NONE;
     leat_wire_buffer_clear(&keeper->output);
     leat_tail_clear(&keeper->tail);
+    if (leat_slot_is_expired(keeper->run)) {
+        ran->failure = LEAT_FAILURE_EXPIRED;
+        strcpy(reason, LEAT_REPORT_EXPIRED);
+        return;
+    }
     if (start(keeper, handler, ran, reason)) {
         const uint64_t most_ms = LEAT_TIMEOUT_MS_MAX;
         uint64_t timeout_ms = keeper->run->timeout_ms;

@@ -98,6 +98,9 @@ noreturn void leat_spawner_main(const struct leat_spawner_config *config, int wo
 
 /* Reads CLOCK_MONOTONIC, microseconds. */
 int64_t leat_spawner_now_us(void);
+/* Whether the attempt must not be started any more. Asked by whoever starts it: before, it may have
+ * waited behind others for any time. */
+bool leat_slot_is_expired(const struct leat_item_attempt *run);
 /* Milliseconds for poll until `deadline_us`, rounded up; -1: never. */
 int leat_spawner_wait_ms(int64_t deadline_us, int64_t now_us);
 

@@ -188,6 +188,9 @@ static void run_attempt(struct child *child, const struct leat_slot_order *order
         ran.failure = LEAT_FAILURE_NO_HANDLER;
         ran.error = leat_report_text(text, "the plug-in has no such handler any more",
                                      (struct leat_str){0});
+    } else if (leat_slot_is_expired(&order->run)) {
+        ran.failure = LEAT_FAILURE_EXPIRED;
+        ran.error = leat_report_text(text, LEAT_REPORT_EXPIRED, (struct leat_str){0});
     } else {
         struct leat_handler_job job;
         struct leat_handler_header headers[LEAT_HEADERS_MAX];

@@ -32,6 +32,7 @@ struct leat_str leat_report_text(char text[LEAT_REPORT_BYTES], const char *reaso
                                  struct leat_str tail);
 
 #define LEAT_REPORT_REASON_BYTES 192
+#define LEAT_REPORT_EXPIRED      "expired before it could be started"
 
 /* "timeout after 2 s", "timeout after 1.5 s", "timeout after 20 ms". */
 void leat_report_timeout(char reason[LEAT_REPORT_REASON_BYTES], uint64_t timeout_ms);

@@ -11,6 +11,7 @@ struct order_head {
     struct leat_id id;
     uint64_t attempt;
     uint64_t timeout_ms;
+    int64_t expires_at_ms;
     uint32_t handler;
     uint32_t payload_size;
     uint16_t queue_size;
@@ -74,6 +75,7 @@ void leat_slot_order_write(const struct leat_item_attempt *run, size_t handler, 
         .id = run->id,
         .attempt = run->attempt,
         .timeout_ms = run->timeout_ms,
+        .expires_at_ms = run->expires_at_ms,
         .handler = (uint32_t)handler,
         .payload_size = (uint32_t)run->payload.size,
         .queue_size = (uint16_t)run->queue.size,
@@ -135,8 +137,10 @@ enum leat_err leat_slot_order_read(struct leat_bytes bytes, struct leat_slot_ord
     ret_order->seq = head.seq;
     ret_order->received_us = head.received_us;
     ret_order->handler = head.handler;
-    *run = (struct leat_item_attempt){
-        .id = head.id, .attempt = head.attempt, .timeout_ms = head.timeout_ms};
+    *run = (struct leat_item_attempt){.id = head.id,
+                                      .attempt = head.attempt,
+                                      .timeout_ms = head.timeout_ms,
+                                      .expires_at_ms = head.expires_at_ms};
     run->queue = get_text(&at, head.queue_size);
     run->type = get_text(&at, head.type_size);
     for (size_t i = 0; i < head.headers_count; i++) {

@@ -18,6 +18,16 @@ int64_t leat_spawner_now_us(void)
     return (int64_t)now.tv_sec * LEAT_US_PER_S + now.tv_nsec / 1000;
 }
 
+bool leat_slot_is_expired(const struct leat_item_attempt *run)
+{
+    struct timespec now;
+    if (run->expires_at_ms == 0) {
+        return false;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * LEAT_MS_PER_S + now.tv_nsec / 1000000 >= run->expires_at_ms;
+}
+
 int leat_spawner_wait_ms(int64_t deadline_us, int64_t now_us)
 {
     if (deadline_us == LEAT_NEVER_US) {
