@@ -56,7 +56,8 @@ static bool send_some(struct leat_sink *sink, struct leat_out *out)
         leat_sink_break(sink, out);
         return false;
     }
-    struct leat_msg *msg = leat_out_send(out, LEAT_LINK_PEERS, sink->follower, LEAT_MSG_SETTLED);
+    struct leat_msg *msg =
+        leat_out_send_patiently(out, LEAT_LINK_PEERS, sink->follower, LEAT_MSG_SETTLED);
     msg->settled.stream = sink->meta.stream;
     msg->settled.first = sink->sent + 1 - sink->meta.base;
     msg->settled.jobs.items = ids;
@@ -149,7 +150,7 @@ void leat_sink_on_follow(struct leat_sink *sink, const struct leat_event *event,
     }
     if (!leat_sink_push(sink, event->now.mono_us, out) && !sink->ended) {
         struct leat_msg *msg =
-            leat_out_send(out, LEAT_LINK_PEERS, sink->follower, LEAT_MSG_SETTLED);
+            leat_out_send_patiently(out, LEAT_LINK_PEERS, sink->follower, LEAT_MSG_SETTLED);
         msg->settled.stream = sink->meta.stream;
         msg->settled.first = sink->meta.confirmed + 1 - sink->meta.base;
     }

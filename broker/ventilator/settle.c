@@ -100,7 +100,7 @@ static void remember(struct leat_ventilator *v, const struct leat_item_job_id *i
 static void send_follow(struct leat_ventilator *v, struct leat_out *out)
 {
     struct leat_msg *msg =
-        leat_out_send(out, LEAT_LINK_SINK, (struct leat_peer){0}, LEAT_MSG_FOLLOW);
+        leat_out_send_patiently(out, LEAT_LINK_SINK, (struct leat_peer){0}, LEAT_MSG_FOLLOW);
     msg->follow.stream = v->meta.stream;
     msg->follow.settled = v->meta.settled;
     v->follow_at_us = v->now.mono_us + FOLLOW_US;

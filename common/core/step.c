@@ -67,6 +67,14 @@ struct leat_msg *leat_out_send(struct leat_out *out, enum leat_link link, struct
     return &action->msg;
 }
 
+struct leat_msg *leat_out_send_patiently(struct leat_out *out, enum leat_link link,
+                                         struct leat_peer peer, enum leat_msg_type type)
+{
+    struct leat_msg *msg = leat_out_send(out, link, peer, type);
+    out->actions[out->count - 1].is_patient = true;
+    return msg;
+}
+
 void leat_out_note(struct leat_out *out, enum leat_note_id id, const struct leat_id *subject,
                    struct leat_str name, int64_t value)
 {

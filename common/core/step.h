@@ -95,6 +95,7 @@ struct leat_note {
 
 struct leat_action {
     enum leat_action_kind kind;
+    bool is_patient; /* SEND: nobody waits for it; see leat_out_send_patiently */
     enum leat_link link;
     struct leat_peer peer;
     struct leat_msg msg;
@@ -119,6 +120,10 @@ void leat_out_clear(struct leat_out *out);
  * pointer is valid until the next append. */
 struct leat_msg *leat_out_send(struct leat_out *out, enum leat_link link, struct leat_peer peer,
                                enum leat_msg_type type);
+/* The same for a message that nobody waits for: what it needs on the disk may wait some
+ * milliseconds for a batch that somebody waits for, and go with that. */
+struct leat_msg *leat_out_send_patiently(struct leat_out *out, enum leat_link link,
+                                         struct leat_peer peer, enum leat_msg_type type);
 /* Appends a NOTE; `subject` may be NULL; `name` is copied into the arena. */
 void leat_out_note(struct leat_out *out, enum leat_note_id id, const struct leat_id *subject,
                    struct leat_str name, int64_t value);

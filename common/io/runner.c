@@ -42,6 +42,9 @@ static void fill_defaults(struct leat_runner_config *config)
     if (config->pace_us == 0) {
         config->pace_us = LEAT_RUNNER_PACE_US;
     }
+    if (config->patience_us == 0) {
+        config->patience_us = LEAT_RUNNER_PATIENCE_US;
+    }
     if (config->budget_messages == 0) {
         config->budget_messages = LEAT_RUNNER_BUDGET_MESSAGES;
     }
@@ -137,71 +140,6 @@ void leat_runner_exit(struct leat_runner *runner, int status)
 struct leat_now leat_runner_now(const struct leat_runner *runner)
 {
     return runner->now;
-}
-
-/* ---- the store ---- */
-
-static void fail_store(struct leat_runner *runner, const char *why)
-{
-    leat_log_reason(LEAT_LOG_ERROR, "store_failed", "%s", why);
-    runner->ended = true;
-    runner->status = LEAT_EXIT_STORE;
-}
-
-static void advance_store(struct leat_runner *runner)
-{
-    struct leat_store *store = runner->config.store;
-    if (store == NULL) {
-        return;
-    }
-    uint64_t before = leat_store_durable(store);
-    struct leat_why why = {.text = ""};
-    if (leat_store_advance(store, &why) != LEAT_OK) {
-        fail_store(runner, why.text);
-        return;
-    }
-    runner->counts.commits += leat_store_durable(store) - before;
-    leat_runner_release(runner);
-    bool full = !leat_store_has_room(store);
-    if (full != runner->store_full) {
-        runner->store_full = full;
-        struct leat_event event = {.kind = LEAT_EVENT_SPACE, .store_full = full};
-        leat_runner_step(runner, &event);
-    }
-}
-
-/* A commit costs the same for one row and for hundreds. When it carries little, the next one
- * follows at once; when it carries much, there is load, and waiting a moment makes the next one
- * carry more, while the processor works for somebody else. */
-static bool is_held_back(struct leat_runner *runner, size_t rows)
-{
-    const struct leat_runner_config *config = &runner->config;
-    int64_t until_us = runner->sealed_us + config->pace_us;
-    bool held = runner->sealed_rows >= config->pace_from_rows && rows < config->pace_to_rows &&
-                runner->real_mono_us < until_us && !runner->exiting;
-    runner->held_back_until_us = held ? until_us : 0;
-    return held;
-}
-
-/* A read that failed in a step has broken the store as a failed commit has. */
-static void seal_store(struct leat_runner *runner)
-{
-    struct leat_store *store = runner->config.store;
-    if (store == NULL || runner->ended) {
-        return;
-    }
-    if (leat_store_error(store)[0] != '\0') {
-        fail_store(runner, leat_store_error(store));
-        return;
-    }
-    if (leat_store_is_dirty(store) && !leat_store_is_committing(store)) {
-        size_t rows = leat_store_filling_rows(store);
-        if (!is_held_back(runner, rows)) {
-            runner->sealed_rows = rows;
-            runner->sealed_us = runner->real_mono_us;
-            leat_store_seal(store);
-        }
-    }
 }
 
 /* ---- one turn ---- */
@@ -439,7 +377,7 @@ bool leat_runner_turn(struct leat_runner *runner, int64_t wait_us, int *ret_stat
     update_now(runner);
     leat_notify_alive(runner->real_mono_us);
     runner->counts.turns++;
-    advance_store(runner);
+    leat_runner_advance_store(runner);
     if (!runner->ended) {
         update_paused(runner);
         if (set.of_signal >= 0 && set.items[set.of_signal].revents != 0) {
@@ -457,7 +395,7 @@ bool leat_runner_turn(struct leat_runner *runner, int64_t wait_us, int *ret_stat
         if (runner->config.turn != NULL && !runner->ended) {
             runner->config.turn(runner->config.turn_context, runner->now);
         }
-        seal_store(runner);
+        leat_runner_seal_store(runner);
         if (!runner->ended) {
             leat_runner_release(runner);
             update_paused(runner);

@@ -41,6 +41,7 @@
 #define LEAT_RUNNER_PACE_FROM_ROWS      256
 #define LEAT_RUNNER_PACE_TO_ROWS        8192
 #define LEAT_RUNNER_PACE_US             4000
+#define LEAT_RUNNER_PATIENCE_US         10000
 #define LEAT_RUNNER_BUDGET_MESSAGES     64
 #define LEAT_RUNNER_BUDGET_US           1000
 
@@ -104,6 +105,7 @@ struct leat_runner_config {
      * sooner than pace_us after it, unless it has pace_to_rows rows before. */
     size_t pace_from_rows, pace_to_rows;
     int64_t pace_us;
+    int64_t patience_us;      /* so long may a batch wait that nobody waits for */
     unsigned budget_messages; /* read from one link in one turn */
     int64_t budget_us;
     int64_t connect_wait_us; /* before the first TICK, wait so long for DEALERs to connect */

@@ -2,6 +2,7 @@
  *
  *   runner.c        the loop
  *   runner_links.c  bytes in: sockets and custom links, decoding, budgets
+ *   runner_store.c  commits: when, and what they set free
  *   runner_queue.c  actions out: encoding, waiting until durable, carrying out
  */
 #ifndef LEAT_IO_RUNNER_INSIDE_H
@@ -48,6 +49,8 @@ struct leat_runner {
     size_t sealed_rows;         /* of the batch that was sealed last */
     int64_t sealed_us;          /* real time at which it was */
     int64_t held_back_until_us; /* real time; 0: the filling batch is not held back */
+    int64_t patient_since_us;   /* real time; 0: the filling batch is clean, or urgent */
+    uint64_t urgent;            /* the last batch that somebody waits for */
     int64_t tick_due_since_us;  /* real time at which a TICK was put off first; 0: none is */
 
     struct leat_out out;
@@ -84,6 +87,13 @@ void leat_runner_queue_exit(struct leat_runner *runner, int status);
 void leat_runner_queue_fini(struct leat_runner *runner);
 /* Whether so much waits that nothing more may be read. */
 bool leat_runner_is_congested(const struct leat_runner *runner);
+
+/* runner_store.c */
+
+/* Takes note of a commit that has ended, and carries out what waited for it. */
+void leat_runner_advance_store(struct leat_runner *runner);
+/* Starts the commit of what was written, unless one is under way or it may wait. */
+void leat_runner_seal_store(struct leat_runner *runner);
 
 /* runner_links.c */
 

@@ -156,7 +156,8 @@ static struct leat_runner_action *next_place(struct leat_runner *runner)
     return &runner->ring[(runner->ring_first + runner->ring_count) & (runner->ring_capacity - 1)];
 }
 
-static void push(struct leat_runner *runner, struct leat_runner_action *action, uint64_t needed)
+static void push(struct leat_runner *runner, struct leat_runner_action *action, uint64_t needed,
+                 bool is_urgent)
 {
     action->needed = needed;
     if (runner->ring_count > 0) {
@@ -165,6 +166,9 @@ static void push(struct leat_runner *runner, struct leat_runner_action *action, 
                           (runner->ring_capacity - 1)];
         LEAT_ASSERT(needed == 0 || needed >= last->needed);
         action->needed = needed > last->needed ? needed : last->needed;
+    }
+    if (is_urgent) {
+        runner->urgent = action->needed;
     }
     runner->ring_count++;
     runner->counts.waiting_bytes += action->bytes;
@@ -256,7 +260,7 @@ void leat_runner_collect(struct leat_runner *runner, struct leat_out *out)
         if (runner->ring_count == 0 && is_durable(runner, needed) && !runner->ended) {
             carry_out(runner, place);
         } else {
-            push(runner, place, needed);
+            push(runner, place, needed, action->kind != LEAT_ACTION_NOTE && !action->is_patient);
         }
     }
     leat_out_clear(out);
@@ -268,7 +272,7 @@ void leat_runner_queue_exit(struct leat_runner *runner, int status)
     place->kind = LEAT_ACTION_EXIT;
     place->bytes = 0;
     place->exit_status = status;
-    push(runner, place, needed_now(runner));
+    push(runner, place, needed_now(runner), true);
 }
 
 void leat_runner_queue_fini(struct leat_runner *runner)

@@ -27,7 +27,8 @@ static void answer(struct world *world, const struct leat_event *event, struct l
     uint64_t ref = event->msg->control.ref;
     struct leat_peer peer = event->peer;
     bool keeps = leat_str_equal(verb, leat_str_of("keep"));
-    if (keeps || leat_str_equal(verb, leat_str_of("put"))) {
+    bool is_patient = leat_str_equal(verb, leat_str_of("patient"));
+    if (keeps || is_patient || leat_str_equal(verb, leat_str_of("put"))) {
         uint8_t *value = calloc(1, world->write_bytes + 1);
         leat_store_put(world->store, 0, leat_bytes_of(&ref, sizeof ref),
                        leat_bytes_of(value, world->write_bytes));
@@ -44,7 +45,9 @@ static void answer(struct world *world, const struct leat_event *event, struct l
     if (keeps) {
         return;
     }
-    struct leat_msg *msg = leat_out_send(out, event->link, peer, LEAT_MSG_DONE);
+    struct leat_msg *msg = is_patient
+                               ? leat_out_send_patiently(out, event->link, peer, LEAT_MSG_DONE)
+                               : leat_out_send(out, event->link, peer, LEAT_MSG_DONE);
     msg->done.ref = ref;
     msg->done.text = leat_str_of("ok");
     if (leat_str_equal(verb, leat_str_of("exit"))) {

@@ -118,10 +118,12 @@ static void it_waits_also_when_nothing_else_waits(void **state)
 {
     (void)state;
     world_init(&world, true);
+    world.config.patience_us = 1;
     world_start(&world);
     zsock_t *client = world_client(&world);
     world_say(client, "keep", 1);
     world_turn_until_messages(&world, 1);
+    world_turn(&world); /* nobody waits for it: one turn later */
     assert_true(leat_store_is_committing(world.store));
     world_say(client, "ping", 2);
     world_turn_until_messages(&world, 2);
@@ -156,62 +158,6 @@ static void the_next_batch_fills_while_one_is_on_its_way(void **state)
     }
     assert_int_equal(leat_runner_counts(world.runner).commits, 2);
     assert_int_equal(leat_runner_counts(world.runner).commit_actions_max, 2);
-    zsock_destroy(&client);
-}
-
-/* Puts, one message after the other, and turns until the core has seen all. */
-static void put_many(zsock_t *client, uint64_t first, size_t count)
-{
-    size_t seen = world_count(&world, LEAT_EVENT_MESSAGE);
-    for (size_t i = 0; i < count; i++) {
-        world_say(client, "put", first + i);
-    }
-    world_turn_until_messages(&world, seen + count);
-    world_turn(&world);
-}
-
-static void under_load_a_batch_waits_a_moment_for_more_and_else_it_does_not(void **state)
-{
-    (void)state;
-    world_init(&world, true);
-    world.config.pace_from_rows = 10;
-    world.config.pace_to_rows = 30;
-    world.config.pace_us = 3600 * LEAT_US_PER_S;
-    world_start(&world);
-    zsock_t *client = world_client(&world);
-
-    put_many(client, 1, 3); /* the memory store commits when it is told to */
-    assert_true(leat_store_is_committing(world.store));
-    put_many(client, 4, 20);
-    leat_store_memory_complete(world.store);
-    world_turn(&world);
-    assert_true(leat_store_is_committing(world.store)); /* after little: at once */
-    leat_store_memory_complete(world.store);
-    put_many(client, 24, 20);
-    assert_false(leat_store_is_committing(world.store)); /* after much: it waits... */
-    assert_true(leat_store_is_dirty(world.store));
-    put_many(client, 44, 10);
-    assert_true(leat_store_is_committing(world.store)); /* ...until there is enough */
-    zsock_destroy(&client);
-}
-
-static void a_batch_that_waits_for_more_leaves_when_its_moment_is_over(void **state)
-{
-    (void)state;
-    world_init(&world, true);
-    world.config.pace_from_rows = 1;
-    world.config.pace_us = 50 * LEAT_US_PER_MS;
-    world_start(&world);
-    zsock_t *client = world_client(&world);
-    put_many(client, 1, 1);
-    assert_true(leat_store_is_committing(world.store));
-    int64_t sealed_us = leat_runner_now(world.runner).mono_us;
-    leat_store_memory_complete(world.store);
-    put_many(client, 2, 1);
-    while (!leat_store_is_committing(world.store)) {
-        world_turn(&world);
-    }
-    assert_true(leat_runner_now(world.runner).mono_us - sealed_us >= 40 * LEAT_US_PER_MS);
     zsock_destroy(&client);
 }
 
@@ -500,8 +446,6 @@ int main(void)
         RUNNER_TEST(a_step_that_wrote_nothing_waits_for_what_it_may_have_read),
         RUNNER_TEST(it_waits_also_when_nothing_else_waits),
         RUNNER_TEST(the_next_batch_fills_while_one_is_on_its_way),
-        RUNNER_TEST(under_load_a_batch_waits_a_moment_for_more_and_else_it_does_not),
-        RUNNER_TEST(a_batch_that_waits_for_more_leaves_when_its_moment_is_over),
         RUNNER_TEST(after_a_failed_commit_nothing_leaves_and_the_loop_ends_with_74),
         RUNNER_TEST(an_exit_waits_until_what_was_written_before_it_is_durable),
         RUNNER_TEST(too_much_waiting_stops_reading_and_the_clock_of_the_core),

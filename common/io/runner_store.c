@@ -1,0 +1,87 @@
+#include "io/exit.h"
+#include "io/log.h"
+#include "io/runner_inside.h"
+
+static void fail_store(struct leat_runner *runner, const char *why)
+{
+    leat_log_reason(LEAT_LOG_ERROR, "store_failed", "%s", why);
+    runner->ended = true;
+    runner->status = LEAT_EXIT_STORE;
+}
+
+void leat_runner_advance_store(struct leat_runner *runner)
+{
+    struct leat_store *store = runner->config.store;
+    if (store == NULL) {
+        return;
+    }
+    uint64_t before = leat_store_durable(store);
+    struct leat_why why = {.text = ""};
+    if (leat_store_advance(store, &why) != LEAT_OK) {
+        fail_store(runner, why.text);
+        return;
+    }
+    runner->counts.commits += leat_store_durable(store) - before;
+    leat_runner_release(runner);
+    bool full = !leat_store_has_room(store);
+    if (full != runner->store_full) {
+        runner->store_full = full;
+        struct leat_event event = {.kind = LEAT_EVENT_SPACE, .store_full = full};
+        leat_runner_step(runner, &event);
+    }
+}
+
+/* A commit costs the same for one row and for hundreds. When it carries little, the next one
+ * follows at once; when it carries much, there is load, and waiting a moment makes the next one
+ * carry more, while the processor works for somebody else. */
+static int64_t paced_until_us(const struct leat_runner *runner)
+{
+    const struct leat_runner_config *config = &runner->config;
+    return runner->sealed_rows >= config->pace_from_rows ? runner->sealed_us + config->pace_us : 0;
+}
+
+/* What nobody waits for goes with what somebody waits for, if that comes soon: a flush less. */
+static int64_t patient_until_us(struct leat_runner *runner)
+{
+    if (runner->urgent >= leat_store_filling(runner->config.store)) {
+        runner->patient_since_us = 0;
+        return 0;
+    }
+    if (runner->patient_since_us == 0) {
+        runner->patient_since_us = runner->real_mono_us;
+    }
+    return runner->patient_since_us + runner->config.patience_us;
+}
+
+static bool is_held_back(struct leat_runner *runner, size_t rows)
+{
+    int64_t paced_us = paced_until_us(runner);
+    int64_t patient_us = patient_until_us(runner);
+    int64_t until_us = paced_us > patient_us ? paced_us : patient_us;
+    bool held =
+        rows < runner->config.pace_to_rows && runner->real_mono_us < until_us && !runner->exiting;
+    runner->held_back_until_us = held ? until_us : 0;
+    return held;
+}
+
+/* A read that failed in a step has broken the store as a failed commit has. */
+void leat_runner_seal_store(struct leat_runner *runner)
+{
+    struct leat_store *store = runner->config.store;
+    if (store == NULL || runner->ended) {
+        return;
+    }
+    if (leat_store_error(store)[0] != '\0') {
+        fail_store(runner, leat_store_error(store));
+        return;
+    }
+    if (leat_store_is_dirty(store) && !leat_store_is_committing(store)) {
+        size_t rows = leat_store_filling_rows(store);
+        if (!is_held_back(runner, rows)) {
+            runner->sealed_rows = rows;
+            runner->sealed_us = runner->real_mono_us;
+            runner->patient_since_us = 0;
+            leat_store_seal(store);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+/* When the runner lets a batch wait: under load, and while nobody waits for it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "io/signals.h"
+#include "io_runner_world.h"
+
+static struct world world;
+
+static int fini(void **state)
+{
+    (void)state;
+    world_fini(&world);
+    return 0;
+}
+
+static void expect_answer(zsock_t *client, uint64_t ref)
+{
+    uint64_t got = 0;
+    assert_true(world_hear(client, 5000, &got, NULL));
+    assert_int_equal(got, ref);
+}
+
+/* Says it so many times, and turns until the core has heard all. */
+static void say_many(zsock_t *client, const char *verb, uint64_t first, size_t count)
+{
+    size_t seen = world_count(&world, LEAT_EVENT_MESSAGE);
+    for (size_t i = 0; i < count; i++) {
+        world_say(client, verb, first + i);
+    }
+    world_turn_until_messages(&world, seen + count);
+    world_turn(&world);
+}
+
+static void under_load_a_batch_waits_a_moment_for_more_and_else_it_does_not(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world.config.pace_from_rows = 10;
+    world.config.pace_to_rows = 30;
+    world.config.pace_us = 3600 * LEAT_US_PER_S;
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+
+    say_many(client, "put", 1, 3); /* the memory store commits when it is told to */
+    assert_true(leat_store_is_committing(world.store));
+    say_many(client, "put", 4, 20);
+    leat_store_memory_complete(world.store);
+    world_turn(&world);
+    assert_true(leat_store_is_committing(world.store)); /* after little: at once */
+    leat_store_memory_complete(world.store);
+    say_many(client, "put", 24, 20);
+    assert_false(leat_store_is_committing(world.store)); /* after much: it waits... */
+    assert_true(leat_store_is_dirty(world.store));
+    say_many(client, "put", 44, 10);
+    assert_true(leat_store_is_committing(world.store)); /* ...until there is enough */
+    zsock_destroy(&client);
+}
+
+static void a_batch_that_waits_for_more_leaves_when_its_moment_is_over(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world.config.pace_from_rows = 1;
+    world.config.pace_us = 50 * LEAT_US_PER_MS;
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    say_many(client, "put", 1, 1);
+    assert_true(leat_store_is_committing(world.store));
+    int64_t sealed_us = leat_runner_now(world.runner).mono_us;
+    leat_store_memory_complete(world.store);
+    say_many(client, "put", 2, 1);
+    while (!leat_store_is_committing(world.store)) {
+        world_turn(&world);
+    }
+    assert_true(leat_runner_now(world.runner).mono_us - sealed_us >= 40 * LEAT_US_PER_MS);
+    zsock_destroy(&client);
+}
+
+/* Nobody waits for the first: it waits for the second, and both go in one batch. */
+static void what_nobody_waits_for_goes_with_what_somebody_waits_for(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world.config.patience_us = 3600 * LEAT_US_PER_S;
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    say_many(client, "patient", 1, 2);
+    say_many(client, "keep", 3, 1);
+    assert_true(leat_store_is_dirty(world.store));
+    assert_false(leat_store_is_committing(world.store));
+    assert_int_equal(leat_runner_counts(world.runner).messages_out, 0);
+    say_many(client, "put", 5, 1);
+    assert_true(leat_store_is_committing(world.store));
+    say_many(client, "patient", 6, 1); /* the next batch: it waits again */
+    leat_store_memory_complete(world.store);
+    world_turn(&world);
+    expect_answer(client, 1);
+    expect_answer(client, 2);
+    expect_answer(client, 5);
+    assert_false(leat_store_is_committing(world.store));
+    say_many(client, "ping", 7, 1); /* has written nothing, but may have read what is not durable */
+    assert_true(leat_store_is_committing(world.store));
+    leat_store_memory_complete(world.store);
+    world_turn(&world);
+    expect_answer(client, 6);
+    expect_answer(client, 7);
+    assert_int_equal(leat_runner_counts(world.runner).commits, 2);
+    zsock_destroy(&client);
+}
+
+static void what_nobody_waits_for_goes_alone_when_its_patience_ends(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world.config.patience_us = 50 * LEAT_US_PER_MS;
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    for (uint64_t ref = 1; ref <= 3; ref++) { /* each has a patience of its own */
+        size_t seen = world_count(&world, LEAT_EVENT_MESSAGE);
+        world_say(client, "patient", ref);
+        world_turn_until_messages(&world, seen + 1);
+        int64_t since_us = leat_runner_now(world.runner).mono_us;
+        while (!leat_store_is_committing(world.store)) {
+            world_turn(&world);
+        }
+        assert_true(leat_runner_now(world.runner).mono_us - since_us >= 40 * LEAT_US_PER_MS);
+        leat_store_memory_complete(world.store);
+        world_turn(&world);
+        expect_answer(client, ref);
+    }
+    zsock_destroy(&client);
+}
+
+static void what_nobody_waits_for_goes_alone_when_there_is_much_of_it(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    world.config.patience_us = 3600 * LEAT_US_PER_S;
+    world.config.pace_to_rows = 10;
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    say_many(client, "patient", 1, 9);
+    assert_false(leat_store_is_committing(world.store));
+    say_many(client, "patient", 10, 1);
+    assert_true(leat_store_is_committing(world.store));
+    zsock_destroy(&client);
+}
+
+#define RUNNER_TEST(name) cmocka_unit_test_teardown(name, fini)
+
+int main(void)
+{
+    leat_signals_start();
+    const struct CMUnitTest tests[] = {
+        RUNNER_TEST(under_load_a_batch_waits_a_moment_for_more_and_else_it_does_not),
+        RUNNER_TEST(a_batch_that_waits_for_more_leaves_when_its_moment_is_over),
+        RUNNER_TEST(what_nobody_waits_for_goes_with_what_somebody_waits_for),
+        RUNNER_TEST(what_nobody_waits_for_goes_alone_when_its_patience_ends),
+        RUNNER_TEST(what_nobody_waits_for_goes_alone_when_there_is_much_of_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
