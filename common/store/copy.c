@@ -121,49 +121,14 @@ static enum leat_err look(struct copy *copy, struct leat_why *why)
     return err;
 }
 
-/* The last record of the journal. What was applied and written over while it was read is not missed
- * when LMDB has moved no further meanwhile. */
-static enum leat_err find_last(struct copy *copy, struct leat_journal_tail *tail,
-                               uint64_t *ret_last, struct leat_why *why)
-{
-    for (;;) {
-        uint64_t place = copy->place;
-        uint64_t last;
-        leat_journal_tail_from(tail, place);
-        if (leat_journal_tail_read(tail, UINT64_MAX, NULL, NULL, &last) != LEAT_OK) {
-            return leat_fail(why, LEAT_ERR_IO, "cannot read the journal of store %s: %s",
-                             copy->path, strerror(errno));
-        }
-        enum leat_err err = look(copy, why);
-        if (err != LEAT_OK) {
-            return err;
-        }
-        if (copy->place == place) {
-            *ret_last = last;
-            return LEAT_OK;
-        }
-    }
-}
-
 /* ---- waiting for the owner ---- */
-
-static bool is_owned(const struct copy *copy)
-{
-    char *path = path_in(copy->path, "leat.lock");
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    free(path);
-    bool is_free = fd < 0 || flock(fd, LOCK_SH | LOCK_NB) == 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return !is_free;
-}
 
 static enum leat_err wait_for(struct copy *copy, uint64_t number, struct leat_why *why)
 {
     enum leat_err err = LEAT_OK;
     while (err == LEAT_OK && copy->place < number) {
-        bool was_owned = is_owned(copy); /* asked before, since an owner ends with all applied */
+        /* Asked before, since an owner ends with all applied. */
+        bool was_owned = leat_lmdb_look_at_lock(copy->path).is_held;
         if (was_owned) {
             nanosleep(&(struct timespec){.tv_nsec = LOOK_AGAIN_MS * 1000000L}, NULL);
         }
@@ -178,6 +143,21 @@ static enum leat_err wait_for(struct copy *copy, uint64_t number, struct leat_wh
     return err;
 }
 
+/* A copy of data.mdb alone, which no broker has opened yet, has no journal. */
+static enum leat_err open_tail(const struct copy *copy, struct leat_journal_tail **ret_tail,
+                               struct leat_why *why)
+{
+    struct leat_why missing = {""};
+    enum leat_err err = leat_journal_tail_open(copy->path, &copy->id, ret_tail, &missing);
+    if (err == LEAT_ERR_NOT_FOUND && leat_lmdb_look_at_lock(copy->path).names_store) {
+        return leat_fail(why, LEAT_ERR_CORRUPT, "%s, though a store lived here", missing.text);
+    }
+    return err == LEAT_OK || err == LEAT_ERR_NOT_FOUND ? err
+                                                       : leat_fail(why, err, "%s", missing.text);
+}
+
+/* Whatever of the journal is written over while it is read is applied before that, so the copy has
+ * it; for the rest LMDB is waited for. A record that is damaged hides none of those behind it. */
 static enum leat_err wait_for_journal(struct copy *copy, struct leat_why *why)
 {
     struct leat_journal_tail *tail = NULL;
@@ -186,15 +166,30 @@ static enum leat_err wait_for_journal(struct copy *copy, struct leat_why *why)
     if (err != LEAT_OK || !copy->has_journal) {
         return err;
     }
-    err = leat_journal_tail_open(copy->path, &copy->id, &tail, why);
+    err = open_tail(copy, &tail, why);
     if (err == LEAT_ERR_NOT_FOUND) {
-        return LEAT_OK; /* itself a copy that no broker has opened yet */
+        return LEAT_OK;
     }
-    if (err == LEAT_OK) {
-        err = find_last(copy, tail, &last, why);
+    if (err == LEAT_OK && leat_journal_tail_highest(tail, &last) != LEAT_OK) {
+        err = leat_fail(why, LEAT_ERR_IO, "cannot read the journal of store %s: %s", copy->path,
+                        strerror(errno));
     }
     leat_journal_tail_close(&tail);
     return err == LEAT_OK ? wait_for(copy, last, why) : err;
+}
+
+/* LMDB knows its readers by the numbers of their processes, and refuses a second one of the same
+ * number with "Resource temporarily unavailable". */
+static enum leat_err check_owner(const struct copy *copy, struct leat_why *why)
+{
+    struct leat_lmdb_lock lock = leat_lmdb_look_at_lock(copy->path);
+    if (lock.is_held && lock.pid == (long)getpid()) {
+        return leat_fail(why, LEAT_ERR_STATE,
+                         "the process that has %s open is number %ld, as this one is: run it in "
+                         "the same container",
+                         copy->path, lock.pid);
+    }
+    return LEAT_OK;
 }
 
 /* ---- the copy itself ---- */
@@ -209,47 +204,88 @@ static int flush_path(const char *path)
     return rc;
 }
 
-static int write_file(MDB_env *env, const char *path)
+static enum leat_err make_directory(const struct copy *copy, struct leat_why *why)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (mkdir(copy->to, 0700) != 0) {
+        return errno == EEXIST ? LEAT_OK
+                               : leat_fail(why, LEAT_ERR_IO, "cannot make directory %s: %s",
+                                           copy->to, strerror(errno));
+    }
+    char *parent = path_in(copy->to, "..");
+    int rc = flush_path(parent);
+    free(parent);
+    return rc == 0 ? LEAT_OK : fail(copy, rc, why);
+}
+
+/* Opens the file that becomes data.mdb, for one copy at a time. */
+static enum leat_err open_part(const struct copy *copy, const char *part, int *ret_fd,
+                               struct leat_why *why)
+{
+    struct stat mine;
+    struct stat named;
+    int fd = open(part, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
+        return fail(copy, errno, why);
+    }
+    /* By another name it is what another copy has just made. */
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &mine) != 0 || stat(part, &named) != 0 ||
+        mine.st_ino != named.st_ino) {
+        close(fd);
+        return leat_fail(why, LEAT_ERR_LOCKED, "another copy is writing %s", part);
+    }
+    *ret_fd = fd;
+    return LEAT_OK;
+}
+
+static int write_file(MDB_env *env, int fd)
+{
+    if (ftruncate(fd, 0) != 0) {
         return errno;
     }
     int rc = mdb_env_copyfd2(env, fd, 0);
-    if (rc == 0 && fsync(fd) != 0) {
-        rc = errno;
-    }
-    close(fd);
-    return rc;
+    return rc == 0 && fsync(fd) != 0 ? errno : rc;
 }
 
-static enum leat_err copy_data(const struct copy *copy, struct leat_why *why)
+/* With the file of that name open and locked. */
+static enum leat_err fill_part(const struct copy *copy, const char *part, int fd,
+                               struct leat_why *why)
 {
-    char *part = path_in(copy->to, "data.mdb.part");
-    char *whole = path_in(copy->to, "data.mdb");
     MDB_env *env = NULL;
+    char *whole = path_in(copy->to, "data.mdb");
     enum leat_err err = LEAT_OK;
-    if (mkdir(copy->to, 0700) != 0 && errno != EEXIST) {
-        err =
-            leat_fail(why, LEAT_ERR_IO, "cannot make directory %s: %s", copy->to, strerror(errno));
-    } else if (has_file(copy->to, "data.mdb")) {
+    int rc = 0;
+    if (has_file(copy->to, "data.mdb")) {
         err = leat_fail(why, LEAT_ERR_EXISTS, "%s is there already", whole);
     } else {
         err = open_env(copy, &env, why);
     }
     if (err == LEAT_OK) {
-        int rc = write_file(env, part);
+        rc = write_file(env, fd);
         mdb_env_close(env);
         if (rc == 0) {
             rc = rename(part, whole) == 0 ? flush_path(copy->to) : errno;
         }
-        if (rc != 0) {
-            (void)unlink(part);
-            err = fail(copy, rc, why);
-        }
+    }
+    if (err != LEAT_OK || rc != 0) {
+        (void)unlink(part);
+    }
+    free(whole);
+    return err == LEAT_OK && rc != 0 ? fail(copy, rc, why) : err;
+}
+
+static enum leat_err copy_data(const struct copy *copy, struct leat_why *why)
+{
+    int fd = -1;
+    char *part = path_in(copy->to, "data.mdb.part");
+    enum leat_err err = make_directory(copy, why);
+    if (err == LEAT_OK) {
+        err = open_part(copy, part, &fd, why);
+    }
+    if (err == LEAT_OK) {
+        err = fill_part(copy, part, fd, why);
+        close(fd);
     }
     free(part);
-    free(whole);
     return err;
 }
 
@@ -257,6 +293,9 @@ enum leat_err leat_store_copy(const char *path, const char *role, const char *to
                               struct leat_why *why)
 {
     struct copy copy = {.path = path, .role = role, .to = to};
-    enum leat_err err = wait_for_journal(&copy, why);
+    enum leat_err err = check_owner(&copy, why);
+    if (err == LEAT_OK) {
+        err = wait_for_journal(&copy, why);
+    }
     return err == LEAT_OK ? copy_data(&copy, why) : err;
 }

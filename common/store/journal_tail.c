@@ -93,6 +93,15 @@ static void make_chunk(struct leat_journal_tail *tail, size_t capacity)
     tail->chunk_capacity = capacity;
 }
 
+/* Forgets what was read, and gives back what a large record needed. */
+static void shrink_chunk(struct leat_journal_tail *tail)
+{
+    tail->chunk_bytes = 0;
+    if (tail->chunk_capacity > CHUNK_BYTES) {
+        make_chunk(tail, CHUNK_BYTES);
+    }
+}
+
 /* Reads `bytes` from a place, less at the end of the file. */
 static enum leat_err read_chunk(struct leat_journal_tail *tail, unsigned file, uint64_t at,
                                 size_t bytes)
@@ -204,7 +213,7 @@ static void visit_record(const struct leat_journal_record *record, leat_journal_
 {
     struct leat_bytes body = record->body;
     struct leat_journal_write write;
-    while (visit != NULL && leat_journal_next(&body, &write) == LEAT_OK) {
+    while (leat_journal_next(&body, &write) == LEAT_OK) {
         visit(&write, context);
     }
 }
@@ -223,10 +232,45 @@ enum leat_err leat_journal_tail_read(struct leat_journal_tail *tail, uint64_t up
             tail->at += record.blocks * LEAT_JOURNAL_BLOCK_BYTES;
         }
     }
-    if (tail->chunk_capacity > CHUNK_BYTES) {
-        tail->chunk_bytes = 0;
-        make_chunk(tail, CHUNK_BYTES);
-    }
+    shrink_chunk(tail);
     *ret_last = tail->last;
     return err == LEAT_ERR_NOT_FOUND ? LEAT_OK : err;
+}
+
+/* ---- all of it ---- */
+
+static uint64_t highest_in_chunk(const struct leat_journal_tail *tail)
+{
+    uint64_t highest = 0;
+    size_t blocks = 1;
+    for (uint64_t at = LEAT_JOURNAL_BLOCK_BYTES; at < tail->chunk_bytes;
+         at += blocks * LEAT_JOURNAL_BLOCK_BYTES) {
+        struct leat_journal_record record;
+        blocks = 1;
+        if (look(tail, tail->chunk_file, at, &record) == LEAT_JOURNAL_WHOLE) {
+            blocks = record.blocks;
+            highest = record.number > highest ? record.number : highest;
+        }
+    }
+    return highest;
+}
+
+enum leat_err leat_journal_tail_highest(struct leat_journal_tail *tail, uint64_t *ret_number)
+{
+    uint64_t highest = 0;
+    for (unsigned i = 0; i < FILES; i++) {
+        struct stat status;
+        if (fstat(tail->fds[i], &status) != 0) {
+            return LEAT_ERR_IO;
+        }
+        enum leat_err err = read_chunk(tail, i, 0, (size_t)status.st_size + 1);
+        if (err != LEAT_OK) {
+            return err;
+        }
+        uint64_t found = highest_in_chunk(tail);
+        highest = found > highest ? found : highest;
+    }
+    shrink_chunk(tail);
+    *ret_number = highest;
+    return LEAT_OK;
 }

@@ -25,11 +25,16 @@ void leat_journal_tail_close(struct leat_journal_tail **tail);
 void leat_journal_tail_from(struct leat_journal_tail *tail, uint64_t number);
 
 /* Visits every write of the records behind the last one that was visited, up to this number, in
- * order, as far as they are there; gives the number of the last. NULL: only counts them.
- * LEAT_ERR_IO. */
+ * order, as far as they are there; gives the number of the last. LEAT_ERR_IO. */
 typedef void leat_journal_tail_fn(const struct leat_journal_write *write, void *context);
 LEAT_MUST_USE enum leat_err leat_journal_tail_read(struct leat_journal_tail *tail, uint64_t up_to,
                                                    leat_journal_tail_fn *visit, void *context,
                                                    uint64_t *ret_last);
+
+/* The highest number of a whole record, wherever in the files it is and whatever is before it; 0:
+ * there is none. What was written over meanwhile is missed. Takes memory for a whole file.
+ * LEAT_ERR_IO. */
+LEAT_MUST_USE enum leat_err leat_journal_tail_highest(struct leat_journal_tail *tail,
+                                                      uint64_t *ret_number);
 
 #endif

@@ -73,6 +73,9 @@ static int write_batch(struct leat_lmdb *lmdb, const struct leat_batch *batch,
                        uint64_t *ret_used_bytes)
 {
     MDB_txn *txn;
+    int dead;
+    /* A copy that was killed in the middle would keep all that is freed from use. */
+    (void)mdb_reader_check(lmdb->env, &dead);
     int rc = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
     if (rc != 0) {
         return rc;

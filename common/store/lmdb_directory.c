@@ -21,6 +21,8 @@
 #define LOCK_PID_OFFSET     4
 #define LOCK_ID_OFFSET      21
 #define LOCK_LINE_BYTES_MAX 80
+#define LOCK_TRIES          5
+#define LOCK_TRY_MS         10
 
 static char *path_of(const char *directory, const char *name)
 {
@@ -88,6 +90,39 @@ static bool names_store(const char *line)
                          NULL) == LEAT_OK;
 }
 
+static long pid_in(const char *line)
+{
+    return strlen(line) > LOCK_PID_OFFSET ? strtol(line + LOCK_PID_OFFSET, NULL, 10) : 0;
+}
+
+struct leat_lmdb_lock leat_lmdb_look_at_lock(const char *path)
+{
+    struct leat_lmdb_lock lock = {0};
+    char line[LOCK_LINE_BYTES_MAX];
+    char *file = path_of(path, "leat.lock");
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    free(file);
+    if (fd >= 0) {
+        lock.is_held = flock(fd, LOCK_SH | LOCK_NB) != 0;
+        read_lock_line(fd, line);
+        lock.pid = pid_in(line);
+        lock.names_store = names_store(line);
+        close(fd);
+    }
+    return lock;
+}
+
+/* Who only looks at the lock holds it for a moment. */
+static int take_lock(int fd)
+{
+    int rc = flock(fd, LOCK_EX | LOCK_NB);
+    for (int i = 0; rc != 0 && errno == EWOULDBLOCK && i < LOCK_TRIES; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = LOCK_TRY_MS * 1000000L}, NULL);
+        rc = flock(fd, LOCK_EX | LOCK_NB);
+    }
+    return rc;
+}
+
 enum leat_err leat_lmdb_lock_directory(struct leat_lmdb *lmdb, const char *path,
                                        struct leat_why *why)
 {
@@ -100,12 +135,13 @@ enum leat_err leat_lmdb_lock_directory(struct leat_lmdb *lmdb, const char *path,
     if (fd < 0) {
         err = errno == ENOSPC || errno == EDQUOT ? LEAT_ERR_NO_SPACE : LEAT_ERR_IO;
         err = leat_fail(why, err, "cannot open %s: %s", file, strerror(errno));
-    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    } else if (take_lock(fd) != 0) {
+        int error = errno;
         char line[LOCK_LINE_BYTES_MAX];
         read_lock_line(fd, line);
-        long pid = strlen(line) > LOCK_PID_OFFSET ? strtol(line + LOCK_PID_OFFSET, NULL, 10) : 0;
-        if (errno != EWOULDBLOCK) {
-            err = leat_fail(why, LEAT_ERR_IO, "cannot lock %s: %s", file, strerror(errno));
+        long pid = pid_in(line);
+        if (error != EWOULDBLOCK) {
+            err = leat_fail(why, LEAT_ERR_IO, "cannot lock %s: %s", file, strerror(error));
         } else if (pid > 0) {
             err = leat_fail(why, LEAT_ERR_LOCKED, "store %s is in use by process %ld", path, pid);
         } else {

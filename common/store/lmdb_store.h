@@ -97,6 +97,13 @@ static inline struct leat_bytes leat_lmdb_bytes(const MDB_val *val)
 /* Makes the directory if it is missing, and locks it. Fills in path and lock_fd. */
 enum leat_err leat_lmdb_lock_directory(struct leat_lmdb *lmdb, const char *path,
                                        struct leat_why *why);
+struct leat_lmdb_lock {
+    bool is_held;     /* a process has the store open */
+    long pid;         /* of the one that has it or had it last, as it knows itself; 0: none */
+    bool names_store; /* a store was made here */
+};
+/* What the lock file of a directory says, for who does not hold it. */
+struct leat_lmdb_lock leat_lmdb_look_at_lock(const char *path);
 /* LEAT_ERR_CORRUPT when data.mdb is gone though a store was made here, or is cut to nothing. */
 enum leat_err leat_lmdb_check_data_file(const struct leat_lmdb *lmdb, struct leat_why *why);
 /* Within a write txn: checks the identity record, or makes it in an empty file. Fills in id. */
