@@ -102,7 +102,7 @@ static enum leat_err start(struct process *process, struct leat_why *why)
         return err;
     }
     process->is_spawned = true;
-    leat_spawner_link_init(&process->link, process->spawner.fd);
+    leat_spawner_link_init(&process->link, &process->spawner);
     err = open_sockets(process, why);
     if (err != LEAT_OK) {
         return err;

@@ -6,10 +6,13 @@
  * own bound is met first and a RUN is never refused here. */
 #define QUEUE_BYTES_MAX (2 * (size_t)LEAT_MESSAGE_BYTES_MAX)
 
-void leat_spawner_link_init(struct leat_spawner_link *link, int fd)
+/* As many large payloads as a RUN has at most. */
+#define APART_MAX (LEAT_BATCH_BYTES_TARGET / LEAT_BODIES_LARGE_BYTES + 1)
+
+void leat_spawner_link_init(struct leat_spawner_link *link, struct leat_spawner *spawner)
 {
-    *link = (struct leat_spawner_link){0};
-    leat_frames_init(&link->frames, fd, QUEUE_BYTES_MAX);
+    *link = (struct leat_spawner_link){.bodies = &spawner->bodies};
+    leat_frames_init(&link->frames, spawner->fd, QUEUE_BYTES_MAX);
 }
 
 void leat_spawner_link_fini(struct leat_spawner_link *link)
@@ -69,6 +72,33 @@ static enum leat_received link_recv(void *context, struct leat_bytes *ret_frame)
     return LEAT_RECEIVED_CLOSED;
 }
 
+/* Payloads of a RUN that are all large, as one large job comes alone (attempt.c), go by shared
+ * memory; when there is no room for one of them, all go over the socket. */
+static void link_prepare(void *context, struct leat_msg *msg)
+{
+    struct leat_spawner_link *link = context;
+    size_t count = msg->type == LEAT_MSG_RUN ? msg->run.attempts.count : 0;
+    struct leat_bytes places[APART_MAX];
+    if (count == 0 || count > APART_MAX) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (msg->run.attempts.items[i].payload.size < LEAT_BODIES_LARGE_BYTES) {
+            return;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!leat_bodies_put(link->bodies, msg->run.attempts.items[i].payload, &places[i])) {
+            leat_bodies_drop(link->bodies, places, i);
+            return;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        msg->run.attempts.items[i].payload = places[i];
+    }
+    msg->run.apart = true;
+}
+
 static enum leat_sent link_send(void *context, struct leat_bytes frame)
 {
     struct leat_spawner_link *link = context;
@@ -86,5 +116,6 @@ const struct leat_link_ops leat_spawner_link_ops = {
     .poll = link_poll,
     .ready = link_ready,
     .recv = link_recv,
+    .prepare = link_prepare,
     .send = link_send,
 };

@@ -54,6 +54,8 @@ struct leat_link_ops {
     void (*ready)(void *context, short revents);
     /* The next frame, borrowed until the next call. */
     enum leat_received (*recv)(void *context, struct leat_bytes *ret_frame);
+    /* Before a message is encoded: may put large parts of it elsewhere. May be NULL. */
+    void (*prepare)(void *context, struct leat_msg *msg);
     /* Copies, or writes. */
     enum leat_sent (*send)(void *context, struct leat_bytes frame);
 };

@@ -192,8 +192,12 @@ static void fill_topic(struct leat_runner_action *action, const struct leat_msg 
 }
 
 static bool fill_send(struct leat_runner *runner, struct leat_runner_action *place,
-                      const struct leat_action *action)
+                      struct leat_action *action)
 {
+    const struct leat_runner_link *link = find_link(runner, action->link);
+    if (link != NULL && link->ops != NULL && link->ops->prepare != NULL) {
+        link->ops->prepare(link->context, &action->msg);
+    }
     leat_wire_buffer_clear(&runner->encoded);
     enum leat_err err = leat_wire_encode(&action->msg, &runner->encoded);
     if (err != LEAT_OK) {
@@ -238,7 +242,7 @@ void leat_runner_collect(struct leat_runner *runner, struct leat_out *out)
 {
     uint64_t needed = needed_now(runner);
     for (size_t i = 0; i < out->count; i++) {
-        const struct leat_action *action = &out->actions[i];
+        struct leat_action *action = &out->actions[i];
         struct leat_runner_action *place = next_place(runner);
         place->kind = action->kind;
         place->bytes = 0;

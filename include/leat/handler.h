@@ -54,7 +54,8 @@ struct leat_handler_job {
     uint64_t attempt;    /* 1, 2, 3... */
     uint64_t timeout_ms; /* for this attempt */
     int64_t deadline_ms; /* CLOCK_MONOTONIC in milliseconds; past it the child gets SIGTERM */
-    const void *payload; /* any bytes, aligned for any object, followed by a zero byte */
+    const void *payload; /* any bytes, aligned for any object, followed by a zero byte; read-only:
+                            a large one lies in shared memory, and writing to it is a crash */
     size_t payload_bytes;
     const struct leat_handler_header *headers; /* free headers of the job */
     size_t headers_count;

@@ -1,4 +1,4 @@
-foreach(part ahead config exec frames life plan plugin ring teller)
+foreach(part ahead bodies config exec frames life plan plugin ring teller)
     leat_test(test_spawner_${part} unit test_spawner_${part}.c spawner_rig.c)
     target_link_libraries(test_spawner_${part} PRIVATE leat_spawner)
 endforeach()
@@ -16,6 +16,9 @@ foreach(variant GOOD OLD_ABI NO_SYMBOL CRASH_IN_LOAD)
         LEAT_TEST_PLUGIN_${variant}="$<TARGET_FILE:spawner_handlers_${variant}>")
 endforeach()
 add_dependencies(test_spawner_plugin example_handlers)
+add_dependencies(test_spawner_bodies spawner_handlers_GOOD)
+target_compile_definitions(test_spawner_bodies PRIVATE
+    LEAT_TEST_PLUGIN="$<TARGET_FILE:spawner_handlers_GOOD>")
 target_compile_definitions(test_spawner_plugin PRIVATE
     LEAT_TEST_PLUGIN=LEAT_TEST_PLUGIN_GOOD
     LEAT_EXAMPLE_PLUGIN="$<TARGET_FILE:example_handlers>")

@@ -157,10 +157,29 @@ static int erase(const struct leat_handler_job *job, struct leat_handler_result 
     }
 }
 
+/* Says how its payload is aligned, what is behind it, and its size. */
+static int place(const struct leat_handler_job *job, struct leat_handler_result *result)
+{
+    const unsigned char *bytes = job->payload;
+    char text[96];
+    int size = snprintf(text, sizeof text, "%u %u %zu", (unsigned)((uintptr_t)bytes % 64),
+                        bytes[job->payload_bytes], job->payload_bytes);
+    return leat_handler_output(result, text, (size_t)size);
+}
+
+/* Writes over its payload. */
+static int spoil(const struct leat_handler_job *job, struct leat_handler_result *result)
+{
+    signal(SIGSEGV, SIG_DFL); /* the test's own handler was inherited */
+    memset((void *)(uintptr_t)job->payload, 0, job->payload_bytes);
+    return leat_handler_output(result, "spoiled", 7);
+}
+
 static const struct leat_handler handlers[] = {
     {"echo", echo},     {"describe", describe}, {"fail", fail},   {"crash", crash},
     {"hang", hang},     {"nap", nap},           {"large", large}, {"leave", leave},
     {"whoami", whoami}, {"scribble", scribble}, {"late", late},   {"erase", erase},
+    {"place", place},   {"spoil", spoil},
 };
 
 #ifdef LEAT_TEST_OLD_ABI

@@ -211,7 +211,7 @@ static void an_order_is_read_as_it_was_written(void **state)
         const size_t size = leat_slot_order_size(&run);
         assert_true(size < sizeof bytes);
         bytes[size] = 0xa5;
-        leat_slot_order_write(&run, 7, 99, bytes);
+        leat_slot_order_write(&run, 7, 99, count == 2, bytes);
         leat_slot_order_number(bytes, 1000);
         assert_int_equal(bytes[size], 0xa5);
         struct leat_slot_order order;
@@ -219,6 +219,7 @@ static void an_order_is_read_as_it_was_written(void **state)
         assert_int_equal(order.seq, 1000);
         assert_int_equal(order.received_us, 99);
         assert_int_equal(order.handler, 7);
+        assert_int_equal(order.apart, count == 2);
         assert_true(leat_id_equal(&order.run.id, &run.id));
         assert_int_equal(order.run.attempt, 3);
         assert_int_equal(order.run.timeout_ms, 1234);

@@ -91,6 +91,8 @@ void leat_slot_restore_signals(void);
 void leat_slot_drain_signals(int fd);
 /* memory, cpu and open files as configured. Safe in a vfork child. */
 void leat_slot_limits(const struct leat_slot_setup *setup);
+/* So much memory beyond the limit that is set, for what is mapped and shared. */
+void leat_slot_allow_memory(size_t bytes);
 
 /* The loop of the spawner process. */
 noreturn void leat_spawner_main(const struct leat_spawner_config *config, int worker_fd,

@@ -4,6 +4,13 @@
 #include "worker/spawner/loop.h"
 #include "worker/spawner/slot_bytes.h"
 
+/* What an attempt's payload is, and, if it lies in shared memory, what is to be told when it is not
+ * needed there any more. */
+struct body {
+    struct leat_bytes payload;
+    _Atomic uint32_t *done;
+};
+
 static void answer_unheld(struct leat_spawner_loop *loop, const struct leat_item_attempt *run,
                           enum leat_failure failure, const char *reason)
 {
@@ -17,8 +24,11 @@ static void answer_unheld(struct leat_spawner_loop *loop, const struct leat_item
     leat_spawner_tell(loop, &outcome);
 }
 
-static void take_run(struct leat_spawner_loop *loop, const struct leat_item_attempt *run)
+/* A command reads its payload from a pipe, so that it is needed in the order. */
+static void take_run(struct leat_spawner_loop *loop, const struct leat_item_attempt *run,
+                     struct body *body)
 {
+    struct leat_item_attempt order = *run;
     const struct leat_spawner_handler *handler = leat_spawner_find(loop->config, run->type);
     if (handler == NULL) {
         char reason[LEAT_REPORT_REASON_BYTES];
@@ -27,14 +37,38 @@ static void take_run(struct leat_spawner_loop *loop, const struct leat_item_atte
         answer_unheld(loop, run, LEAT_FAILURE_NO_HANDLER, reason);
         return;
     }
+    const bool stays = body->done != NULL && handler->kind == LEAT_SPAWNER_PLUGIN;
+    order.payload = stays ? run->payload : body->payload;
     struct leat_attempt *attempt =
-        leat_plan_add(&loop->plan, run, leat_slot_order_size(run), handler->kind, loop->now_us);
+        leat_plan_add(&loop->plan, run, leat_slot_order_size(&order), handler->kind, loop->now_us);
     if (attempt == NULL) {
         answer_unheld(loop, run, LEAT_FAILURE_SPAWN, "out of memory");
         return;
     }
-    leat_slot_order_write(run, (size_t)(handler - loop->config->handlers), loop->now_us,
+    leat_slot_order_write(&order, (size_t)(handler - loop->config->handlers), loop->now_us, stays,
                           attempt->order);
+    if (stays) {
+        attempt->body = body->done;
+        body->done = NULL;
+    }
+}
+
+/* The attempts of a RUN. False: it is none that the worker would send. */
+static bool take_runs(struct leat_spawner_loop *loop, const struct leat_msg_run *msg)
+{
+    for (size_t i = 0; i < msg->attempts.count; i++) {
+        const struct leat_item_attempt *run = &msg->attempts.items[i];
+        struct body body = {.payload = run->payload};
+        if (msg->apart && leat_bodies_find(&loop->config->bodies, run->payload, &body.payload,
+                                           &body.done) != LEAT_OK) {
+            return false;
+        }
+        take_run(loop, run, &body);
+        if (body.done != NULL) {
+            leat_bodies_done(body.done);
+        }
+    }
+    return true;
 }
 
 void leat_spawner_take_back(struct leat_spawner_loop *loop, size_t slot)
@@ -160,9 +194,7 @@ void leat_spawner_obey(struct leat_spawner_loop *loop, struct leat_bytes frame)
     if (leat_wire_decode(frame, &loop->arena, &msg, NULL) != LEAT_OK) {
         loop->stopping = true; /* both ends are ours: there is no use in going on */
     } else if (msg.type == LEAT_MSG_RUN) {
-        for (size_t i = 0; i < msg.run.attempts.count; i++) {
-            take_run(loop, &msg.run.attempts.items[i]);
-        }
+        loop->stopping |= !take_runs(loop, &msg.run);
     } else if (msg.type == LEAT_MSG_KILL) {
         take_kill(loop, &msg.kill);
     } else if (msg.type == LEAT_MSG_RECALL) {

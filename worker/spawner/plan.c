@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "worker/spawner/bodies.h"
+
 /* More than this is not sent ahead to one child, whatever its depth. */
 #define AHEAD_BYTES (256u << 10)
 
@@ -156,5 +158,8 @@ void leat_plan_drop(struct leat_plan *plan, size_t slot, struct leat_attempt *at
         plan->slots[slot].bytes -= attempt->order_bytes;
     }
     plan->held_bytes -= attempt->order_bytes;
+    if (attempt->body != NULL) {
+        leat_bodies_done(attempt->body);
+    }
     free(attempt);
 }

@@ -27,6 +27,7 @@ struct leat_attempt {
     int64_t received_us;
     uint64_t seq;            /* in its slot process; 0: in none */
     enum leat_failure cause; /* TIMEOUT or KILLED: it is being ended for this */
+    _Atomic uint32_t *body; /* where its payload lies apart (bodies.h), set when it is gone; NULL */
     size_t order_bytes;
     uint8_t order[]; /* what the slot process gets (slot_bytes.h) */
 };

@@ -82,17 +82,34 @@ static noreturn void quit(void)
     _exit(0);
 }
 
+/* Terminated and aligned: in shared memory as it lies there, else copied. */
+static struct leat_bytes payload_of(struct child *child, const struct leat_slot_order *order)
+{
+    const struct leat_bytes given = order->run.payload;
+    struct leat_bytes payload;
+    _Atomic uint32_t *done;
+    if (order->apart) {
+        if (leat_bodies_find(&child->setup->config->bodies, given, &payload, &done) != LEAT_OK) {
+            quit();
+        }
+        return payload;
+    }
+    leat_wire_buffer_clear(&child->payload);
+    if (leat_wire_buffer_append(&child->payload, given.data, given.size) != LEAT_OK ||
+        leat_wire_buffer_append(&child->payload, "", 1) != LEAT_OK) {
+        quit();
+    }
+    return leat_bytes_of(child->payload.data, given.size);
+}
+
 /* The job as the handler sees it. The texts of an order are terminated. */
-static void present(struct child *child, const struct leat_item_attempt *run, int64_t started_us,
+static void present(struct child *child, const struct leat_slot_order *order, int64_t started_us,
                     char id[LEAT_ID_TEXT_BYTES],
                     struct leat_handler_header headers[LEAT_HEADERS_MAX],
                     struct leat_handler_job *ret_job)
 {
-    leat_wire_buffer_clear(&child->payload);
-    if (leat_wire_buffer_append(&child->payload, run->payload.data, run->payload.size) != LEAT_OK ||
-        leat_wire_buffer_append(&child->payload, "", 1) != LEAT_OK) {
-        quit();
-    }
+    const struct leat_item_attempt *run = &order->run;
+    const struct leat_bytes payload = payload_of(child, order);
     for (size_t i = 0; i < run->headers.count; i++) {
         headers[i].name = run->headers.items[i].name.data;
         headers[i].value = run->headers.items[i].value.data;
@@ -104,8 +121,8 @@ static void present(struct child *child, const struct leat_item_attempt *run, in
         .attempt = run->attempt,
         .timeout_ms = run->timeout_ms,
         .deadline_ms = started_us / LEAT_US_PER_MS + (int64_t)run->timeout_ms,
-        .payload = child->payload.data,
-        .payload_bytes = run->payload.size,
+        .payload = payload.data,
+        .payload_bytes = payload.size,
         .headers = headers,
         .headers_count = run->headers.count,
     };
@@ -195,7 +212,7 @@ static void run_attempt(struct child *child, const struct leat_slot_order *order
         struct leat_handler_job job;
         struct leat_handler_header headers[LEAT_HEADERS_MAX];
         reset_result(child);
-        present(child, &order->run, started_us, id, headers, &job);
+        present(child, order, started_us, id, headers, &job);
         int returned = handler(&job, &child->result.calls);
         judge(child, returned, &ran, text);
     }
@@ -267,6 +284,10 @@ noreturn void leat_plugin_child(const struct leat_slot_setup *setup)
     }
     close(null_fd);
     leat_slot_limits(setup);
+    leat_slot_allow_memory(setup->config->bodies.size);
+    if (leat_bodies_protect(&setup->config->bodies) != LEAT_OK) {
+        _exit(1);
+    }
     /* A connection that a handler's peer closes is the handler's error, not the child's end. */
     signal(SIGPIPE, SIG_IGN);
     leat_slot_restore_signals();

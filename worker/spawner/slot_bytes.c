@@ -16,7 +16,8 @@ struct order_head {
     uint32_t payload_size;
     uint16_t queue_size;
     uint16_t type_size;
-    uint32_t headers_count; /* a struct header_sizes for each follows, then all texts, then the
+    uint16_t apart;
+    uint16_t headers_count; /* a struct header_sizes for each follows, then all texts, then the
                                payload */
 };
 
@@ -68,7 +69,7 @@ static uint8_t *put_text(uint8_t *to, struct leat_str text)
 }
 
 void leat_slot_order_write(const struct leat_item_attempt *run, size_t handler, int64_t received_us,
-                           uint8_t *to)
+                           bool apart, uint8_t *to)
 {
     const struct order_head head = {
         .received_us = received_us,
@@ -80,7 +81,8 @@ void leat_slot_order_write(const struct leat_item_attempt *run, size_t handler, 
         .payload_size = (uint32_t)run->payload.size,
         .queue_size = (uint16_t)run->queue.size,
         .type_size = (uint16_t)run->type.size,
-        .headers_count = (uint32_t)run->headers.count,
+        .apart = apart,
+        .headers_count = (uint16_t)run->headers.count,
     };
     to = put(to, &head, sizeof head);
     for (size_t i = 0; i < run->headers.count; i++) {
@@ -137,6 +139,7 @@ enum leat_err leat_slot_order_read(struct leat_bytes bytes, struct leat_slot_ord
     ret_order->seq = head.seq;
     ret_order->received_us = head.received_us;
     ret_order->handler = head.handler;
+    ret_order->apart = head.apart != 0;
     *run = (struct leat_item_attempt){.id = head.id,
                                       .attempt = head.attempt,
                                       .timeout_ms = head.timeout_ms,

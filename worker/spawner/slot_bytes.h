@@ -17,6 +17,7 @@ struct leat_slot_order {
     uint64_t seq;        /* 1, 2, 3... within one slot process */
     int64_t received_us; /* monotonic time at which the spawner got the RUN */
     size_t handler;      /* index in the config */
+    bool apart;          /* the payload is a place in shared memory (bodies.h) */
     /* Its texts are terminated by a zero byte that does not count; `delivery` stays behind. */
     struct leat_item_attempt run;
     struct leat_item_header headers[LEAT_HEADERS_MAX]; /* of run */
@@ -26,7 +27,7 @@ struct leat_slot_order {
 size_t leat_slot_order_size(const struct leat_item_attempt *run);
 /* Writes that many bytes; the order has no number yet. */
 void leat_slot_order_write(const struct leat_item_attempt *run, size_t handler, int64_t received_us,
-                           uint8_t *to);
+                           bool apart, uint8_t *to);
 void leat_slot_order_number(uint8_t *order, uint64_t seq);
 /* *ret_order borrows from `bytes` and points into itself. LEAT_ERR_MALFORMED: not written by the
  * above. */

@@ -125,6 +125,14 @@ static void limit(__rlimit_resource_t which, uint64_t value)
     }
 }
 
+void leat_slot_allow_memory(size_t bytes)
+{
+    struct rlimit now;
+    if (getrlimit(RLIMIT_AS, &now) == 0 && now.rlim_cur < now.rlim_max) {
+        limit(RLIMIT_AS, now.rlim_cur + bytes);
+    }
+}
+
 void leat_slot_limits(const struct leat_slot_setup *setup)
 {
     if (setup->config->memory_bytes_max != 0) {

@@ -85,18 +85,22 @@ enum leat_err leat_spawner_start(const struct leat_spawner_config *config,
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
         return leat_fail(why, LEAT_ERR_IO, "cannot make the spawner's socket: %s", strerror(errno));
     }
+    if (whole.plugins_count > 0) {
+        err = leat_bodies_open(&whole.bodies, LEAT_BODIES_BYTES);
+    }
     pid_t self = getpid();
-    pid_t pid = fork();
+    pid_t pid = err == LEAT_OK ? fork() : -1;
     if (pid == 0) {
         run_child(&whole, fds[1], self);
     }
     int error = errno;
     close(fds[1]);
     if (pid < 0) {
+        leat_bodies_close(&whole.bodies);
         close(fds[0]);
         return leat_fail(why, LEAT_ERR_IO, "cannot fork the spawner: %s", strerror(error));
     }
-    *ret_spawner = (struct leat_spawner){.fd = fds[0], .pid = pid};
+    *ret_spawner = (struct leat_spawner){.bodies = whole.bodies, .fd = fds[0], .pid = pid};
     return LEAT_OK;
 }
 
@@ -120,5 +124,6 @@ void leat_spawner_stop(struct leat_spawner *spawner)
     }
     while (waitpid(spawner->pid, NULL, 0) < 0 && errno == EINTR) {
     }
+    leat_bodies_close(&spawner->bodies);
     *spawner = (struct leat_spawner){.fd = -1};
 }

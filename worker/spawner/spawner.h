@@ -7,7 +7,8 @@
  *
  * Each attempt that a RUN names has exactly one outcome in a RAN, or is named in exactly one
  * RECALLED. Every RECALL is answered by one RECALLED, also when it names nothing. When either end
- * of the socket closes, every handler and everything it started is killed within a second.
+ * of the socket closes, every handler and everything it started is killed within a second. Payloads
+ * of plug-ins may go by shared memory instead (bodies.h); a RUN says so.
  *
  *      struct leat_spawner_config config = LEAT_SPAWNER_CONFIG;
  *      config.slots = 4;
@@ -33,6 +34,7 @@
 
 #include "core/err.h"
 #include "core/limits.h"
+#include "worker/spawner/bodies.h"
 
 enum leat_spawner_kind {
     LEAT_SPAWNER_EXEC = 1,   /* a command per attempt */
@@ -66,6 +68,8 @@ struct leat_spawner_config {
     size_t processes_max; /* of one slot's handler at one time (process_limit.h); 0: no limit */
 
     uint32_t permanent_exits[8]; /* bit set of exit statuses that are not retried */
+
+    struct leat_bodies bodies; /* by leat_spawner_start only */
 };
 
 /* No handlers, one slot, and 64, 65, 77, 78, 126, 127 as permanent exits. */
@@ -110,6 +114,7 @@ LEAT_MUST_USE enum leat_err leat_spawner_set_permanent_exits(struct leat_spawner
 void leat_spawner_config_fini(struct leat_spawner_config *config);
 
 struct leat_spawner {
+    struct leat_bodies bodies; /* owned; none without plug-ins */
     int fd;    /* owned; stream socket to the spawner, non-blocking, close-on-exec; closed or at its
                   end    when the spawner is gone */
     pid_t pid; /* child of the caller */
