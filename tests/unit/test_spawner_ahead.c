@@ -83,6 +83,31 @@ static void end_the_wait(struct rig *rig)
     assert_int_equal(ran->failure, LEAT_FAILURE_KILLED);
 }
 
+/* What makes quick commands cheap. Where they take longer, each answer is told at once. */
+static void answers_of_quick_commands_come_together(void **state)
+{
+    (void)state;
+    struct rig rig;
+    start(&rig, 2);
+    enum { COUNT = 60, ROUNDS = 4, QUICK_US = 1500 };
+    unsigned rounds_quick = 0;
+    unsigned messages = 0;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        give(&rig, "true", "true", COUNT - 1);
+        uint64_t run_us = 0;
+        unsigned messages_before = messages;
+        for (unsigned i = 0; i < COUNT; i++) {
+            messages += rig.taken == rig.msg.ran.outcomes.count;
+            run_us += rig_ran(&rig)->run_us;
+        }
+        const bool is_quick = run_us < (uint64_t)COUNT * QUICK_US;
+        rounds_quick += is_quick;
+        messages = is_quick ? messages : messages_before;
+    }
+    assert_in_range(messages, rounds_quick, rounds_quick * COUNT * 3 / 4);
+    finish(&rig, 0);
+}
+
 static void what_stands_behind_a_slow_command_runs_in_another_slot(void **state)
 {
     (void)state;
@@ -280,6 +305,7 @@ static void nothing_of_a_command_is_left_when_the_one_behind_it_begins(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_of_quick_commands_come_together),
         cmocka_unit_test(what_stands_behind_a_slow_command_runs_in_another_slot),
         cmocka_unit_test(a_quick_command_s_answer_does_not_wait_for_a_slow_one_behind_it),
         cmocka_unit_test(kill_and_recall_take_back_commands_that_were_sent_ahead),
