@@ -54,28 +54,32 @@ void leat_record_end(struct leat_wire_buffer *out, size_t start, struct leat_rec
     store_checksum(sealed, checksum(sealed, out->size - start, place));
 }
 
-/* The array, the version, the head of the BIN. */
-static uint8_t *form_bin_head(uint8_t *at, size_t size)
+/* Room for each of the three heads, which writes more than it is long. */
+#define BIN_HEAD_BYTES (3 * LEAT_WIRE_HEAD_BYTES_MAX)
+
+/* The array, the version, the head of the BIN; how many bytes. */
+static size_t form_bin_head(uint8_t head[BIN_HEAD_BYTES], size_t size)
 {
-    at = leat_wire_form_array(at, 2);
+    uint8_t *at = leat_wire_form_array(head, 2);
     at = leat_wire_form_u64(at, LEAT_RECORD_VERSION);
-    return leat_wire_form_bin_head(at, size);
+    return (size_t)(leat_wire_form_bin_head(at, size) - head);
 }
 
 size_t leat_record_bin_bytes(size_t size)
 {
-    uint8_t head[3 * LEAT_WIRE_HEAD_BYTES_MAX];
-    return LEAT_RECORD_SEAL_BYTES + (size_t)(form_bin_head(head, size) - head) + size;
+    uint8_t head[BIN_HEAD_BYTES];
+    return LEAT_RECORD_SEAL_BYTES + form_bin_head(head, size) + size;
 }
 
 void leat_record_seal_bin(struct leat_record_place place, struct leat_bytes bytes,
                           uint8_t *ret_sealed)
 {
     ret_sealed[VERSION_AT] = LEAT_STORE_VERSION;
-    uint8_t *payload = ret_sealed + LEAT_RECORD_SEAL_BYTES;
-    uint8_t *at = form_bin_head(payload, bytes.size);
-    uint32_t crc =
-        leat_crc32c(checksum_of_head(ret_sealed, place), payload, (size_t)(at - payload));
+    uint8_t head[BIN_HEAD_BYTES];
+    size_t head_bytes = form_bin_head(head, bytes.size);
+    memcpy(ret_sealed + LEAT_RECORD_SEAL_BYTES, head, head_bytes);
+    uint8_t *at = ret_sealed + LEAT_RECORD_SEAL_BYTES + head_bytes;
+    uint32_t crc = leat_crc32c(checksum_of_head(ret_sealed, place), head, head_bytes);
     for (size_t done = 0; done < bytes.size; done += STEP_BYTES) {
         size_t size = bytes.size - done < STEP_BYTES ? bytes.size - done : STEP_BYTES;
         memcpy(at + done, bytes.data + done, size);
