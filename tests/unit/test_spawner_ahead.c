@@ -28,6 +28,7 @@ static void start(struct rig *rig, size_t slots)
     rig_add_shell(rig, "note=echo ran >>$NOTES");
     rig_add_shell(rig, "murder=kill -9 $PPID; exec sleep $MARK");
     rig_add_shell(rig, "nap=exec sleep 0.3");
+    rig_add_shell(rig, "doze=exec sleep 0.05");
     rig_add_shell(rig, "zeros=exec head -c $LEAT_HEADER_SIZE /dev/zero");
     rig_start(rig);
     for (unsigned i = 1; i <= QUICK; i++) {
@@ -123,6 +124,33 @@ static void what_stands_behind_a_slow_command_runs_in_another_slot(void **state)
     assert_int_equal(sum, 20 * 21 / 2);
     end_the_wait(&rig);
     finish(&rig, 20);
+}
+
+/* What came later is slow, too, and stood behind the others in the second slot; some of it may have
+ * been begun before the first slot was seen to be slow. */
+static void what_stands_behind_a_slow_command_runs_before_what_came_later(void **state)
+{
+    (void)state;
+    struct rig rig;
+    start(&rig, 2);
+    struct leat_item_attempt runs[1 + 15 + 16];
+    runs[0] = rig_run(100, "wait", "", TIMEOUT);
+    for (unsigned i = 1; i <= 31; i++) {
+        runs[i] = rig_run(i, i <= 15 ? "note" : "doze", "", TIMEOUT);
+    }
+    struct leat_msg msg = {.type = LEAT_MSG_RUN};
+    msg.run.attempts.items = runs;
+    msg.run.attempts.count = 32;
+    rig_send(&rig, &msg);
+    unsigned later = 0;
+    for (unsigned i = 1, noted = 0; i <= 31; i++) {
+        const bool is_note = number_of(rig_ran(&rig)) <= 15;
+        noted += is_note;
+        later += !is_note && noted < 15;
+    }
+    assert_in_range(later, 0, 3);
+    end_the_wait(&rig);
+    finish(&rig, 15);
 }
 
 /* `count` quick ones as 1, 2..., `last` behind them as number 100. */
@@ -307,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_of_quick_commands_come_together),
         cmocka_unit_test(what_stands_behind_a_slow_command_runs_in_another_slot),
+        cmocka_unit_test(what_stands_behind_a_slow_command_runs_before_what_came_later),
         cmocka_unit_test(a_quick_command_s_answer_does_not_wait_for_a_slow_one_behind_it),
         cmocka_unit_test(kill_and_recall_take_back_commands_that_were_sent_ahead),
         cmocka_unit_test(kill_ends_the_command_that_stands_behind_others),

@@ -173,6 +173,38 @@ static void plug_in_attempts_fill_empty_slots_first_and_then_follow_each_other(v
     clear(&plan);
 }
 
+static void what_is_given_back_goes_to_its_old_place(void **state)
+{
+    (void)state;
+    struct leat_plan plan;
+    char text[512];
+    assert_int_equal(leat_plan_init(&plan, 2, 64), LEAT_OK);
+    add(&plan, 1, EXEC);
+    add(&plan, 2, EXEC);
+    assert_string_equal(give_out(&plan, text), "1:0 2:1");
+    for (size_t i = 0; i < 6; i++) {
+        leat_plan_note_quick(&plan, i % 2);
+    }
+    for (uint64_t i = 3; i <= 8; i++) {
+        add(&plan, i, EXEC);
+    }
+    assert_string_equal(give_out(&plan, text), "3:0 4:1 5:0 6:1 7:0 8:1");
+    add(&plan, 9, EXEC);
+    for (size_t i = 0; i < 2; i++) { /* the slot with the later ones last */
+        leat_plan_note_slow(&plan, i);
+        leat_plan_give_back(&plan, i, 1);
+    }
+    finish(&plan, 1);
+    assert_string_equal(give_out(&plan, text), "3:1");
+    for (uint64_t i = 4; i <= 9; i++) {
+        char expected[16];
+        snprintf(expected, sizeof expected, "%d:0", (int)i);
+        finish(&plan, 0);
+        assert_string_equal(give_out(&plan, text), expected);
+    }
+    clear(&plan);
+}
+
 static void a_command_waits_for_an_empty_slot_and_nothing_passes_it(void **state)
 {
     (void)state;
@@ -229,8 +261,8 @@ static void large_orders_are_not_sent_ahead(void **state)
     clear(&plan);
 }
 
-/* Whatever happens: every attempt is in one place; a flight is of one kind; no slot has more than
- * its depth; a closed slot gets nothing. */
+/* Whatever happens: every attempt is in one place; those that wait do so in their order; a flight
+ * is of one kind; no slot has more than its depth; a closed slot gets nothing. */
 static void no_attempt_is_lost_or_doubled_in_random_runs(void **state)
 {
     (void)state;
@@ -282,6 +314,12 @@ static void no_attempt_is_lost_or_doubled_in_random_runs(void **state)
                     assert_true(attempt->kind == PLUGIN || to->depth <= LEAT_PIPELINE_COMMANDS);
                 }
             }
+            uint64_t last = 0;
+            for (struct leat_list_node *node = leat_list_first(&plan.waiting); node != NULL;
+                 node = leat_list_next(&plan.waiting, node)) {
+                assert_true(leat_attempt_of(node)->number > last);
+                last = leat_attempt_of(node)->number;
+            }
             size_t held = plan.waiting.count;
             for (size_t i = 0; i < slots; i++) {
                 held += plan.slots[i].flight.count;
@@ -302,6 +340,7 @@ int main(void)
         cmocka_unit_test(a_slot_forgets_how_quick_it_was_when_the_other_kind_comes),
         cmocka_unit_test(a_slot_is_crowded_only_while_another_has_nothing_to_do),
         cmocka_unit_test(plug_in_attempts_fill_empty_slots_first_and_then_follow_each_other),
+        cmocka_unit_test(what_is_given_back_goes_to_its_old_place),
         cmocka_unit_test(a_command_waits_for_an_empty_slot_and_nothing_passes_it),
         cmocka_unit_test(a_closed_slot_gets_nothing_and_a_warm_one_is_for_plug_ins),
         cmocka_unit_test(large_orders_are_not_sent_ahead),

@@ -37,6 +37,7 @@ struct leat_attempt *leat_plan_add(struct leat_plan *plan, const struct leat_ite
         return NULL;
     }
     *attempt = (struct leat_attempt){
+        .number = ++plan->last_number,
         .id = run->id,
         .delivery = run->delivery,
         .kind = kind,
@@ -139,13 +140,29 @@ void leat_plan_note_slow(struct leat_plan *plan, size_t slot)
 void leat_plan_give_back(struct leat_plan *plan, size_t slot, size_t keep)
 {
     struct leat_plan_slot *from = &plan->slots[slot];
-    while (from->flight.count > keep) {
-        struct leat_list_node *last = leat_list_last(&from->flight);
-        struct leat_attempt *attempt = leat_attempt_of(last);
-        leat_list_remove(&from->flight, last);
+    struct leat_list_node *const end = &plan->waiting.ring;
+    struct leat_list_node *place = end->next;
+    uint64_t last_number = 0;
+    struct leat_list_node *node;
+    struct leat_list_node *after;
+    LEAT_LIST_FOR_EACH(&from->flight, node, after)
+    {
+        if (keep > 0) {
+            keep--;
+            continue;
+        }
+        struct leat_attempt *attempt = leat_attempt_of(node);
+        leat_list_remove(&from->flight, node);
         from->bytes -= attempt->order_bytes;
         attempt->seq = 0;
-        leat_list_push_front(&plan->waiting, last);
+        if (attempt->number < last_number) { /* it had come back before, from another slot */
+            place = end->next;
+        }
+        last_number = attempt->number;
+        while (place != end && leat_attempt_of(place)->number < attempt->number) {
+            place = place->next;
+        }
+        leat_list_insert_before(&plan->waiting, place, node);
     }
 }
 

@@ -4,8 +4,9 @@
  * into one slot, up to the slot's depth, so that its process never waits for the spawner; but an
  * empty slot comes first. The depth doubles with each attempt that was quick and falls to 1 with
  * one that is slow, or of the other kind: what would stand behind a slow attempt waits here
- * instead, for whichever slot is free first. The first of the list is never passed by another, so
- * commands cannot be starved by plug-ins, nor the other way round. */
+ * instead, for whichever slot is free first; what comes back to the list goes to its old place, so
+ * that it is in the order in which all have come. The first of the list is never passed by another,
+ * so commands cannot be starved by plug-ins, nor the other way round. */
 #ifndef LEAT_WORKER_SPAWNER_PLAN_H
 #define LEAT_WORKER_SPAWNER_PLAN_H
 
@@ -20,6 +21,7 @@
 /* One RUN. In exactly one list: waiting, or the flight of one slot. */
 struct leat_attempt {
     struct leat_list_node node;
+    uint64_t number; /* 1, 2, 3... as they came */
     struct leat_id id;
     uint64_t delivery;
     enum leat_spawner_kind kind;
@@ -45,7 +47,8 @@ struct leat_plan {
     struct leat_plan_slot *slots; /* owned */
     size_t slots_count;
     size_t depth_max; /* for plug-ins; for commands LEAT_PIPELINE_COMMANDS, if that is less */
-    struct leat_list waiting;
+    struct leat_list waiting; /* in the order of their numbers */
+    uint64_t last_number;
     size_t held_bytes; /* orders of all attempts */
 };
 
@@ -74,7 +77,7 @@ struct leat_attempt *leat_plan_head(const struct leat_plan *plan, size_t slot);
 void leat_plan_note_quick(struct leat_plan *plan, size_t slot);
 void leat_plan_note_slow(struct leat_plan *plan, size_t slot);
 
-/* All in flight but the first `keep` go back to the front of the waiting ones, in their order. */
+/* All in flight but the first `keep` go back to their places among the waiting ones. */
 void leat_plan_give_back(struct leat_plan *plan, size_t slot, size_t keep);
 
 /* Takes an attempt out, from waiting (slot == LEAT_PLAN_WAITING) or a slot's flight, and frees it.
