@@ -1,4 +1,4 @@
-foreach(part ahead bodies config exec frames life plan plugin ring teller)
+foreach(part ahead bodies config exec frames life plan plugin random ring teller)
     leat_test(test_spawner_${part} unit test_spawner_${part}.c spawner_rig.c)
     target_link_libraries(test_spawner_${part} PRIVATE leat_spawner)
 endforeach()
