@@ -11,6 +11,9 @@
 #define WINDOW_JOBS_LEAST 64
 /* Rows in all windows together; past this they are read from the store when their turn comes. */
 #define ROWS_BYTES_MAX ((size_t)32 << 20)
+/* Jobs that one look ahead reads. They are pushed soon, and their rows are in the processor's cache
+ * until then; with a window full of them they would not be. */
+#define LOOK_JOBS 1024
 /* Leased jobs that one look ahead may step over. */
 #define SKIPS_PER_LOOK 8192
 
@@ -285,6 +288,12 @@ static size_t window_max(const struct leat_ventilator *v)
     return v->windows_jobs < WINDOWS_JOBS_MAX ? LEAT_WINDOW_JOBS : WINDOW_JOBS_LEAST;
 }
 
+static size_t look_max(const struct leat_ventilator *v)
+{
+    size_t max = window_max(v);
+    return max < LOOK_JOBS ? max : LOOK_JOBS;
+}
+
 /* NULL: there is no room for it. */
 static struct leat_window_row *
 make_row(struct leat_ventilator *v, const struct leat_ventilator_job *job, struct leat_bytes body)
@@ -427,7 +436,7 @@ static void mend(struct leat_ventilator *v, struct leat_lane *lane, bool whole)
 const struct leat_window_job *leat_lane_head(struct leat_ventilator *v, struct leat_lane *lane)
 {
     if (lane->window.count == 0 && lane->ready > 0) {
-        struct look look = {.v = v, .lane = lane, .max = window_max(v)};
+        struct look look = {.v = v, .lane = lane, .max = look_max(v)};
         enum leat_err err = leat_ventilator_store_each_ready(v->store, lane->number, lane->cursor,
                                                              visit_ready, &look);
         if (leat_ventilator_broke(v, err)) {
