@@ -21,13 +21,17 @@ static uint64_t ordered(int64_t time)
     return (uint64_t)time ^ SIGN_BIT;
 }
 
-/* lane | seq | id. The lane's four bytes are the upper half of eight. */
+/* lane | seq | id, put together in words: the key is copied and read in words right afterwards, and
+ * the processor waits for a word that has just been written in pieces. */
 static void form_job(struct leat_ventilator_key *key, size_t at, const struct leat_id *id,
                      const struct leat_ventilator_place *place)
 {
-    leat_big_endian_store(key->bytes + at, (uint64_t)place->lane << 32);
-    leat_big_endian_store(key->bytes + at + 4, place->seq);
-    memcpy(key->bytes + at + 12, id->bytes, LEAT_ID_BYTES);
+    const uint64_t high = leat_big_endian_load(id->bytes);
+    const uint64_t low = leat_big_endian_load(id->bytes + 8);
+    leat_big_endian_store(key->bytes + at, (uint64_t)place->lane << 32 | place->seq >> 32);
+    leat_big_endian_store(key->bytes + at + 8, place->seq << 32 | high >> 32);
+    leat_big_endian_store(key->bytes + at + 16, high << 32 | low >> 32);
+    leat_big_endian_store(key->bytes + at + 24, low << 32);
     key->size = at + 12 + LEAT_ID_BYTES;
 }
 

@@ -15,7 +15,7 @@
 
 struct leat_ventilator_key {
     size_t size;
-    uint8_t bytes[LEAT_VENTILATOR_KEY_BYTES_MAX];
+    uint8_t bytes[LEAT_VENTILATOR_KEY_BYTES_MAX + 4]; /* in whole words */
 };
 
 static inline struct leat_bytes leat_ventilator_key_view(const struct leat_ventilator_key *key)
