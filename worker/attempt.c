@@ -64,14 +64,13 @@ static char *final_text(uint64_t attempts, struct leat_str text, size_t *ret_siz
     return whole;
 }
 
-void leat_worker_finish(struct leat_worker *w, struct leat_worker_job *job,
-                        struct leat_worker_outcome outcome, char *error, size_t error_size)
+void leat_worker_finish(struct leat_worker *w, struct leat_worker_job *job, char *error,
+                        size_t error_size)
 {
-    job->outcome = outcome;
     leat_worker_job_keep_error(job, error, error_size);
-    if (outcome.status == LEAT_STATE_SUCCEEDED) {
+    if (job->outcome.status == LEAT_STATE_SUCCEEDED) {
         w->totals.succeeded++;
-    } else if (outcome.status == LEAT_STATE_EXPIRED) {
+    } else if (job->outcome.status == LEAT_STATE_EXPIRED) {
         w->totals.expired++;
     } else {
         w->totals.failed++;
@@ -95,22 +94,22 @@ static void repeat(struct leat_worker *w, struct leat_worker_job *job, int64_t n
     w->totals.repeated++;
 }
 
-void leat_worker_attempt_failed(struct leat_worker *w, struct leat_worker_job *job,
-                                struct leat_worker_outcome outcome, bool permanent,
+void leat_worker_attempt_failed(struct leat_worker *w, struct leat_worker_job *job, bool permanent,
                                 struct leat_str text, struct leat_now now, struct leat_out *out)
 {
-    struct leat_str kind = leat_str_of(leat_failure_name(outcome.failure));
+    struct leat_worker_outcome *outcome = &job->outcome;
+    struct leat_str kind = leat_str_of(leat_failure_name(outcome->failure));
     if (!permanent && job->attempt < job->body.attempts_max) {
         leat_out_note(out, LEAT_NOTE_ATTEMPT_FAILED, &job->id, kind, (int64_t)job->attempt);
         repeat(w, job, now.mono_us);
         return;
     }
     leat_out_note(out, LEAT_NOTE_JOB_FAILED, &job->id, kind, (int64_t)job->attempt);
-    outcome.status = LEAT_STATE_FAILED;
-    outcome.finished_us = now.wall.us;
+    outcome->status = LEAT_STATE_FAILED;
+    outcome->finished_us = now.wall.us;
     size_t size = 0;
-    char *error = final_text(outcome.attempts, text.size > 0 ? text : kind, &size);
-    leat_worker_finish(w, job, outcome, error, size);
+    char *error = final_text(outcome->attempts, text.size > 0 ? text : kind, &size);
+    leat_worker_finish(w, job, error, size);
 }
 
 static uint64_t since_ready_us(const struct leat_worker_job *job, int64_t begun_us)
@@ -126,14 +125,14 @@ static void expire(struct leat_worker *w, struct leat_worker_job *job, struct le
     static const char text[] = "expired before its next attempt could start";
     char *error = leat_worker_must(malloc(sizeof(text)));
     memcpy(error, text, sizeof(text));
-    struct leat_worker_outcome outcome = {
+    job->outcome = (struct leat_worker_outcome){
         .status = LEAT_STATE_EXPIRED,
         .failure = LEAT_FAILURE_EXPIRED,
         .attempts = job->attempt > 0 ? job->attempt - 1 : 0,
         .finished_us = now.wall.us,
         .wait_us = since_ready_us(job, now.wall.us),
     };
-    leat_worker_finish(w, job, outcome, error, sizeof(text) - 1);
+    leat_worker_finish(w, job, error, sizeof(text) - 1);
 }
 
 /* A number from the wire that means nothing counts as an error of the handler. */
@@ -141,6 +140,19 @@ static enum leat_failure failure_of(uint64_t number)
 {
     return strcmp(leat_failure_name(number), "unknown") == 0 ? LEAT_FAILURE_HANDLER
                                                              : (enum leat_failure)number;
+}
+
+/* Field by field: nearly every job comes by here, and a copy of the whole would wait for them. */
+static void take_outcome(struct leat_worker_job *job, const struct leat_item_outcome *ran)
+{
+    int64_t queued_us = ran->queued_us > INT32_MAX ? INT32_MAX : (int64_t)ran->queued_us;
+    struct leat_worker_outcome *outcome = &job->outcome;
+    outcome->failure = failure_of(ran->failure);
+    outcome->code = ran->code;
+    outcome->attempts = job->attempt;
+    outcome->truncated = ran->truncated;
+    outcome->wait_us = since_ready_us(job, job->begun.us + queued_us);
+    outcome->run_us = ran->run_us;
 }
 
 void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
@@ -153,16 +165,8 @@ void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
     leat_worker_unstart(w, job);
     w->ahead.ended++;
     w->ahead.ended_commands += w->lanes[job->lane].kind == LEAT_WORKER_EXEC;
-    enum leat_failure failure = failure_of(ran->failure);
-    int64_t queued_us = ran->queued_us > INT32_MAX ? INT32_MAX : (int64_t)ran->queued_us;
-    struct leat_worker_outcome outcome = {
-        .failure = failure,
-        .code = ran->code,
-        .attempts = job->attempt,
-        .truncated = ran->truncated,
-        .wait_us = since_ready_us(job, job->begun.us + queued_us),
-        .run_us = ran->run_us,
-    };
+    take_outcome(job, ran);
+    const enum leat_failure failure = job->outcome.failure;
     if (failure == LEAT_FAILURE_NONE) { /* a refused lease too: the first result wins at the sink */
         /* The payload is needed no more. Headers, which go into the result, lie in the same bytes.
          * A RUN that has not left yet may borrow them, but then the job could not have ended. */
@@ -170,9 +174,9 @@ void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
             leat_worker_job_forget_body(job);
         }
         leat_worker_job_keep_output(job, ran->output);
-        outcome.status = LEAT_STATE_SUCCEEDED;
-        outcome.finished_us = now.wall.us;
-        leat_worker_finish(w, job, outcome, NULL, 0);
+        job->outcome.status = LEAT_STATE_SUCCEEDED;
+        job->outcome.finished_us = now.wall.us;
+        leat_worker_finish(w, job, NULL, 0);
     } else if (job->refused ||
                (failure == LEAT_FAILURE_KILLED && (job->killed || w->ending.kill_all))) {
         leat_worker_give_back(w, job);
@@ -183,7 +187,7 @@ void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
         if (permanent || job->attempt >= job->body.attempts_max) {
             leat_worker_job_keep_output(job, ran->output);
         }
-        leat_worker_attempt_failed(w, job, outcome, permanent, ran->error, now, out);
+        leat_worker_attempt_failed(w, job, permanent, ran->error, now, out);
     }
 }
 

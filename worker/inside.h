@@ -153,15 +153,15 @@ void leat_worker_receive(struct leat_worker *w, const struct leat_event *event,
                          struct leat_out *out);
 
 /* attempt.c */
-/* A job of ours that is in no list goes into the outbox. Takes `error`, which is malloced or NULL.
- */
-void leat_worker_finish(struct leat_worker *w, struct leat_worker_job *job,
-                        struct leat_worker_outcome outcome, char *error, size_t error_size);
+/* A job of ours that is in no list goes into the outbox, with the outcome that is in it. Takes
+ * `error`, which is malloced or NULL. */
+void leat_worker_finish(struct leat_worker *w, struct leat_worker_job *job, char *error,
+                        size_t error_size);
 void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
                      struct leat_now now, struct leat_out *out);
-/* The job, in no list, cannot be tried here: as a failed attempt, or for good. */
-void leat_worker_attempt_failed(struct leat_worker *w, struct leat_worker_job *job,
-                                struct leat_worker_outcome outcome, bool permanent,
+/* The job, in no list, with failure and attempts of its outcome set: an attempt has failed, or the
+ * job cannot be tried here; once more, or for good. */
+void leat_worker_attempt_failed(struct leat_worker *w, struct leat_worker_job *job, bool permanent,
                                 struct leat_str text, struct leat_now now, struct leat_out *out);
 void leat_worker_start_jobs(struct leat_worker *w, struct leat_now now, struct leat_out *out);
 /* A job that is in no list is given back. */

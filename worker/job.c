@@ -7,7 +7,14 @@
 
 /* Jobs whose memory is kept for others to come: with as many results on their way, what is held
  * goes up and down by thousands many times a second. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SPARE_MAX 0 /* it has to see what uses memory that was given back */
+#else
 #define SPARE_MAX LEAT_OUTBOX_RESULTS_MAX
+#endif
+#define SPARE_FIRST 256
+/* Spares between a look at memory and its use. */
+#define SPARES_AHEAD 4
 
 #define INDEX_FIRST 64
 
@@ -116,24 +123,38 @@ void leat_worker_table_init(struct leat_worker_table *table, uint64_t seed)
     table->hash_key = leat_hash_words_key_of(seed);
     leat_list_init(&table->held);
     leat_list_init(&table->limbo);
-    leat_list_init(&table->spare);
 }
 
-/* The second one behind this one in the list of spares. */
-static void fetch_spare(const struct leat_worker_job *job)
+/* An array, so that those that will be taken next are known without looking at those before them.
+ */
+static struct leat_worker_job *take_spare(struct leat_worker_table *table)
 {
-    leat_worker_job_fetch(LEAT_CONTAINER_OF(job->link.next->next, struct leat_worker_job, link),
-                          FETCH_NEW);
+    if (table->spare_count > SPARES_AHEAD) {
+        leat_worker_job_fetch(table->spare[table->spare_count - 1 - SPARES_AHEAD], FETCH_NEW);
+    }
+    return table->spare_count == 0 ? NULL : table->spare[--table->spare_count];
+}
+
+/* False: there are enough. */
+static bool keep_spare(struct leat_worker_table *table, struct leat_worker_job *job)
+{
+    if (table->spare_count == SPARE_MAX) {
+        return false;
+    }
+    if (table->spare_count == table->spare_room) {
+        table->spare_room = table->spare_room == 0 ? SPARE_FIRST : 2 * table->spare_room;
+        table->spare = leat_worker_must(
+            realloc(table->spare, table->spare_room * sizeof(struct leat_worker_job *)));
+    }
+    table->spare[table->spare_count++] = job;
+    return true;
 }
 
 static struct leat_worker_job *new_job(struct leat_worker_table *table)
 {
-    struct leat_worker_job *job = leat_worker_job_of(leat_list_first(&table->spare));
+    struct leat_worker_job *job = take_spare(table);
     if (job == NULL) {
         job = leat_worker_must(aligned_alloc(_Alignof(struct leat_worker_job), sizeof(*job)));
-    } else {
-        fetch_spare(job);
-        leat_list_remove(&table->spare, &job->link);
     }
     memset(job, 0, offsetof(struct leat_worker_job, room));
     return job;
@@ -166,10 +187,12 @@ void leat_worker_table_fini(struct leat_worker_table *table)
     table->index = NULL;
     table->index_size = 0;
     leat_worker_table_sweep(table);
-    struct leat_worker_job *job;
-    while ((job = leat_worker_job_of(leat_list_pop_front(&table->spare))) != NULL) {
-        free(job);
+    while (table->spare_count > 0) {
+        free(table->spare[--table->spare_count]);
     }
+    free(table->spare);
+    table->spare = NULL;
+    table->spare_room = 0;
 }
 
 static char *copy_text(char *to, struct leat_str text, struct leat_str *ret_copy)
@@ -276,25 +299,13 @@ void leat_worker_job_drop(struct leat_worker_table *table, struct leat_worker_jo
     leat_list_push_back(&table->limbo, &job->link);
 }
 
-static bool keeps_spare(const struct leat_worker_table *table)
-{
-#if defined(__SANITIZE_ADDRESS__)
-    (void)table;
-    return false; /* it has to see what uses memory that was given back */
-#else
-    return table->spare.count < SPARE_MAX;
-#endif
-}
-
 void leat_worker_table_sweep(struct leat_worker_table *table)
 {
     struct leat_worker_job *job;
     while ((job = leat_worker_job_of(leat_list_pop_front(&table->limbo))) != NULL) {
         table->counts[LEAT_WORKER_LIMBO]--;
         empty_job(job);
-        if (keeps_spare(table)) {
-            leat_list_push_front(&table->spare, &job->link);
-        } else {
+        if (!keep_spare(table, job)) {
             free(job);
         }
     }

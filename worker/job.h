@@ -68,7 +68,7 @@ struct leat_worker_job {
     int64_t accepted_us;    /* wall */
     struct leat_str queue;  /* borrowed from the worker, or from names */
     struct leat_str type;
-    struct leat_worker_outcome outcome; /* FINISHED */
+    struct leat_worker_outcome outcome; /* of the last attempt that ended; FINISHED: of the job */
     uint8_t *output;                    /* in room or owned; FINISHED, may be NULL */
     size_t output_size;
     char *error; /* owned; FINISHED, may be NULL */
@@ -90,7 +90,9 @@ struct leat_worker_table {
     struct leat_hash_words_key hash_key;
     size_t counts[LEAT_WORKER_PLACES];
     struct leat_list limbo;
-    struct leat_list spare; /* memory of former jobs, for the next ones */
+    struct leat_worker_job **spare; /* owned: memory of former jobs, for the next ones */
+    size_t spare_count;
+    size_t spare_room; /* of the array */
 };
 
 /* Ends the process when memory is out: see worker.h. Returns `memory`. */

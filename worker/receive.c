@@ -82,15 +82,15 @@ static void receive_job(struct leat_worker *w, const struct leat_item_delivery *
         (void)leat_worker_must(NULL);
     }
     if (err != LEAT_OK) {
-        struct leat_worker_outcome outcome = {.failure = LEAT_FAILURE_MALFORMED,
-                                              .attempts = job->attempt > 0 ? job->attempt - 1 : 0};
-        leat_worker_attempt_failed(w, job, outcome, true, leat_str_of(why.text), now, out);
+        job->outcome.failure = LEAT_FAILURE_MALFORMED;
+        job->outcome.attempts = job->attempt > 0 ? job->attempt - 1 : 0;
+        leat_worker_attempt_failed(w, job, true, leat_str_of(why.text), now, out);
     } else if (lane == NULL) {
-        struct leat_worker_outcome outcome = {.failure = LEAT_FAILURE_NO_HANDLER,
-                                              .attempts = job->attempt};
+        job->outcome.failure = LEAT_FAILURE_NO_HANDLER;
+        job->outcome.attempts = job->attempt;
         struct leat_str text = leat_arena_format(&out->arena, "no handler for type '%.*s' here",
                                                  LEAT_STR_ARGS(delivery->type));
-        leat_worker_attempt_failed(w, job, outcome, false, text, now, out);
+        leat_worker_attempt_failed(w, job, false, text, now, out);
     } else {
         enqueue(w, lane, job);
     }
