@@ -12,6 +12,9 @@
 #ifndef LEAT_STORE_VERSION
 #define LEAT_STORE_VERSION 4
 #endif
+/* Of a directory, while something may be in a journal alone: programs from before there were any
+ * refuse it. So the next version is 6. */
+#define LEAT_STORE_JOURNAL_VERSION (LEAT_STORE_VERSION + 1)
 
 /* a job */
 #define LEAT_QUEUE_BYTES_MAX        64 /* [A-Za-z0-9_.-], not empty */

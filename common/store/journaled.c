@@ -369,6 +369,8 @@ static void apply_last(struct journaled *self)
         (void)take_note_of_base(self, NULL);
         self->store.lower = NULL;
         if (self->unapplied_us == 0) {
+            enum leat_err err = leat_store_lmdb_end_journal(self->base, NULL);
+            (void)err; /* no room: the directory stays what it was while it was open */
             return;
         }
         apply(self);
@@ -507,7 +509,7 @@ static enum leat_err open_all(struct journaled *self, const char *path,
     tables[options->table_count] = LEAT_JOURNAL_PLACE_TABLE;
     with_place.tables = tables;
     with_place.table_count++;
-    with_place.is_signed_later = true;
+    with_place.has_journal = true;
     self->place_table = options->table_count;
     self->max_bytes = options->max_bytes != 0 ? options->max_bytes : LEAT_STORE_BYTES_DEFAULT;
     self->is_fill_fixed = options->journal_bytes != 0;

@@ -356,7 +356,7 @@ static enum leat_err open_tables(struct leat_lmdb *lmdb, const struct leat_store
     if (rc != 0) {
         return fail_open(lmdb, rc, why);
     }
-    enum leat_err err = leat_lmdb_check_identity(lmdb, txn, options->role, why);
+    enum leat_err err = leat_lmdb_check_identity(lmdb, txn, why);
     for (unsigned i = 0; err == LEAT_OK && i < options->table_count; i++) {
         rc = mdb_dbi_open(txn, options->tables[i], MDB_CREATE, &lmdb->tables[i]);
         err = rc == 0 ? LEAT_OK : fail_open(lmdb, rc, why);
@@ -415,7 +415,7 @@ static enum leat_err open_all(struct leat_lmdb *lmdb, const char *path,
     if (err == LEAT_OK) {
         err = open_tables(lmdb, options, why);
     }
-    if (err == LEAT_OK && !options->is_signed_later) {
+    if (err == LEAT_OK && !options->has_journal) {
         err = leat_lmdb_sign_lock(lmdb, why);
     }
     if (err == LEAT_OK) {
@@ -444,6 +444,8 @@ enum leat_err leat_store_open_lmdb(const char *path, const struct leat_store_opt
     leat_store_init(&lmdb->store, &lmdb_backend, LEAT_BATCH_KEEP_BYTES);
     pthread_rwlock_init(&lmdb->map_lock, NULL);
     lmdb->lock_fd = -1;
+    memcpy(lmdb->role, options->role, strlen(options->role) + 1);
+    lmdb->has_journal = options->has_journal;
     lmdb->max_bytes = options->max_bytes != 0 ? options->max_bytes : LEAT_STORE_BYTES_DEFAULT;
     err = open_all(lmdb, path, options, why);
     if (err != LEAT_OK) {
@@ -452,6 +454,26 @@ enum leat_err leat_store_open_lmdb(const char *path, const struct leat_store_opt
     }
     *ret_store = &lmdb->store;
     return LEAT_OK;
+}
+
+enum leat_err leat_store_lmdb_end_journal(struct leat_store *store, struct leat_why *why)
+{
+    assert(store->backend == &lmdb_backend);
+    struct leat_lmdb *lmdb = leat_lmdb_of(store);
+    MDB_txn *txn;
+    end_reading(lmdb);
+    int rc = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
+    if (rc != 0) {
+        return fail_open(lmdb, rc, why);
+    }
+    lmdb->has_journal = false;
+    enum leat_err err = leat_lmdb_write_identity(lmdb, txn, why);
+    if (err != LEAT_OK) {
+        mdb_txn_abort(txn);
+        return err;
+    }
+    rc = mdb_txn_commit(txn);
+    return rc == 0 ? LEAT_OK : fail_open(lmdb, rc, why);
 }
 
 struct leat_id leat_store_lmdb_id(const struct leat_store *store)

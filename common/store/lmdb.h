@@ -42,7 +42,9 @@ struct leat_store_options {
     unsigned table_count; /* 1 to LEAT_STORE_TABLES_MAX */
     uint64_t max_bytes;   /* 0: LEAT_STORE_BYTES_DEFAULT; at least 2 * LEAT_STORE_RESERVE_BYTES */
     uint64_t map_bytes;   /* address space at first, it grows; 0: follows max_bytes. For tests. */
-    bool is_signed_later; /* leat_store_lmdb_sign is called when all else is there */
+    /* Of store/journaled.h: leat_store_lmdb_sign is called when all else is there, and from the
+     * open on the directory is of LEAT_STORE_JOURNAL_VERSION. */
+    bool has_journal;
     /* Of store/journaled.h: it is applied when so much waits; 0: a share of what is free, at most
      * journal_bytes_max. */
     uint64_t journal_bytes;
@@ -81,6 +83,10 @@ LEAT_MUST_USE enum leat_err leat_store_check_lmdb(const char *path,
  * LEAT_ERR_NO_SPACE, LEAT_ERR_IO. */
 LEAT_MUST_USE enum leat_err leat_store_lmdb_sign(const struct leat_store *store,
                                                  struct leat_why *why);
+/* Says that nothing is in a journal alone: the directory is of LEAT_STORE_VERSION again. The last
+ * thing before the close, with nothing filling or on its way. LEAT_ERR_NO_SPACE, LEAT_ERR_IO. */
+LEAT_MUST_USE enum leat_err leat_store_lmdb_end_journal(struct leat_store *store,
+                                                        struct leat_why *why);
 /* Whether this very directory was opened as a store before: its lock file says so. Not so in a copy
  * of data.mdb alone. Only for stores from leat_store_open_lmdb. */
 bool leat_store_lmdb_has_lived_here(const struct leat_store *store);

@@ -228,13 +228,16 @@ static int format_identity(char line[IDENTITY_BYTES_MAX], unsigned version, cons
     return size;
 }
 
-static enum leat_err write_identity(struct leat_lmdb *lmdb, MDB_txn *txn, const char *role,
-                                    struct leat_why *why)
+/* At each open, so that the txn has something to commit. What LMDB shows as its last commit may so
+ * far be in the page cache only: of a process that was killed while it was flushed, or whose flush
+ * failed. A commit on top of it makes it durable before anybody is told of it. */
+enum leat_err leat_lmdb_write_identity(const struct leat_lmdb *lmdb, MDB_txn *txn,
+                                       struct leat_why *why)
 {
     char text[LEAT_ID_TEXT_BYTES];
     char line[IDENTITY_BYTES_MAX];
-    struct leat_id id = make_id();
-    int size = format_identity(line, LEAT_STORE_VERSION, role, leat_id_format(&id, text));
+    unsigned version = lmdb->has_journal ? LEAT_STORE_JOURNAL_VERSION : LEAT_STORE_VERSION;
+    int size = format_identity(line, version, lmdb->role, leat_id_format(&lmdb->id, text));
     MDB_dbi table;
     int rc = mdb_dbi_open(txn, IDENTITY_TABLE, MDB_CREATE, &table);
     if (rc == 0) {
@@ -244,14 +247,15 @@ static enum leat_err write_identity(struct leat_lmdb *lmdb, MDB_txn *txn, const 
     }
     if (rc != 0) {
         return leat_fail(why, rc == ENOSPC ? LEAT_ERR_NO_SPACE : LEAT_ERR_IO,
-                         "cannot begin store %s: %s", lmdb->path, mdb_strerror(rc));
+                         "cannot write to store %s: %s", lmdb->path, mdb_strerror(rc));
     }
-    lmdb->id = id;
     return LEAT_OK;
 }
 
+/* `version_max`: without a journal a store that has one would lack what is in it. */
 static enum leat_err parse_identity(const MDB_val *value, const char *path, const char *role,
-                                    struct leat_id *ret_id, struct leat_why *why)
+                                    unsigned version_max, struct leat_id *ret_id,
+                                    struct leat_why *why)
 {
     char line[IDENTITY_BYTES_MAX];
     char again[IDENTITY_BYTES_MAX];
@@ -272,10 +276,10 @@ static enum leat_err parse_identity(const MDB_val *value, const char *path, cons
         return leat_fail(why, LEAT_ERR_REFUSED, "%s is the store of a %s, not of a %s", path,
                          found_role, role);
     }
-    if (version > LEAT_STORE_VERSION) {
+    if (version > version_max) {
         return leat_fail(why, LEAT_ERR_REFUSED,
-                         "store %s is of version %u, from a newer leat; this one reads version %d",
-                         path, version, LEAT_STORE_VERSION);
+                         "store %s is of version %u, from a newer leat; this one reads version %u",
+                         path, version, version_max);
     }
     if (version < LEAT_STORE_VERSION) {
         return leat_fail(why, LEAT_ERR_REFUSED,
@@ -284,24 +288,6 @@ static enum leat_err parse_identity(const MDB_val *value, const char *path, cons
                          path, version, LEAT_STORE_VERSION);
     }
     *ret_id = id;
-    return LEAT_OK;
-}
-
-/* Gives the txn something to commit. What LMDB shows as its last commit may so far be in the page
- * cache only: of a process that was killed while it was flushed, or whose flush failed. A commit on
- * top of it makes it durable before anybody is told of it. */
-static enum leat_err write_again(const struct leat_lmdb *lmdb, MDB_txn *txn, MDB_dbi table,
-                                 const MDB_val *value, struct leat_why *why)
-{
-    char line[IDENTITY_BYTES_MAX];
-    MDB_val key = {strlen(IDENTITY_KEY), IDENTITY_KEY};
-    MDB_val copy = {value->mv_size, line};
-    memcpy(line, value->mv_data, value->mv_size); /* parse_identity has checked its size */
-    int rc = mdb_put(txn, table, &key, &copy, 0);
-    if (rc != 0) {
-        return leat_fail(why, rc == ENOSPC ? LEAT_ERR_NO_SPACE : LEAT_ERR_IO,
-                         "cannot write to store %s: %s", lmdb->path, mdb_strerror(rc));
-    }
     return LEAT_OK;
 }
 
@@ -347,25 +333,24 @@ enum leat_err leat_lmdb_read_identity(MDB_txn *txn, const char *path, const char
     if (err == LEAT_ERR_NOT_FOUND) {
         return leat_fail(why, LEAT_ERR_INVALID, "%s holds no store", path);
     }
-    return err == LEAT_OK ? parse_identity(&value, path, role, ret_id, why) : err;
+    return err == LEAT_OK
+               ? parse_identity(&value, path, role, LEAT_STORE_JOURNAL_VERSION, ret_id, why)
+               : err;
 }
 
-enum leat_err leat_lmdb_check_identity(struct leat_lmdb *lmdb, MDB_txn *txn, const char *role,
-                                       struct leat_why *why)
+enum leat_err leat_lmdb_check_identity(struct leat_lmdb *lmdb, MDB_txn *txn, struct leat_why *why)
 {
+    unsigned version_max = lmdb->has_journal ? LEAT_STORE_JOURNAL_VERSION : LEAT_STORE_VERSION;
     MDB_dbi table;
     MDB_val value;
     enum leat_err err = find_identity(txn, lmdb->path, &table, &value, why);
     if (err == LEAT_ERR_NOT_FOUND) {
-        return write_identity(lmdb, txn, role, why); /* just made, here or before a crash */
+        lmdb->id = make_id(); /* just made, here or before a crash */
+        err = LEAT_OK;
+    } else if (err == LEAT_OK) {
+        err = parse_identity(&value, lmdb->path, lmdb->role, version_max, &lmdb->id, why);
     }
-    if (err == LEAT_OK) {
-        err = parse_identity(&value, lmdb->path, role, &lmdb->id, why);
-    }
-    if (err == LEAT_OK) {
-        err = write_again(lmdb, txn, table, &value, why);
-    }
-    return err;
+    return err == LEAT_OK ? leat_lmdb_write_identity(lmdb, txn, why) : err;
 }
 
 enum leat_err leat_lmdb_sign_lock(const struct leat_lmdb *lmdb, struct leat_why *why)

@@ -45,6 +45,8 @@ struct leat_committer {
 struct leat_lmdb {
     struct leat_store store;
     struct leat_id id;
+    char role[LEAT_STORE_NAME_BYTES_MAX + 1];
+    bool has_journal;
     char *path;
     int lock_fd;
     bool has_lived_here; /* the lock file named a store when it was opened */
@@ -106,8 +108,10 @@ struct leat_lmdb_lock {
 struct leat_lmdb_lock leat_lmdb_look_at_lock(const char *path);
 /* LEAT_ERR_CORRUPT when data.mdb is gone though a store was made here, or is cut to nothing. */
 enum leat_err leat_lmdb_check_data_file(const struct leat_lmdb *lmdb, struct leat_why *why);
-/* Within a write txn: checks the identity record, or makes it in an empty file. Fills in id. */
-enum leat_err leat_lmdb_check_identity(struct leat_lmdb *lmdb, MDB_txn *txn, const char *role,
+/* Within a write txn: checks the identity record, or makes it in an empty file, and writes it.
+ * Fills in id. */
+enum leat_err leat_lmdb_check_identity(struct leat_lmdb *lmdb, MDB_txn *txn, struct leat_why *why);
+enum leat_err leat_lmdb_write_identity(const struct leat_lmdb *lmdb, MDB_txn *txn,
                                        struct leat_why *why);
 /* Within any txn: the same, but an empty file is LEAT_ERR_INVALID. */
 enum leat_err leat_lmdb_read_identity(MDB_txn *txn, const char *path, const char *role,

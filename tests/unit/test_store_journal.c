@@ -349,6 +349,31 @@ static void a_store_without_a_journal_gets_one(void **state)
     leat_store_close(&store);
 }
 
+/* As a program from before there were journals opens it. */
+static void only_a_store_that_was_closed_in_order_is_one_without_a_journal(void **state)
+{
+    const struct store_directory *directory = *state;
+    struct store_directory left;
+    struct leat_why why = {""};
+    struct leat_store *store;
+    leave_ten(state, &left);
+    for (int i = 0; i < 2; i++) { /* it is left as it was */
+        assert_int_equal(leat_store_open_lmdb(left.path, &store_directory_options, &store, &why),
+                         LEAT_ERR_REFUSED);
+        assert_non_null(strstr(why.text, "is of version 5, from a newer leat"));
+    }
+    store = store_directory_open(&left);
+    assert_numbers(store, 10);
+    leat_store_close(&store);
+    for (int i = 0; i < 2; i++) {
+        const char *paths[] = {left.path, directory->path};
+        assert_int_equal(leat_store_open_lmdb(paths[i], &store_directory_options, &store, &why),
+                         LEAT_OK);
+        assert_numbers(store, 10);
+        leat_store_close(&store);
+    }
+}
+
 static void a_lock_file_that_is_damaged_does_not_hide_the_journal(void **state)
 {
     struct store_directory left;
@@ -390,9 +415,10 @@ static bool is_in_lmdb(const struct store_directory *directory)
     struct store_directory left;
     struct leat_bytes found;
     struct leat_store *store = NULL;
+    struct leat_store_options options = store_directory_options;
+    options.has_journal = true;
     crash(directory, &left);
-    assert_int_equal(leat_store_open_lmdb(left.path, &store_directory_options, &store, NULL),
-                     LEAT_OK);
+    assert_int_equal(leat_store_open_lmdb(left.path, &options, &store, NULL), LEAT_OK);
     bool is_there = leat_store_get(store, 0, key, &found) == LEAT_OK;
     leat_store_close(&store);
     return is_there;
@@ -467,6 +493,7 @@ int main(void)
         WITH_DIRECTORY(a_damaged_batch_before_others_is_told_and_the_last_one_counts_as_torn),
         WITH_DIRECTORY(files_of_the_journal_must_be_there_whole_and_this_stores),
         WITH_DIRECTORY(a_copy_of_the_data_alone_is_a_store),
+        WITH_DIRECTORY(only_a_store_that_was_closed_in_order_is_one_without_a_journal),
         WITH_DIRECTORY(a_lock_file_that_is_damaged_does_not_hide_the_journal),
         WITH_DIRECTORY(a_copy_whose_first_start_was_cut_off_starts),
         WITH_DIRECTORY(a_store_without_a_journal_gets_one),
