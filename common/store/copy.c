@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "store/journal.h"
 #include "store/journal_place.h"
 #include "store/journal_tail.h"
 #include "store/lmdb_store.h"
@@ -149,7 +150,8 @@ static enum leat_err open_tail(const struct copy *copy, struct leat_journal_tail
 {
     struct leat_why missing = {""};
     enum leat_err err = leat_journal_tail_open(copy->path, &copy->id, ret_tail, &missing);
-    if (err == LEAT_ERR_NOT_FOUND && leat_lmdb_look_at_lock(copy->path).names_store) {
+    if (err == LEAT_ERR_NOT_FOUND &&
+        (leat_lmdb_look_at_lock(copy->path).names_store || leat_journal_is_used(copy->path))) {
         return leat_fail(why, LEAT_ERR_CORRUPT, "%s, though a store lived here", missing.text);
     }
     return err == LEAT_OK || err == LEAT_ERR_NOT_FOUND ? err

@@ -186,7 +186,12 @@ void leat_journal_close(struct leat_journal **journal)
 
 bool leat_journal_is_there(const char *directory)
 {
-    return leat_journal_file_is_there(directory, 0);
+    return leat_journal_file_is_there(directory, 0) || leat_journal_is_used(directory);
+}
+
+bool leat_journal_is_used(const char *directory)
+{
+    return leat_journal_file_is_used(directory, 0) || leat_journal_file_is_used(directory, 1);
 }
 
 /* ---- writing ---- */

@@ -27,8 +27,11 @@ struct leat_journal;
 LEAT_MUST_USE enum leat_err leat_journal_open(const char *directory, const struct leat_id *store,
                                               bool make, struct leat_journal **ret_journal,
                                               struct leat_why *why);
-/* Whether both files were made in this directory. */
+/* Whether both files were made in this directory: the first is made last, but one that was used is
+ * a trace of it, too. */
 bool leat_journal_is_there(const char *directory);
+/* Whether anything was ever written to it. */
+bool leat_journal_is_used(const char *directory);
 /* Waits for the record that is being written, unless a full disk keeps it. Accepts NULL. */
 void leat_journal_close(struct leat_journal **journal);
 

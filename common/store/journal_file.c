@@ -263,3 +263,17 @@ bool leat_journal_file_is_there(const char *directory, unsigned number)
     free(path);
     return is_there;
 }
+
+bool leat_journal_file_is_used(const char *directory, unsigned number)
+{
+    static const uint8_t zeros[LEAT_JOURNAL_BLOCK_BYTES];
+    uint8_t first[LEAT_JOURNAL_BLOCK_BYTES];
+    char *path = path_of(directory, number, "");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    free(path);
+    ssize_t size = fd < 0 ? 0 : pread(fd, first, sizeof first, LEAT_JOURNAL_BLOCK_BYTES);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return size > 0 && memcmp(first, zeros, (size_t)size) != 0;
+}

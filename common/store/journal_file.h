@@ -50,6 +50,8 @@ LEAT_MUST_USE enum leat_err leat_journal_file_shrink(struct leat_journal_file *f
                                                      struct leat_why *why);
 
 bool leat_journal_file_is_there(const char *directory, unsigned number);
+/* Whether a record was ever begun in it. */
+bool leat_journal_file_is_used(const char *directory, unsigned number);
 
 /* The whole file, to be read; until unmap. LEAT_ERR_IO. */
 LEAT_MUST_USE enum leat_err leat_journal_file_map(const struct leat_journal_file *file,

@@ -455,6 +455,12 @@ static enum leat_err recover(struct journaled *self, const char *path, struct le
     struct leat_id id = leat_store_lmdb_id(self->base);
     self->key = leat_journal_key(&id);
     enum leat_err err = read_place(self, path, &applied, why);
+    if (err == LEAT_ERR_NOT_FOUND && leat_journal_is_used(path)) {
+        return leat_fail(why, LEAT_ERR_CORRUPT,
+                         "%s/data.mdb is from before the journal beside it; to go on without what "
+                         "may be in that, remove journal-0, journal-1 and leat.lock",
+                         path);
+    }
     if (err != LEAT_OK && err != LEAT_ERR_NOT_FOUND) {
         return err;
     }

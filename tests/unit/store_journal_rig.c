@@ -85,7 +85,7 @@ void assert_numbers(struct leat_store *store, uint64_t count)
 
 const char *const files[FILES] = {"data.mdb", "leat.lock", "journal-0", "journal-1"};
 
-static void copy_file(const char *from, const char *to)
+void copy_file(const char *from, const char *to)
 {
     static uint8_t bytes[1 << 16];
     int in = open(from, O_RDONLY | O_CLOEXEC);

@@ -28,6 +28,7 @@ void put_number(struct leat_store *store, uint64_t number, size_t size);
 /* Numbers 0 to count - 1 are there, and nothing else in their table. */
 void assert_numbers(struct leat_store *store, uint64_t count);
 
+void copy_file(const char *from, const char *to);
 /* The directory as a process that is killed now would leave it. */
 void crash(const struct store_directory *directory, struct store_directory *ret_left);
 

@@ -374,6 +374,28 @@ static void only_a_store_that_was_closed_in_order_is_one_without_a_journal(void 
     }
 }
 
+static void a_lock_file_that_is_gone_does_not_hide_that_a_file_of_the_journal_is(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        struct store_directory left;
+        char path[256];
+        struct leat_store *store = open_with(*state, 4096); /* so that it takes turns */
+        for (uint64_t number = 0; number < 10; number++) {
+            put_number(store, number, 1000);
+            sync_store(store);
+        }
+        crash(*state, &left);
+        leat_store_close(&store);
+        snprintf(path, sizeof path, "%s/leat.lock", left.path);
+        assert_int_equal(unlink(path), 0);
+        snprintf(path, sizeof path, "%s/journal-%d", left.path, i);
+        assert_int_equal(unlink(path), 0);
+        assert_refused(&left, path + strlen(left.path));
+        assert_int_equal(store_directory_teardown(state), 0);
+        assert_int_equal(setup(state), 0);
+    }
+}
+
 static void a_lock_file_that_is_damaged_does_not_hide_the_journal(void **state)
 {
     struct store_directory left;
@@ -381,6 +403,38 @@ static void a_lock_file_that_is_damaged_does_not_hide_the_journal(void **state)
     flip(&left, "leat.lock", 30);
     struct leat_store *store = store_directory_open(&left);
     assert_numbers(store, 10);
+    leat_store_close(&store);
+}
+
+/* Neither is the other's: what is in the journal must not be begun anew. */
+static void a_data_file_from_before_the_journal_is_told(void **state)
+{
+    struct store_directory left;
+    char from[256];
+    char to[256];
+    store_directory_has_journal = false;
+    struct leat_store *store = store_directory_open(*state);
+    put_number(store, 0, 10);
+    sync_store(store);
+    leat_store_close(&store);
+    store_directory_has_journal = true;
+    snprintf(from, sizeof from, "%s/data.mdb", ((struct store_directory *)*state)->path);
+    snprintf(to, sizeof to, "%s/kept", ((struct store_directory *)*state)->root);
+    copy_file(from, to);
+    store = open_with(*state, 1 << 20);
+    put_number(store, 1, 10);
+    sync_store(store);
+    crash(*state, &left);
+    leat_store_close(&store);
+    snprintf(from, sizeof from, "%s/data.mdb", left.path);
+    copy_file(to, from);
+    assert_refused(&left, "is from before the journal beside it");
+    for (size_t i = 1; i < sizeof files / sizeof files[0]; i++) {
+        snprintf(to, sizeof to, "%s/%s", left.path, files[i]);
+        assert_int_equal(unlink(to), 0);
+    }
+    store = store_directory_open(&left);
+    assert_numbers(store, 1);
     leat_store_close(&store);
 }
 
@@ -494,7 +548,9 @@ int main(void)
         WITH_DIRECTORY(files_of_the_journal_must_be_there_whole_and_this_stores),
         WITH_DIRECTORY(a_copy_of_the_data_alone_is_a_store),
         WITH_DIRECTORY(only_a_store_that_was_closed_in_order_is_one_without_a_journal),
+        WITH_DIRECTORY(a_lock_file_that_is_gone_does_not_hide_that_a_file_of_the_journal_is),
         WITH_DIRECTORY(a_lock_file_that_is_damaged_does_not_hide_the_journal),
+        WITH_DIRECTORY(a_data_file_from_before_the_journal_is_told),
         WITH_DIRECTORY(a_copy_whose_first_start_was_cut_off_starts),
         WITH_DIRECTORY(a_store_without_a_journal_gets_one),
         WITH_DIRECTORY(what_is_old_is_applied_though_nothing_more_is_written),
