@@ -12,7 +12,9 @@ struct attempt {
     struct leat_id id;
     uint64_t delivery, number;
     bool is_running, is_doomed; /* KILL was said */
-    uint64_t serial;            /* tells a timer whether it is still this attempt */
+    int64_t expires_at_ms;      /* asked for once more when its turn comes */
+    bool is_expired;
+    uint64_t serial; /* tells a timer whether it is still this attempt */
 };
 
 struct worker {
@@ -130,6 +132,10 @@ static void finish(struct sim_world *world, struct sim_node *node, uint64_t seri
         return; /* killed meanwhile */
     }
     const struct attempt *attempt = &worker->attempts[i];
+    if (attempt->is_expired) {
+        answer(node, i, LEAT_FAILURE_EXPIRED, false);
+        return;
+    }
     switch (worker->ledger->jobs[sim_job_index(&attempt->id)].kind) {
     case SIM_FLAKY:
         answer(node, i, attempt->number >= 3 ? LEAT_FAILURE_NONE : LEAT_FAILURE_EXIT, false);
@@ -176,6 +182,8 @@ static void start_waiting(struct sim_node *node)
         struct attempt *attempt = &worker->attempts[i];
         if (!attempt->is_running) {
             attempt->is_running = true;
+            attempt->is_expired = attempt->expires_at_ms != 0 &&
+                                  sim_node_now(node).wall.us >= attempt->expires_at_ms * 1000;
             int64_t takes_us = worker->ledger->settings.run_us;
             if (takes_us == 0) {
                 takes_us = 1000 + (int64_t)leat_rng_below(&node->world->rng, 300000);
@@ -218,6 +226,7 @@ static void run(struct sim_node *node, const struct leat_item_attempt *msg)
     worker->attempts[worker->count++] = (struct attempt){.id = msg->id,
                                                          .delivery = msg->delivery,
                                                          .number = msg->attempt,
+                                                         .expires_at_ms = msg->expires_at_ms,
                                                          .serial = ++worker->serial};
     start_waiting(node);
 }
