@@ -37,7 +37,41 @@ static int begin_reading(struct leat_lmdb *lmdb)
     }
     int rc = mdb_txn_renew(lmdb->txn);
     lmdb->is_reading = rc == 0;
+    for (unsigned i = 0; i < lmdb->table_count; i++) {
+        lmdb->lasts[i].is_known = false;
+    }
     return rc;
+}
+
+/* A table's last key is learnt when a key was not found: then others will not be, either. */
+static int learn_last(struct leat_lmdb *lmdb, leat_table table)
+{
+    struct leat_lmdb_last *last = &lmdb->lasts[table];
+    MDB_cursor *cursor;
+    MDB_val key;
+    MDB_val value;
+    int rc = mdb_cursor_open(lmdb->txn, lmdb->tables[table], &cursor);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+    if (rc == 0 && key.mv_size <= sizeof last->key) {
+        memcpy(last->key, key.mv_data, key.mv_size);
+        last->key_bytes = (uint8_t)key.mv_size;
+        last->is_known = true;
+    } else if (rc == MDB_NOTFOUND) {
+        last->key_bytes = 0;
+        last->is_known = true;
+        rc = 0;
+    }
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
+static bool lies_beyond(const struct leat_lmdb_last *last, struct leat_bytes key)
+{
+    return last->is_known &&
+           leat_sorted_compare(leat_bytes_of(last->key, last->key_bytes), key) < 0;
 }
 
 static enum leat_err lmdb_get(struct leat_store *store, leat_table table, struct leat_bytes key,
@@ -48,8 +82,17 @@ static enum leat_err lmdb_get(struct leat_store *store, leat_table table, struct
     MDB_val sought = leat_lmdb_val(key);
     MDB_val value;
     int rc = begin_reading(lmdb);
+    if (rc == 0 && lies_beyond(&lmdb->lasts[table], key)) {
+        return LEAT_ERR_NOT_FOUND;
+    }
     if (rc == 0) {
         rc = mdb_get(lmdb->txn, lmdb->tables[table], &sought, &value);
+    }
+    if (rc == MDB_NOTFOUND && !lmdb->lasts[table].is_known) {
+        rc = learn_last(lmdb, table);
+        if (rc == 0) {
+            return LEAT_ERR_NOT_FOUND;
+        }
     }
     if (rc == MDB_NOTFOUND) {
         return LEAT_ERR_NOT_FOUND;

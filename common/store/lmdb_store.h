@@ -42,6 +42,13 @@ struct leat_committer {
     struct leat_why why; /* BROKEN */
 };
 
+/* The last key of a table in the owner's snapshot: a key beyond it is not there. */
+struct leat_lmdb_last {
+    bool is_known;
+    uint8_t key_bytes; /* 0: the table is empty */
+    uint8_t key[LEAT_STORE_KEY_BYTES_MAX];
+};
+
 struct leat_lmdb {
     struct leat_store store;
     struct leat_id id;
@@ -61,6 +68,7 @@ struct leat_lmdb {
     bool is_reading;
     MDB_cursor *cursors[LEAT_STORE_TABLES_MAX];
     MDB_cursor *walk;
+    struct leat_lmdb_last lasts[LEAT_STORE_TABLES_MAX];
 
     /* Readers hold it shared while they look into the map, the owner alone while it moves the map.
      */

@@ -33,6 +33,13 @@ static void view(const struct entry *entry, struct leat_sorted_entry *ret_entry)
     ret_entry->is_new = false;
 }
 
+/* Whether the key lies beyond the last one, which many do that are looked for. */
+static bool is_beyond(const struct leat_sorted *sorted, const struct probe *probe)
+{
+    const struct leat_sorted_leaf *leaf = sorted->last;
+    return compare_entry(leaf, leaf->node.count - 1, probe) < 0;
+}
+
 bool leat_sorted_find(const struct leat_sorted *sorted, struct leat_bytes key,
                       struct leat_sorted_entry *ret_entry)
 {
@@ -40,6 +47,9 @@ bool leat_sorted_find(const struct leat_sorted *sorted, struct leat_bytes key,
         return false;
     }
     struct probe probe = probe_of(key);
+    if (is_beyond(sorted, &probe)) {
+        return false;
+    }
     const struct leat_sorted_leaf *leaf = find_leaf(sorted, &probe);
     unsigned index = leaf_lower_bound(leaf, &probe);
     if (!leaf_has(leaf, index, &probe)) {
@@ -291,12 +301,10 @@ static void insert_with_split(struct leat_sorted *sorted, struct path *path, uns
     grow_root(sorted, &rising);
 }
 
-/* Whether the key lies beyond the last one and there is room for it in the last leaf. */
+/* Whether there is room for a key beyond the last one in the last leaf. */
 static bool can_append(const struct leat_sorted *sorted, const struct probe *probe)
 {
-    const struct leat_sorted_leaf *leaf = sorted->last;
-    unsigned count = leaf->node.count;
-    return count < FAN && compare_entry(leaf, count - 1, probe) < 0;
+    return sorted->last->node.count < FAN && is_beyond(sorted, probe);
 }
 
 /* Where a key that has no entry gets one. */
