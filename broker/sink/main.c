@@ -7,8 +7,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "broker/check_store.h"
-#include "broker/copy_store.h"
+#include "broker/role_store.h"
 #include "broker/sink/metrics_actor.h"
 #include "broker/sink/sink.h"
 #include "broker/sink/sink_record.h"
@@ -20,7 +19,6 @@
 #include "io/serve.h"
 #include "io/signals.h"
 #include "io/zap.h"
-#include "store/journaled.h"
 #include "store/reader.h"
 
 _Static_assert(LEAT_SINK_EXIT_STORE == LEAT_EXIT_STORE, "one status for a broken store");
@@ -127,20 +125,6 @@ static enum leat_err view_scan(void *context, leat_table table, struct leat_byte
     return leat_store_reader_scan(context, table, from, visit, visit_context);
 }
 
-/* By a start and by --check-store alike. */
-static leat_check_open_fn *const open_stored = leat_store_open_journaled;
-
-static struct leat_store_options store_options(const struct leat_options *options)
-{
-    return (struct leat_store_options){
-        .role = "sink",
-        .tables = leat_sink_table_names,
-        .table_count = LEAT_SINK_TABLES,
-        .max_bytes = (uint64_t)leat_options_number(options, "store-bytes"),
-        .journal_bytes_max = JOURNAL_BYTES_MAX,
-    };
-}
-
 static enum leat_err examine(struct leat_store *store, struct leat_examination *examination)
 {
     struct leat_sink_store *typed = leat_sink_store_new(store);
@@ -149,29 +133,21 @@ static enum leat_err examine(struct leat_store *store, struct leat_examination *
     return err;
 }
 
-static int check_store(struct leat_options *options)
-{
-    const struct leat_store_options store = store_options(options);
-    int status = leat_check_store(&program, leat_options_text(options, "data"), &store, open_stored,
-                                  examine);
-    leat_options_destroy(&options);
-    return status;
-}
-
-static int copy_store(struct leat_options *options)
-{
-    int status =
-        leat_copy_store(&program, leat_options_text(options, "data"), store_options(options).role,
-                        leat_options_text(options, "copy-store"));
-    leat_options_destroy(&options);
-    return status;
-}
+static const struct leat_role_store role_store = {
+    .program = &program,
+    .store =
+        {
+            .role = "sink",
+            .tables = leat_sink_table_names,
+            .table_count = LEAT_SINK_TABLES,
+            .journal_bytes_max = JOURNAL_BYTES_MAX,
+        },
+    .examine = examine,
+};
 
 static enum leat_err open_store(struct process *process, struct leat_why *why)
 {
-    const struct leat_store_options options = store_options(process->options);
-    enum leat_err err =
-        open_stored(leat_options_text(process->options, "data"), &options, &process->store, why);
+    enum leat_err err = leat_role_store_open(&role_store, process->options, &process->store, why);
     if (err != LEAT_OK) {
         return err;
     }
@@ -447,11 +423,9 @@ int main(int argc, char **argv)
     if (process.options == NULL) {
         return status;
     }
-    if (leat_options_flag(process.options, "check-store")) {
-        return check_store(process.options);
-    }
-    if (leat_options_text(process.options, "copy-store") != NULL) {
-        return copy_store(process.options);
+    if (leat_role_store_did(&role_store, process.options, &status)) {
+        leat_options_destroy(&process.options);
+        return status;
     }
     enum leat_err err = start(&process, &why);
     if (err != LEAT_OK) {

@@ -2,8 +2,7 @@
 #include <czmq.h>
 #include <unistd.h>
 
-#include "broker/check_store.h"
-#include "broker/copy_store.h"
+#include "broker/role_store.h"
 #include "broker/ventilator/ventilator.h"
 #include "io/exit.h"
 #include "io/keys.h"
@@ -12,7 +11,6 @@
 #include "io/serve.h"
 #include "io/signals.h"
 #include "io/zap.h"
-#include "store/journaled.h"
 
 _Static_assert(LEAT_VENTILATOR_EXIT_STORE == LEAT_EXIT_STORE, "one status for a broken store");
 
@@ -135,25 +133,6 @@ static enum leat_err check_options(const struct leat_options *options, struct le
     return LEAT_OK;
 }
 
-/* By a start and by --check-store alike. */
-static leat_check_open_fn *const open_stored = leat_store_open_journaled;
-
-static struct leat_store_options store_options(const struct leat_options *options)
-{
-    return (struct leat_store_options){
-        .role = "ventilator",
-        .tables = leat_ventilator_table_names,
-        .table_count = LEAT_VENTILATOR_TABLES,
-        .max_bytes = (uint64_t)leat_options_number(options, "store-bytes"),
-    };
-}
-
-static enum leat_err open_store(struct process *process, struct leat_why *why)
-{
-    const struct leat_store_options options = store_options(process->options);
-    return open_stored(leat_options_text(process->options, "data"), &options, &process->store, why);
-}
-
 static enum leat_err examine(struct leat_store *store, struct leat_examination *examination)
 {
     struct leat_ventilator_store *typed = leat_ventilator_store_new(store);
@@ -162,22 +141,20 @@ static enum leat_err examine(struct leat_store *store, struct leat_examination *
     return err;
 }
 
-static int check_store(struct leat_options *options)
-{
-    const struct leat_store_options store = store_options(options);
-    int status = leat_check_store(&program, leat_options_text(options, "data"), &store, open_stored,
-                                  examine);
-    leat_options_destroy(&options);
-    return status;
-}
+static const struct leat_role_store role_store = {
+    .program = &program,
+    .store =
+        {
+            .role = "ventilator",
+            .tables = leat_ventilator_table_names,
+            .table_count = LEAT_VENTILATOR_TABLES,
+        },
+    .examine = examine,
+};
 
-static int copy_store(struct leat_options *options)
+static enum leat_err open_store(struct process *process, struct leat_why *why)
 {
-    int status =
-        leat_copy_store(&program, leat_options_text(options, "data"), store_options(options).role,
-                        leat_options_text(options, "copy-store"));
-    leat_options_destroy(&options);
-    return status;
+    return leat_role_store_open(&role_store, process->options, &process->store, why);
 }
 
 /* With the ventilator's own pair; the sink's is the same unless another one is named. */
@@ -336,11 +313,9 @@ int main(int argc, char **argv)
     if (process.options == NULL) {
         return status;
     }
-    if (leat_options_flag(process.options, "check-store")) {
-        return check_store(process.options);
-    }
-    if (leat_options_text(process.options, "copy-store") != NULL) {
-        return copy_store(process.options);
+    if (leat_role_store_did(&role_store, process.options, &status)) {
+        leat_options_destroy(&process.options);
+        return status;
     }
     enum leat_err err = start(&process, &why);
     if (err != LEAT_OK) {
