@@ -24,6 +24,13 @@ int setup(void **state)
     return store_directory_setup(state);
 }
 
+int setup_lmdb(void **state)
+{
+    int failed = setup(state);
+    store_directory_has_journal = false;
+    return failed;
+}
+
 void sync_store(struct leat_store *store)
 {
     struct leat_why why = {""};

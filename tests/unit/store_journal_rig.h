@@ -11,8 +11,9 @@ extern const struct leat_bytes key, value;
 #define FILES 4
 extern const char *const files[FILES]; /* of a store; data.mdb first */
 
-/* For cmocka: a directory, and no faults. */
+/* For cmocka: a directory, and no faults; a store that is opened there has a journal, or none. */
 int setup(void **state);
+int setup_lmdb(void **state);
 
 /* With a journal that is applied when so much waits; 0: as in a broker. */
 struct leat_store *open_with(const struct store_directory *directory, uint64_t journal_bytes);

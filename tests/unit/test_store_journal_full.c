@@ -1,4 +1,5 @@
-/* The journal on a disk that is full, fails or is slow. */
+/* The journal on a disk that is full, fails or is slow, beside what is so without one as well
+ * (test_store_full.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,44 +17,6 @@
 #include "store_faults.h"
 #include "store_journal_rig.h"
 #include "store_model.h"
-
-static void a_batch_that_meets_a_full_disk_is_kept_and_done_later(void **state)
-{
-    struct leat_store *store = store_directory_open(*state);
-    struct leat_why why = {""};
-    struct leat_bytes found;
-    leat_store_put(store, 0, key, value);
-    store_faults_set(STORE_FAULT_WRITE, ENOSPC);
-    leat_store_seal(store);
-    advance_until(store, has_no_room);
-    assert_true(leat_store_is_committing(store));
-    assert_int_equal(leat_store_durable(store), 0);
-    leat_store_put(store, 1, key, value);
-    assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_OK);
-    while (leat_store_sync(store, &why) != LEAT_ERR_NO_SPACE) {
-    }
-    assert_non_null(strstr(why.text, "no space left"));
-    store_faults_clear();
-    advance_until(store, is_committed);
-    assert_int_equal(leat_store_durable(store), 1);
-    sync_store(store);
-    advance_until(store, has_room);
-    leat_store_close(&store);
-}
-
-static void closing_does_not_wait_for_a_full_disk(void **state)
-{
-    struct leat_store *store = store_directory_open(*state);
-    leat_store_put(store, 0, key, value);
-    store_faults_set(STORE_FAULT_WRITE, ENOSPC);
-    leat_store_seal(store);
-    advance_until(store, has_no_room);
-    leat_store_close(&store);
-    store_faults_clear();
-    store = store_directory_open(*state);
-    assert_int_equal(leat_store_count(store, 0), 0);
-    leat_store_close(&store);
-}
 
 /* No file can get longer, as on a full disk. What the files have already is enough for as many
  * small batches as anybody likes, because the two take turns. */
@@ -381,8 +344,6 @@ static void a_failed_write_or_flush_is_final(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_DIRECTORY(a_batch_that_meets_a_full_disk_is_kept_and_done_later),
-        WITH_DIRECTORY(closing_does_not_wait_for_a_full_disk),
         WITH_DIRECTORY(on_a_full_disk_small_batches_go_on),
         WITH_DIRECTORY(nothing_is_written_over_before_it_is_applied),
         WITH_DIRECTORY(closing_in_the_middle_keeps_large_values_as_long_as_they_are_read),

@@ -1,5 +1,5 @@
-/* The LMDB store on a disk that is full, fails or is slow. Other threads that read it are in
- * test_store_reader.c. */
+/* The LMDB store on a disk that is full, fails or is slow. What a full disk does with a journal as
+ * well is in test_store_full.c, other threads that read it are in test_store_reader.c. */
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -13,72 +13,14 @@
 #include "core/limits.h"
 #include "store/lmdb_store.h"
 #include "store/reader.h"
-#include "store_directory.h"
 #include "store_faults.h"
+#include "store_journal_rig.h"
 #include "store_model.h"
-
-static const struct leat_bytes key = {(const uint8_t *)"key", 3};
-static const struct leat_bytes value = {(const uint8_t *)"value", 5};
-
-static int setup(void **state)
-{
-    store_faults_clear();
-    return store_directory_setup(state);
-}
-
-static struct leat_bytes number_key(uint64_t number, uint8_t bytes[8])
-{
-    for (int i = 0; i < 8; i++) {
-        bytes[i] = (uint8_t)(number >> (56 - 8 * i));
-    }
-    return leat_bytes_of(bytes, 8);
-}
-
-static void put_number(struct leat_store *store, uint64_t number, size_t size)
-{
-    static uint8_t body[1 << 20];
-    uint8_t bytes[8];
-    memset(body, (int)(number & 0xff), size);
-    leat_store_put(store, 0, number_key(number, bytes), leat_bytes_of(body, size));
-}
 
 static void del_number(struct leat_store *store, uint64_t number)
 {
     uint8_t bytes[8];
     leat_store_del(store, 0, number_key(number, bytes));
-}
-
-static void sync_store(struct leat_store *store)
-{
-    struct leat_why why = {""};
-    if (leat_store_sync(store, &why) != LEAT_OK) {
-        fail_msg("%s", why.text);
-    }
-}
-
-/* Waits for the store's descriptor and takes note, until `is_reached`. */
-static void advance_until(struct leat_store *store, bool (*is_reached)(struct leat_store *))
-{
-    while (!is_reached(store)) {
-        struct pollfd item = {.fd = leat_store_fd(store), .events = POLLIN};
-        assert_int_equal(poll(&item, 1, 60000), 1);
-        assert_int_equal(leat_store_advance(store, NULL), LEAT_OK);
-    }
-}
-
-static bool has_room(struct leat_store *store)
-{
-    return leat_store_has_room(store);
-}
-
-static bool has_no_room(struct leat_store *store)
-{
-    return !leat_store_has_room(store);
-}
-
-static bool is_committed(struct leat_store *store)
-{
-    return !leat_store_is_committing(store);
 }
 
 static struct leat_store *open_small(const struct store_directory *directory, uint64_t max_bytes,
@@ -249,47 +191,6 @@ static void a_file_system_that_cannot_allocate_ahead_will_do(void **state)
     leat_store_close(&store);
 }
 
-static void a_commit_that_meets_a_full_disk_is_kept_and_done_later(void **state)
-{
-    struct leat_store *store = store_directory_open(*state);
-    struct leat_why why = {""};
-    struct leat_bytes found;
-    leat_store_put(store, 0, key, value);
-    store_faults_set(STORE_FAULT_WRITE, ENOSPC);
-    leat_store_seal(store);
-    advance_until(store, has_no_room);
-    assert_true(leat_store_is_committing(store));
-    assert_int_equal(leat_store_durable(store), 0);
-    leat_store_put(store, 0, number_key(1, (uint8_t[8]){0}), value);
-    assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_OK);
-    assert_int_equal(leat_store_count(store, 0), 2);
-    assert_int_equal(leat_store_sync(store, &why), LEAT_ERR_NO_SPACE);
-    assert_string_not_equal(why.text, "");
-    store_faults_clear();
-    advance_until(store, is_committed);
-    assert_int_equal(leat_store_durable(store), 1);
-    assert_true(leat_store_has_room(store));
-    leat_store_close(&store);
-    store = store_directory_open(*state);
-    assert_int_equal(leat_store_count(store, 0), 1); /* the second was never sealed */
-    assert_int_equal(leat_store_get(store, 0, key, &found), LEAT_OK);
-    leat_store_close(&store);
-}
-
-static void closing_does_not_wait_for_a_full_disk(void **state)
-{
-    struct leat_store *store = store_directory_open(*state);
-    leat_store_put(store, 0, key, value);
-    store_faults_set(STORE_FAULT_WRITE, ENOSPC);
-    leat_store_seal(store);
-    advance_until(store, has_no_room);
-    leat_store_close(&store);
-    store_faults_clear();
-    store = store_directory_open(*state);
-    assert_int_equal(leat_store_count(store, 0), 0);
-    leat_store_close(&store);
-}
-
 static void an_error_of_a_half_written_page_on_a_full_disk_is_no_failure(void **state)
 {
     struct leat_store *store = store_directory_open(*state);
@@ -385,7 +286,8 @@ static void reading_all_the_time_keeps_no_freed_page_from_use(void **state)
     leat_store_close(&store);
 }
 
-#define WITH_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, store_directory_teardown)
+#define WITH_DIRECTORY(test)                                                                       \
+    cmocka_unit_test_setup_teardown(test, setup_lmdb, store_directory_teardown)
 
 int main(void)
 {
@@ -396,8 +298,6 @@ int main(void)
         WITH_DIRECTORY(a_disk_without_blocks_ahead_has_no_room_until_it_has),
         WITH_DIRECTORY(a_store_that_filled_its_disk_has_room_again_when_it_is_emptied),
         WITH_DIRECTORY(a_file_system_that_cannot_allocate_ahead_will_do),
-        WITH_DIRECTORY(a_commit_that_meets_a_full_disk_is_kept_and_done_later),
-        WITH_DIRECTORY(closing_does_not_wait_for_a_full_disk),
         WITH_DIRECTORY(an_error_of_a_half_written_page_on_a_full_disk_is_no_failure),
         WITH_DIRECTORY(a_failed_write_or_flush_is_final),
         WITH_DIRECTORY(opening_flushes_what_the_last_process_left_behind),

@@ -19,13 +19,6 @@
 
 #define ROWS 100
 
-static int setup_lmdb(void **state)
-{
-    int rc = setup(state);
-    store_directory_has_journal = false;
-    return rc;
-}
-
 static struct leat_store_reader *open_reader(struct leat_store *store)
 {
     struct leat_store_reader *reader = NULL;
