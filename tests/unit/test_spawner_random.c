@@ -136,7 +136,7 @@ static void receive(struct world *w)
     for (; w->rig.taken < msg->ran.outcomes.count; w->rig.taken++) {
         const struct leat_item_outcome *ran = &msg->ran.outcomes.items[w->rig.taken];
         struct attempt *attempt = answer_to(w, &ran->id);
-        attempt->failure = ran->failure;
+        attempt->failure = (enum leat_failure)ran->failure;
         judge(attempt, ran);
     }
 }
