@@ -68,7 +68,8 @@ enum leat_err leat_sink_recover(struct leat_sink *sink, struct leat_now now, str
     uint64_t lost = 0;
     err = leat_sink_store_repair_log(sink->store, &meta, &lost);
     if (err != LEAT_OK) {
-        return leat_fail(why, err, "the log cannot be read");
+        return leat_fail(why, err, "the log cannot be read, or made anew: numbers %llu to %llu",
+                         (unsigned long long)meta.trimmed + 1, (unsigned long long)meta.last);
     }
     if (lost > 0) {
         leat_out_note(out, LEAT_NOTE_RECORD_DAMAGED, NULL, leat_str_of("log"), 0);

@@ -148,8 +148,8 @@ LEAT_MUST_USE enum leat_err leat_sink_store_retire(struct leat_sink_store *store
 
 /* Looks at every number from trimmed + 1 to last, and makes blocks anew that are damaged or
  * missing, from what the results know of their numbers; a number of which nothing is known any more
- * stands for nobody. *ret_lost is how many numbers were in such blocks. For the start. LEAT_ERR_IO.
- */
+ * stands for nobody. *ret_lost is how many numbers were in such blocks. For the start. LEAT_ERR_IO;
+ * LEAT_ERR_CORRUPT: more numbers are missing than any sink has. */
 LEAT_MUST_USE enum leat_err leat_sink_store_repair_log(struct leat_sink_store *store,
                                                        struct leat_sink_meta *meta,
                                                        uint64_t *ret_lost);

@@ -4,6 +4,9 @@
 
 #include "broker/sink/sink_store_inside.h"
 
+/* No sink keeps more: who says that so many numbers are lost is damaged itself. */
+#define LOST_MAX (UINT64_C(1) << 28)
+
 struct range {
     uint64_t first, last;
 };
@@ -110,6 +113,9 @@ static void write_range(struct leat_sink_store *store, const struct rebuilt *reb
 
 static enum leat_err rebuild(struct repair *repair, const struct range *range)
 {
+    if (range->last - range->first >= LOST_MAX) {
+        return LEAT_ERR_CORRUPT;
+    }
     size_t count = (size_t)(range->last - range->first + 1);
     struct rebuilt rebuilt = {
         .store = repair->store,

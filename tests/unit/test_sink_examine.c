@@ -1,4 +1,4 @@
-/* What --check-store says of a sink's store. */
+/* What --check-store says of a sink's store, and what refuses a start. */
 #include "tests/unit/examine_rig.h"
 #include "tests/unit/sink_rig.h"
 
@@ -88,6 +88,24 @@ static void a_row_that_is_missing_is_told(void **state)
     assert_string_equal(examined.said, "");
 }
 
+/* Its seal is right, its numbers are not: nobody can make so long a log anew. */
+static void a_state_with_more_numbers_than_any_sink_has_refuses_the_start(void **state)
+{
+    (void)state;
+    struct leat_sink_meta meta;
+    struct leat_why why = {""};
+    assert_int_equal(leat_sink_store_load(rig.typed, &meta, NULL), LEAT_OK);
+    meta.last = UINT64_MAX - 1;
+    leat_sink_store_save(rig.typed, &meta);
+    assert_int_equal(leat_store_sync(rig.store, NULL), LEAT_OK);
+    rig_shut(&rig);
+    rig.typed = leat_sink_store_new(rig.store);
+    rig.sink = leat_sink_new(&rig.config, rig.typed);
+    assert_int_equal(leat_sink_recover(rig.sink, rig.now, &rig.out, &why), LEAT_ERR_CORRUPT);
+    assert_string_equal(why.text, "the log cannot be read, or made anew: numbers 1 to "
+                                  "18446744073709551614");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -96,6 +114,7 @@ int main(void)
         TEST(a_fresh_store_is_in_order),
         TEST(a_byte_of_any_row_or_key_is_found),
         TEST(a_row_that_is_missing_is_told),
+        TEST(a_state_with_more_numbers_than_any_sink_has_refuses_the_start),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
