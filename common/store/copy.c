@@ -14,6 +14,7 @@
 #include "store/journal_place.h"
 #include "store/journal_tail.h"
 #include "store/lmdb_store.h"
+#include "store/path.h"
 
 #define LOOK_AGAIN_MS 20
 
@@ -24,18 +25,9 @@ struct copy {
     uint64_t place; /* how far the journal is applied, as of the last look */
 };
 
-static char *path_in(const char *directory, const char *name)
-{
-    char *path;
-    if (asprintf(&path, "%s/%s", directory, name) < 0) {
-        abort();
-    }
-    return path;
-}
-
 static bool has_file(const char *directory, const char *name)
 {
-    char *path = path_in(directory, name);
+    char *path = leat_store_path(directory, name);
     bool is_there = access(path, F_OK) == 0;
     free(path);
     return is_there;
@@ -196,16 +188,6 @@ static enum leat_err check_owner(const struct copy *copy, struct leat_why *why)
 
 /* ---- the copy itself ---- */
 
-static int flush_path(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rc = fd < 0 || fsync(fd) != 0 ? errno : 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return rc;
-}
-
 static enum leat_err make_directory(const struct copy *copy, struct leat_why *why)
 {
     if (mkdir(copy->to, 0700) != 0) {
@@ -213,8 +195,8 @@ static enum leat_err make_directory(const struct copy *copy, struct leat_why *wh
                                : leat_fail(why, LEAT_ERR_IO, "cannot make directory %s: %s",
                                            copy->to, strerror(errno));
     }
-    char *parent = path_in(copy->to, "..");
-    int rc = flush_path(parent);
+    char *parent = leat_store_path(copy->to, "..");
+    int rc = leat_store_flush_directory(parent);
     free(parent);
     return rc == 0 ? LEAT_OK : fail(copy, rc, why);
 }
@@ -253,7 +235,7 @@ static enum leat_err fill_part(const struct copy *copy, const char *part, int fd
                                struct leat_why *why)
 {
     MDB_env *env = NULL;
-    char *whole = path_in(copy->to, "data.mdb");
+    char *whole = leat_store_path(copy->to, "data.mdb");
     enum leat_err err = LEAT_OK;
     int rc = 0;
     if (has_file(copy->to, "data.mdb")) {
@@ -265,7 +247,7 @@ static enum leat_err fill_part(const struct copy *copy, const char *part, int fd
         rc = write_file(env, fd);
         mdb_env_close(env);
         if (rc == 0) {
-            rc = rename(part, whole) == 0 ? flush_path(copy->to) : errno;
+            rc = rename(part, whole) == 0 ? leat_store_flush_directory(copy->to) : errno;
         }
     }
     if (err != LEAT_OK || rc != 0) {
@@ -278,7 +260,7 @@ static enum leat_err fill_part(const struct copy *copy, const char *part, int fd
 static enum leat_err copy_data(const struct copy *copy, struct leat_why *why)
 {
     int fd = -1;
-    char *part = path_in(copy->to, "data.mdb.part");
+    char *part = leat_store_path(copy->to, "data.mdb.part");
     enum leat_err err = make_directory(copy, why);
     if (err == LEAT_OK) {
         err = open_part(copy, part, &fd, why);

@@ -14,10 +14,8 @@
 #include "store/lmdb.h"
 #include "store/thread.h"
 
-#define FILES 2
-
 struct leat_journal {
-    struct leat_journal_file files[FILES];
+    struct leat_journal_file files[LEAT_JOURNAL_FILES];
     struct leat_hash_key key;
     pthread_t thread;
     int event_fd;
@@ -25,8 +23,8 @@ struct leat_journal {
     /* the owner's */
     unsigned current;
     bool is_turning;
-    uint64_t offset;             /* in the current file, where the next record goes */
-    uint64_t last_number[FILES]; /* in each file; 0: none */
+    uint64_t offset;                          /* in the current file, where the next record goes */
+    uint64_t last_number[LEAT_JOURNAL_FILES]; /* in each file; 0: none */
     uint64_t applied;
     uint64_t number; /* of the record that was submitted last */
 
@@ -126,7 +124,7 @@ static void *run(void *argument)
 
 static void free_files(struct leat_journal *journal)
 {
-    for (unsigned i = 0; i < FILES; i++) {
+    for (unsigned i = 0; i < LEAT_JOURNAL_FILES; i++) {
         leat_journal_file_fini(&journal->files[i]);
     }
     if (journal->event_fd >= 0) {
@@ -149,7 +147,8 @@ enum leat_err leat_journal_open(const char *directory, const struct leat_id *sto
         journal->event_fd >= 0
             ? LEAT_OK
             : leat_fail(why, LEAT_ERR_IO, "cannot make an eventfd: %s", strerror(errno));
-    for (unsigned i = FILES; err == LEAT_OK && i > 0; i--) { /* the first is made last */
+    for (unsigned i = LEAT_JOURNAL_FILES; err == LEAT_OK && i > 0;
+         i--) { /* the first is made last */
         struct leat_journal_file *file = &journal->files[i - 1];
         err = make ? leat_journal_file_make(file, directory, i - 1, store, why)
                    : leat_journal_file_open(file, directory, i - 1, store, why);
@@ -243,7 +242,7 @@ enum leat_err leat_journal_shrink(struct leat_journal *journal, struct leat_why 
 {
     assert(journal->state == LEAT_JOURNAL_IDLE && journal->applied == journal->number);
     enum leat_err err = LEAT_OK;
-    for (unsigned i = 0; err == LEAT_OK && i < FILES; i++) {
+    for (unsigned i = 0; err == LEAT_OK && i < LEAT_JOURNAL_FILES; i++) {
         err = leat_journal_file_shrink(&journal->files[i], why);
     }
     journal->offset = LEAT_JOURNAL_BLOCK_BYTES;
@@ -427,10 +426,10 @@ enum leat_err leat_journal_read(const struct leat_journal *journal, uint64_t app
                                 leat_journal_visit_fn *visit, void *context, uint64_t *ret_last,
                                 struct leat_why *why)
 {
-    struct leat_bytes maps[FILES] = {{NULL, 0}, {NULL, 0}};
+    struct leat_bytes maps[LEAT_JOURNAL_FILES] = {{NULL, 0}, {NULL, 0}};
     struct found found = {0};
     enum leat_err err = LEAT_OK;
-    for (unsigned i = 0; err == LEAT_OK && i < FILES; i++) {
+    for (unsigned i = 0; err == LEAT_OK && i < LEAT_JOURNAL_FILES; i++) {
         err = leat_journal_file_map(&journal->files[i], &maps[i], why);
         if (err == LEAT_OK) {
             look_through(journal, maps[i], applied, &found);
@@ -446,7 +445,7 @@ enum leat_err leat_journal_read(const struct leat_journal *journal, uint64_t app
     for (size_t i = 0; err == LEAT_OK && i < found.count; i++) {
         err = visit_record(&found.records[i], visit, context, why);
     }
-    for (unsigned i = 0; i < FILES; i++) {
+    for (unsigned i = 0; i < LEAT_JOURNAL_FILES; i++) {
         if (maps[i].data != NULL) {
             leat_journal_file_unmap(maps[i]);
         }

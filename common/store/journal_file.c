@@ -264,13 +264,19 @@ bool leat_journal_file_is_there(const char *directory, unsigned number)
     return is_there;
 }
 
+int leat_journal_file_look(const char *directory, unsigned number)
+{
+    char *path = path_of(directory, number, "");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    free(path);
+    return fd;
+}
+
 bool leat_journal_file_is_used(const char *directory, unsigned number)
 {
     static const uint8_t zeros[LEAT_JOURNAL_BLOCK_BYTES];
     uint8_t first[LEAT_JOURNAL_BLOCK_BYTES];
-    char *path = path_of(directory, number, "");
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    free(path);
+    int fd = leat_journal_file_look(directory, number);
     ssize_t size = fd < 0 ? 0 : pread(fd, first, sizeof first, LEAT_JOURNAL_BLOCK_BYTES);
     if (fd >= 0) {
         close(fd);

@@ -13,6 +13,7 @@
 #include "core/view.h"
 #include "store/journal_record.h"
 
+#define LEAT_JOURNAL_FILES       2
 #define LEAT_JOURNAL_FIRST_BYTES (2U << 20) /* of a new file: room for settling on a full disk */
 #define LEAT_JOURNAL_GROW_BYTES  (1U << 20)
 
@@ -50,6 +51,9 @@ LEAT_MUST_USE enum leat_err leat_journal_file_shrink(struct leat_journal_file *f
                                                      struct leat_why *why);
 
 bool leat_journal_file_is_there(const char *directory, unsigned number);
+/* A descriptor for reading only, for who does not own the file: the caller's; -1: errno says why.
+ */
+int leat_journal_file_look(const char *directory, unsigned number);
 /* Whether a record was ever begun in it. */
 bool leat_journal_file_is_used(const char *directory, unsigned number);
 

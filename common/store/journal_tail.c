@@ -1,19 +1,18 @@
 #include "store/journal_tail.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILES 2
+#include "store/journal_file.h"
+
 /* Read at once: many records of a journal that has little load, or a part of a large one. */
 #define CHUNK_BYTES ((size_t)64 << 10)
 
 struct leat_journal_tail {
-    int fds[FILES];
+    int fds[LEAT_JOURNAL_FILES];
     struct leat_hash_key key;
     uint64_t last; /* number of the record that was visited last */
     unsigned file; /* and where the next one is expected */
@@ -25,17 +24,6 @@ struct leat_journal_tail {
     uint64_t chunk_at;
 };
 
-static int open_file(const char *directory, unsigned number)
-{
-    char *path;
-    if (asprintf(&path, "%s/journal-%u", directory, number) < 0) {
-        abort();
-    }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    free(path);
-    return fd;
-}
-
 enum leat_err leat_journal_tail_open(const char *directory, const struct leat_id *store,
                                      struct leat_journal_tail **ret_tail, struct leat_why *why)
 {
@@ -46,8 +34,8 @@ enum leat_err leat_journal_tail_open(const char *directory, const struct leat_id
     tail->key = leat_journal_key(store);
     tail->at = LEAT_JOURNAL_BLOCK_BYTES;
     enum leat_err err = LEAT_OK;
-    for (unsigned i = 0; i < FILES; i++) {
-        tail->fds[i] = open_file(directory, i);
+    for (unsigned i = 0; i < LEAT_JOURNAL_FILES; i++) {
+        tail->fds[i] = leat_journal_file_look(directory, i);
         if (tail->fds[i] < 0 && err == LEAT_OK) {
             err = leat_fail(why, errno == ENOENT ? LEAT_ERR_NOT_FOUND : LEAT_ERR_IO,
                             "cannot open %s/journal-%u: %s", directory, i, strerror(errno));
@@ -66,7 +54,7 @@ void leat_journal_tail_close(struct leat_journal_tail **tail)
     if (*tail == NULL) {
         return;
     }
-    for (unsigned i = 0; i < FILES; i++) {
+    for (unsigned i = 0; i < LEAT_JOURNAL_FILES; i++) {
         if ((*tail)->fds[i] >= 0) {
             close((*tail)->fds[i]);
         }
@@ -199,7 +187,8 @@ static enum leat_err find(struct leat_journal_tail *tail, uint64_t number,
     if (err == LEAT_OK && ret_record->number == number) {
         return LEAT_OK;
     }
-    for (unsigned i = 0; i < FILES && (err == LEAT_OK || err == LEAT_ERR_NOT_FOUND); i++) {
+    for (unsigned i = 0; i < LEAT_JOURNAL_FILES && (err == LEAT_OK || err == LEAT_ERR_NOT_FOUND);
+         i++) {
         err = find_in(tail, i, number, ret_record);
         if (err == LEAT_OK) {
             return LEAT_OK;
@@ -258,7 +247,7 @@ static uint64_t highest_in_chunk(const struct leat_journal_tail *tail)
 enum leat_err leat_journal_tail_highest(struct leat_journal_tail *tail, uint64_t *ret_number)
 {
     uint64_t highest = 0;
-    for (unsigned i = 0; i < FILES; i++) {
+    for (unsigned i = 0; i < LEAT_JOURNAL_FILES; i++) {
         struct stat status;
         if (fstat(tail->fds[i], &status) != 0) {
             return LEAT_ERR_IO;

@@ -10,6 +10,7 @@
 #include "core/limits.h"
 #include "store/lmdb_pages.h"
 #include "store/lmdb_store.h"
+#include "store/path.h"
 
 #define IDENTITY_TABLE "leat"
 
@@ -17,10 +18,7 @@
 static enum leat_err map_file(const char *directory, struct leat_bytes *ret_file,
                               struct leat_why *why)
 {
-    char *path = NULL;
-    if (asprintf(&path, "%s/data.mdb", directory) < 0) {
-        abort();
-    }
+    char *path = leat_store_path(directory, "data.mdb");
     struct stat status = {0};
     void *bytes = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC);

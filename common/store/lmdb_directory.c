@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/limits.h"
+#include "store/path.h"
 
 #define IDENTITY_TABLE "leat"
 #define IDENTITY_KEY   "identity"
@@ -24,32 +25,17 @@
 #define LOCK_TRIES          5
 #define LOCK_TRY_MS         10
 
-static char *path_of(const char *directory, const char *name)
-{
-    char *path = NULL;
-    if (asprintf(&path, "%s/%s", directory, name) < 0) {
-        abort();
-    }
-    return path;
-}
-
 static enum leat_err flush_directory(const char *path, struct leat_why *why)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0) {
-        int error = errno;
-        if (fd >= 0) {
-            close(fd);
-        }
-        return leat_fail(why, LEAT_ERR_IO, "cannot flush directory %s: %s", path, strerror(error));
-    }
-    close(fd);
-    return LEAT_OK;
+    int error = leat_store_flush_directory(path);
+    return error == 0 ? LEAT_OK
+                      : leat_fail(why, LEAT_ERR_IO, "cannot flush directory %s: %s", path,
+                                  strerror(error));
 }
 
 static enum leat_err flush_parent(const char *path, struct leat_why *why)
 {
-    char *parent = path_of(path, "..");
+    char *parent = leat_store_path(path, "..");
     enum leat_err err = flush_directory(parent, why);
     free(parent);
     return err;
@@ -99,7 +85,7 @@ struct leat_lmdb_lock leat_lmdb_look_at_lock(const char *path)
 {
     struct leat_lmdb_lock lock = {0};
     char line[LOCK_LINE_BYTES_MAX];
-    char *file = path_of(path, "leat.lock");
+    char *file = leat_store_path(path, "leat.lock");
     int fd = open(file, O_RDONLY | O_CLOEXEC);
     free(file);
     if (fd >= 0) {
@@ -130,7 +116,7 @@ enum leat_err leat_lmdb_lock_directory(struct leat_lmdb *lmdb, const char *path,
     if (err != LEAT_OK) {
         return err;
     }
-    char *file = path_of(path, "leat.lock");
+    char *file = leat_store_path(path, "leat.lock");
     int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         err = errno == ENOSPC || errno == EDQUOT ? LEAT_ERR_NO_SPACE : LEAT_ERR_IO;
@@ -168,7 +154,7 @@ enum leat_err leat_lmdb_lock_directory(struct leat_lmdb *lmdb, const char *path,
 
 enum leat_err leat_lmdb_check_data_file(const struct leat_lmdb *lmdb, struct leat_why *why)
 {
-    char *file = path_of(lmdb->path, "data.mdb");
+    char *file = leat_store_path(lmdb->path, "data.mdb");
     struct stat status;
     bool is_there = stat(file, &status) == 0;
     int error = errno;
