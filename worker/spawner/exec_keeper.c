@@ -291,10 +291,7 @@ static void run_attempt(struct keeper *keeper, const struct leat_spawner_handler
         return;
     }
     if (start(keeper, handler, ran, reason)) {
-        const uint64_t most_ms = LEAT_TIMEOUT_MS_MAX;
-        uint64_t timeout_ms = keeper->run->timeout_ms;
-        timeout_ms = timeout_ms > most_ms ? most_ms : timeout_ms;
-        keeper->deadline_us = started_us + (int64_t)timeout_ms * LEAT_US_PER_MS;
+        keeper->deadline_us = started_us + leat_slot_limit_us(keeper->run->timeout_ms);
         if (keeper->files.in[1] >= 0) {
             write_input(keeper);
         }

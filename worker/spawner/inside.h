@@ -103,6 +103,8 @@ int64_t leat_spawner_now_us(void);
 /* Whether the attempt must not be started any more. Asked by whoever starts it: before, it may have
  * waited behind others for any time. */
 bool leat_slot_is_expired(const struct leat_item_attempt *run);
+/* How long an attempt may run, microseconds: its timeout, held at LEAT_TIMEOUT_MS_MAX. */
+int64_t leat_slot_limit_us(uint64_t timeout_ms);
 /* Milliseconds for poll until `deadline_us`, rounded up; -1: never. */
 int leat_spawner_wait_ms(int64_t deadline_us, int64_t now_us);
 

@@ -28,6 +28,12 @@ bool leat_slot_is_expired(const struct leat_item_attempt *run)
     return (int64_t)now.tv_sec * LEAT_MS_PER_S + now.tv_nsec / 1000000 >= run->expires_at_ms;
 }
 
+int64_t leat_slot_limit_us(uint64_t timeout_ms)
+{
+    const uint64_t most_ms = LEAT_TIMEOUT_MS_MAX;
+    return (int64_t)(timeout_ms > most_ms ? most_ms : timeout_ms) * LEAT_US_PER_MS;
+}
+
 int leat_spawner_wait_ms(int64_t deadline_us, int64_t now_us)
 {
     if (deadline_us == LEAT_NEVER_US) {

@@ -81,9 +81,7 @@ static int64_t check_plugin(struct leat_spawner_loop *loop, size_t slot)
     if (head == NULL || head->kind != LEAT_SPAWNER_PLUGIN || process->ending) {
         return LEAT_NEVER_US;
     }
-    const uint64_t most_ms = LEAT_TIMEOUT_MS_MAX;
-    const int64_t limit_us =
-        (int64_t)(head->timeout_ms > most_ms ? most_ms : head->timeout_ms) * LEAT_US_PER_MS;
+    const int64_t limit_us = leat_slot_limit_us(head->timeout_ms);
     if (process->head_seq != head->seq) {
         process->head_seq = head->seq;
         process->head_since_us = loop->now_us;
