@@ -229,3 +229,12 @@ bool world_hear(zsock_t *client, int wait_ms, uint64_t *ret_ref, uint64_t *ret_c
     zmq_msg_close(&frame);
     return true;
 }
+
+void world_expect_answer(zsock_t *client, uint64_t ref)
+{
+    uint64_t got = 0;
+    uint64_t code = 0;
+    assert_true(world_hear(client, 5000, &got, &code));
+    assert_int_equal(code, 0);
+    assert_int_equal(got, ref);
+}

@@ -64,5 +64,7 @@ void world_say(zsock_t *client, const char *verb, uint64_t ref);
 /* The next answer; false when none came within wait_ms. DONE: its ref. ERROR: its code in
  * *ret_code, which is else 0. */
 bool world_hear(zsock_t *client, int wait_ms, uint64_t *ret_ref, uint64_t *ret_code);
+/* The next answer is the DONE of this ref, within 5 s. */
+void world_expect_answer(zsock_t *client, uint64_t ref);
 
 #endif

@@ -68,6 +68,13 @@ struct leat_id rig_id(unsigned number)
     return id;
 }
 
+unsigned rig_number(const struct leat_id *id)
+{
+    unsigned number;
+    memcpy(&number, id->bytes + 12, sizeof number);
+    return number;
+}
+
 struct leat_item_attempt rig_run(unsigned number, const char *type, const char *payload,
                                  uint64_t timeout_ms)
 {
@@ -109,13 +116,18 @@ void rig_send(struct rig *rig, const struct leat_msg *msg)
     }
 }
 
+void rig_give_all(struct rig *rig, struct leat_item_attempt *attempts, size_t count)
+{
+    struct leat_msg msg = {.type = LEAT_MSG_RUN};
+    msg.run.attempts.items = attempts;
+    msg.run.attempts.count = count;
+    rig_send(rig, &msg);
+}
+
 void rig_give(struct rig *rig, const struct leat_item_attempt *attempt)
 {
     struct leat_item_attempt copy = *attempt;
-    struct leat_msg msg = {.type = LEAT_MSG_RUN};
-    msg.run.attempts.items = &copy;
-    msg.run.attempts.count = 1;
-    rig_send(rig, &msg);
+    rig_give_all(rig, &copy, 1);
 }
 
 void rig_kill(struct rig *rig, unsigned number)

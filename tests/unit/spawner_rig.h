@@ -33,11 +33,15 @@ void rig_start(struct rig *rig);
 void rig_fini(struct rig *rig);
 
 struct leat_id rig_id(unsigned number);
+/* Of what rig_id has made. */
+unsigned rig_number(const struct leat_id *id);
 struct leat_item_attempt rig_run(unsigned number, const char *type, const char *payload,
                                  uint64_t timeout_ms);
 /* Wall time, milliseconds. */
 int64_t rig_wall_ms(void);
 void rig_send(struct rig *rig, const struct leat_msg *msg);
+/* One RUN of all of them. */
+void rig_give_all(struct rig *rig, struct leat_item_attempt *attempts, size_t count);
 /* A RUN of one attempt. */
 void rig_give(struct rig *rig, const struct leat_item_attempt *attempt);
 void rig_kill(struct rig *rig, unsigned number);

@@ -132,3 +132,27 @@ struct leat_store *open_with(const struct store_directory *directory, uint64_t j
     }
     return store;
 }
+
+void leave_ten(void **state, struct store_directory *ret_left)
+{
+    struct leat_store *store = open_with(*state, 1 << 20);
+    for (uint64_t i = 0; i < 10; i++) {
+        put_number(store, i, 1000);
+        sync_store(store);
+    }
+    crash(*state, ret_left);
+    leat_store_close(&store);
+}
+
+void flip(const struct store_directory *directory, const char *name, off_t offset)
+{
+    char path[256];
+    uint8_t byte;
+    snprintf(path, sizeof path, "%s/%s", directory->path, name);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, offset), 1);
+    byte ^= 0x10;
+    assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
+    close(fd);
+}

@@ -3,6 +3,8 @@
 #ifndef LEAT_TESTS_STORE_JOURNAL_RIG_H
 #define LEAT_TESTS_STORE_JOURNAL_RIG_H
 
+#include <sys/types.h>
+
 #include "store/journaled.h"
 #include "store_directory.h"
 
@@ -32,5 +34,9 @@ void assert_numbers(struct leat_store *store, uint64_t count);
 void copy_file(const char *from, const char *to);
 /* The directory as a process that is killed now would leave it. */
 void crash(const struct store_directory *directory, struct store_directory *ret_left);
+/* Ten batches of one number each, in the journal only; and what a crash leaves of them. */
+void leave_ten(void **state, struct store_directory *ret_left);
+/* Changes a bit of a file. */
+void flip(const struct store_directory *directory, const char *name, off_t offset);
 
 #endif

@@ -26,15 +26,6 @@ static int fini(void **state)
     return 0;
 }
 
-static void expect_answer(zsock_t *client, uint64_t ref)
-{
-    uint64_t got = 0;
-    uint64_t code = 0;
-    assert_true(world_hear(client, 5000, &got, &code));
-    assert_int_equal(code, 0);
-    assert_int_equal(got, ref);
-}
-
 /* ---- holding back ---- */
 
 static void without_a_store_answers_leave_at_once(void **state)
@@ -46,7 +37,7 @@ static void without_a_store_answers_leave_at_once(void **state)
     world_say(client, "ping", 1);
     world_turn_until_messages(&world, 1);
     assert_int_equal(leat_runner_counts(world.runner).messages_out, 1);
-    expect_answer(client, 1);
+    world_expect_answer(client, 1);
     zsock_destroy(&client);
 }
 
@@ -80,7 +71,7 @@ static void nothing_leaves_before_it_is_durable(void **state)
     assert_true(leat_store_is_committing(world.store));
     leat_store_memory_complete(world.store);
     world_turn(&world);
-    expect_answer(client, 1);
+    world_expect_answer(client, 1);
     counts = leat_runner_counts(world.runner);
     assert_int_equal(counts.messages_out, 1);
     assert_int_equal(counts.waiting_actions, 0);
@@ -105,11 +96,11 @@ static void a_step_that_wrote_nothing_waits_for_what_it_may_have_read(void **sta
     assert_int_equal(leat_runner_counts(world.runner).waiting_actions, 2);
     leat_store_memory_complete(world.store);
     world_turn(&world);
-    expect_answer(client, 1);
-    expect_answer(other, 2);
+    world_expect_answer(client, 1);
+    world_expect_answer(other, 2);
     world_say(other, "ping", 3); /* nothing is under way any more: at once */
     world_turn_until_messages(&world, 3);
-    expect_answer(other, 3);
+    world_expect_answer(other, 3);
     zsock_destroy(&client);
     zsock_destroy(&other);
 }
@@ -130,7 +121,7 @@ static void it_waits_also_when_nothing_else_waits(void **state)
     assert_int_equal(leat_runner_counts(world.runner).waiting_actions, 1);
     leat_store_memory_complete(world.store);
     world_turn(&world);
-    expect_answer(client, 2);
+    world_expect_answer(client, 2);
     zsock_destroy(&client);
 }
 
@@ -154,7 +145,7 @@ static void the_next_batch_fills_while_one_is_on_its_way(void **state)
     leat_store_memory_complete(world.store);
     world_turn(&world);
     for (uint64_t ref = 1; ref <= 3; ref++) {
-        expect_answer(client, ref);
+        world_expect_answer(client, ref);
     }
     assert_int_equal(leat_runner_counts(world.runner).commits, 2);
     assert_int_equal(leat_runner_counts(world.runner).commit_actions_max, 2);
@@ -205,8 +196,8 @@ static void an_exit_waits_until_what_was_written_before_it_is_durable(void **sta
         world_turn(&world);
     }
     assert_int_equal(world.status, 9);
-    expect_answer(client, 1);
-    expect_answer(client, 2);
+    world_expect_answer(client, 1);
+    world_expect_answer(client, 2);
     assert_int_equal(leat_runner_counts(world.runner).messages_out, 2);
     zsock_destroy(&client);
 }
@@ -238,7 +229,7 @@ static void too_much_waiting_stops_reading_and_the_clock_of_the_core(void **stat
         world_turn(&world);
     }
     for (uint64_t ref = 1; ref <= TOTAL; ref++) {
-        expect_answer(client, ref);
+        world_expect_answer(client, ref);
     }
     assert_false(leat_runner_counts(world.runner).paused);
     assert_true(leat_runner_counts(world.runner).pauses >= 1);
@@ -382,7 +373,7 @@ static void bytes_that_are_no_message_are_answered_and_the_loop_goes_on(void **s
             assert_int_equal(type, 0x7e);
         }
     }
-    expect_answer(client, 77);
+    world_expect_answer(client, 77);
     assert_int_equal(leat_runner_counts(world.runner).malformed, 5);
     zsock_destroy(&client);
 }

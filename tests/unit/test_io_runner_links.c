@@ -21,15 +21,6 @@ static int fini(void **state)
     return 0;
 }
 
-static void expect_answer(zsock_t *client, uint64_t ref)
-{
-    uint64_t got = 0;
-    uint64_t code = 0;
-    assert_true(world_hear(client, 5000, &got, &code));
-    assert_int_equal(code, 0);
-    assert_int_equal(got, ref);
-}
-
 /* ---- links ---- */
 
 static void a_flooded_link_does_not_starve_another(void **state)
@@ -86,8 +77,8 @@ static void what_may_be_dropped_is_counted_and_not_told(void **state)
     world_say(client, "drop", 1);
     world_say(client, "drop", 2);
     world_turn_until_messages(&world, 2);
-    expect_answer(client, 1);
-    expect_answer(client, 2);
+    world_expect_answer(client, 1);
+    world_expect_answer(client, 2);
     world_turn(&world);
     assert_int_equal(leat_runner_counts(world.runner).dropped, 2);
     assert_int_equal(world_count(&world, LEAT_EVENT_UNREACHABLE), 0);

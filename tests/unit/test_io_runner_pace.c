@@ -18,13 +18,6 @@ static int fini(void **state)
     return 0;
 }
 
-static void expect_answer(zsock_t *client, uint64_t ref)
-{
-    uint64_t got = 0;
-    assert_true(world_hear(client, 5000, &got, NULL));
-    assert_int_equal(got, ref);
-}
-
 /* Says it so many times, and turns until the core has heard all. */
 static void say_many(zsock_t *client, const char *verb, uint64_t first, size_t count)
 {
@@ -99,16 +92,16 @@ static void what_nobody_waits_for_goes_with_what_somebody_waits_for(void **state
     say_many(client, "patient", 6, 1); /* the next batch: it waits again */
     leat_store_memory_complete(world.store);
     world_turn(&world);
-    expect_answer(client, 1);
-    expect_answer(client, 2);
-    expect_answer(client, 5);
+    world_expect_answer(client, 1);
+    world_expect_answer(client, 2);
+    world_expect_answer(client, 5);
     assert_false(leat_store_is_committing(world.store));
     say_many(client, "ping", 7, 1); /* has written nothing, but may have read what is not durable */
     assert_true(leat_store_is_committing(world.store));
     leat_store_memory_complete(world.store);
     world_turn(&world);
-    expect_answer(client, 6);
-    expect_answer(client, 7);
+    world_expect_answer(client, 6);
+    world_expect_answer(client, 7);
     assert_int_equal(leat_runner_counts(world.runner).commits, 2);
     zsock_destroy(&client);
 }
@@ -131,7 +124,7 @@ static void what_nobody_waits_for_goes_alone_when_its_patience_ends(void **state
         assert_true(leat_runner_now(world.runner).mono_us - since_us >= 40 * LEAT_US_PER_MS);
         leat_store_memory_complete(world.store);
         world_turn(&world);
-        expect_answer(client, ref);
+        world_expect_answer(client, ref);
     }
     zsock_destroy(&client);
 }

@@ -63,17 +63,12 @@ static void give(struct rig *rig, const char *first, const char *others, unsigne
     for (unsigned i = 1; i <= count; i++) {
         runs[i] = rig_run(i, others, "", TIMEOUT);
     }
-    struct leat_msg msg = {.type = LEAT_MSG_RUN};
-    msg.run.attempts.items = runs;
-    msg.run.attempts.count = count + 1;
-    rig_send(rig, &msg);
+    rig_give_all(rig, runs, count + 1);
 }
 
 static unsigned number_of(const struct leat_item_outcome *ran)
 {
-    unsigned number;
-    memcpy(&number, ran->id.bytes + 12, sizeof number);
-    return number;
+    return rig_number(&ran->id);
 }
 
 static void end_the_wait(struct rig *rig)
@@ -138,10 +133,7 @@ static void what_stands_behind_a_slow_command_runs_before_what_came_later(void *
     for (unsigned i = 1; i <= 31; i++) {
         runs[i] = rig_run(i, i <= 15 ? "note" : "doze", "", TIMEOUT);
     }
-    struct leat_msg msg = {.type = LEAT_MSG_RUN};
-    msg.run.attempts.items = runs;
-    msg.run.attempts.count = 32;
-    rig_send(&rig, &msg);
+    rig_give_all(&rig, runs, 32);
     unsigned later = 0;
     for (unsigned i = 1, noted = 0; i <= 31; i++) {
         const bool is_note = number_of(rig_ran(&rig)) <= 15;
@@ -162,10 +154,7 @@ static void give_behind(struct rig *rig, unsigned count, const char *last)
         runs[i] = rig_run(i + 1, "true", "", TIMEOUT);
     }
     runs[count] = rig_run(100, last, "", TIMEOUT);
-    struct leat_msg msg = {.type = LEAT_MSG_RUN};
-    msg.run.attempts.items = runs;
-    msg.run.attempts.count = count + 1;
-    rig_send(rig, &msg);
+    rig_give_all(rig, runs, count + 1);
 }
 
 static void a_quick_command_s_answer_does_not_wait_for_a_slow_one_behind_it(void **state)
@@ -249,10 +238,7 @@ static void what_expires_behind_a_slow_command_does_not_run(void **state)
         runs[i] = rig_run(i, "note", "", TIMEOUT);
         runs[i].expires_at_ms = rig_wall_ms() + (i % 2 == 0 ? TIMEOUT : 200);
     }
-    struct leat_msg msg = {.type = LEAT_MSG_RUN};
-    msg.run.attempts.items = runs;
-    msg.run.attempts.count = 21;
-    rig_send(&rig, &msg);
+    rig_give_all(&rig, runs, 21);
     assert_int_equal(number_of(rig_ran(&rig)), 100);
     for (unsigned i = 1; i <= 20; i++) {
         const struct leat_item_outcome *ran = rig_ran(&rig);
@@ -293,10 +279,7 @@ static void large_and_small_outputs_come_in_the_order_of_their_commands(void **s
         runs[i].headers.items = &headers[i % 3 == 0 ? 0 : 1];
         runs[i].headers.count = 1;
     }
-    struct leat_msg msg = {.type = LEAT_MSG_RUN};
-    msg.run.attempts.items = runs;
-    msg.run.attempts.count = 60;
-    rig_send(&rig, &msg);
+    rig_give_all(&rig, runs, 60);
     for (unsigned i = 0; i < 60; i++) {
         const struct leat_item_outcome *ran = rig_ran(&rig);
         assert_int_equal(number_of(ran), i);
@@ -318,10 +301,7 @@ static void nothing_of_a_command_is_left_when_the_one_behind_it_begins(void **st
     for (unsigned i = 0; i < 40; i++) {
         runs[i] = rig_run(i, i % 8 == 7 ? "look" : "litter", "", TIMEOUT);
     }
-    struct leat_msg msg = {.type = LEAT_MSG_RUN};
-    msg.run.attempts.items = runs;
-    msg.run.attempts.count = 40;
-    rig_send(&rig, &msg);
+    rig_give_all(&rig, runs, 40);
     for (unsigned i = 0; i < 40; i++) {
         const struct leat_item_outcome *ran = rig_ran(&rig);
         assert_int_equal(ran->failure, LEAT_FAILURE_NONE);

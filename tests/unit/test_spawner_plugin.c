@@ -227,10 +227,7 @@ static void what_expires_behind_a_slow_attempt_does_not_run(void **state)
                                        rig_run(3, "echo", "in time", TIMEOUT)};
     runs[1].expires_at_ms = rig_wall_ms() + 200;
     runs[2].expires_at_ms = rig_wall_ms() + TIMEOUT;
-    struct leat_msg msg = {.type = LEAT_MSG_RUN};
-    msg.run.attempts.items = runs;
-    msg.run.attempts.count = 3;
-    rig_send(&rig, &msg);
+    rig_give_all(&rig, runs, 3);
     assert_id(rig_ran(&rig), 1);
     const struct leat_item_outcome *ran = rig_ran(&rig);
     assert_id(ran, 2);

@@ -90,16 +90,12 @@ static void send_some(struct world *w)
         runs[i].headers.items = &headers[i];
         runs[i].headers.count = 1;
     }
-    struct leat_msg msg = {.type = LEAT_MSG_RUN};
-    msg.run.attempts.items = runs;
-    msg.run.attempts.count = count;
-    rig_send(&w->rig, &msg);
+    rig_give_all(&w->rig, runs, count);
 }
 
 static struct attempt *answer_to(struct world *w, const struct leat_id *id)
 {
-    unsigned n;
-    memcpy(&n, id->bytes + 12, sizeof n);
+    unsigned n = rig_number(id);
     assert_true(n < w->sent);
     assert_false(w->attempts[n].answered);
     w->attempts[n].answered = true;

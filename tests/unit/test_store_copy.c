@@ -75,35 +75,11 @@ static void assert_not_copied(const struct store_directory *from, const struct s
     assert_int_equal(access(whole, F_OK), -1);
 }
 
-/* Ten batches of one number each, in the journal only; and what a crash leaves of them. */
-static void leave_ten(void **state, struct store_directory *ret_left)
-{
-    struct leat_store *store = open_with(*state, 1 << 20);
-    for (uint64_t i = 0; i < 10; i++) {
-        put_number(store, i, 1000);
-        sync_store(store);
-    }
-    crash(*state, ret_left);
-    leat_store_close(&store);
-}
-
 static void remove_file(const struct store_directory *directory, const char *name)
 {
     char path[256];
     path_in(path, directory->path, name);
     assert_int_equal(unlink(path), 0);
-}
-
-static void flip(const struct store_directory *directory, const char *name, off_t offset)
-{
-    char path[256];
-    uint8_t byte;
-    path_in(path, directory->path, name);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_int_equal(pread(fd, &byte, 1, offset), 1);
-    byte ^= 0x10;
-    assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
-    close(fd);
 }
 
 static void without_an_owner_nothing_of_a_journal_is_left_out(void **state)

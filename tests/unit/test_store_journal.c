@@ -172,31 +172,6 @@ static void bytes_that_are_no_writes_are_told(void **state)
 
 /* ---- what a crash leaves behind, and what only damage does ---- */
 
-/* Ten batches of one number each, in the journal only; and what a crash leaves of them. */
-static void leave_ten(void **state, struct store_directory *ret_left)
-{
-    struct leat_store *store = open_with(*state, 1 << 20);
-    for (uint64_t i = 0; i < 10; i++) {
-        put_number(store, i, 1000);
-        sync_store(store);
-    }
-    crash(*state, ret_left);
-    leat_store_close(&store);
-}
-
-static void flip(const struct store_directory *directory, const char *name, off_t offset)
-{
-    char path[256];
-    uint8_t byte;
-    snprintf(path, sizeof path, "%s/%s", directory->path, name);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &byte, 1, offset), 1);
-    byte ^= 0x10;
-    assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
-    close(fd);
-}
-
 static void assert_refused(const struct store_directory *directory, const char *text)
 {
     struct leat_store *store = NULL;
