@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "bench/guard/guard.h"
+#include "store/journaled.h"
 #include "store/lmdb.h"
 
 /* ---- codec: SUBMIT, JOBS, RESULTS, SETTLED, there and back ---- */
@@ -81,22 +82,24 @@ const struct guard_stage guard_codec = {"codec",
                                         "SUBMIT, JOBS, RESULTS, SETTLED, encoded and decoded",
                                         begin_codec, run_codec, end_codec};
 
-/* ---- lmdb: a job's rows put and later deleted, a commit per batch ----
+/* ---- lmdb, journal: a job's rows put and later deleted, a commit per batch ----
  *
- * Commits have a thread of their own, so this stage is counted as a whole: guard.py takes the
- * difference of a long and a short run. */
+ * Commits have threads of their own, so these stages are counted as a whole: guard.py takes the
+ * difference of a long and a short run. In the journal a row is added and deleted before anything
+ * is applied: LMDB never has it. */
 
 #define JOBS      0
 #define ORDER     1
 #define LAG       16 /* batches between put and delete */
 #define PATH_SIZE 64
 
-struct lmdb {
+struct disk {
     struct leat_store *store;
+    bool has_journal;
     char path[PATH_SIZE];
 };
 
-static void *begin_lmdb(void)
+static void *begin_disk(bool has_journal)
 {
     static const char *const tables[] = {"jobs", "order"};
     struct leat_store_options options = {.role = "guard",
@@ -104,19 +107,34 @@ static void *begin_lmdb(void)
                                          .table_count = 2,
                                          .max_bytes =
                                              256 << 20, /* valgrind has no room for a large map */
-                                         .map_bytes = 256 << 20};
-    struct lmdb *stage = calloc(1, sizeof *stage);
+                                         .map_bytes = 256 << 20,
+                                         .journal_bytes = 64 << 20}; /* more than a run writes */
+    struct disk *stage = calloc(1, sizeof *stage);
     struct leat_why why;
     const char *parent = getenv("TMPDIR");
+    stage->has_journal = has_journal;
     snprintf(stage->path, sizeof stage->path, "%.40s/leat-guard.XXXXXX",
              parent == NULL ? "/tmp" : parent);
     if (mkdtemp(stage->path) == NULL) {
         guard_stop(stage->path, "cannot be made");
     }
-    if (leat_store_open_lmdb(stage->path, &options, &stage->store, &why) != LEAT_OK) {
-        guard_stop("lmdb", why.text);
+    enum leat_err err = has_journal
+                            ? leat_store_open_journaled(stage->path, &options, &stage->store, &why)
+                            : leat_store_open_lmdb(stage->path, &options, &stage->store, &why);
+    if (err != LEAT_OK) {
+        guard_stop("store", why.text);
     }
     return stage;
+}
+
+static void *begin_lmdb(void)
+{
+    return begin_disk(false);
+}
+
+static void *begin_journal(void)
+{
+    return begin_disk(true);
 }
 
 static void change_batch(struct leat_store *store, uint64_t batch, bool is_put)
@@ -127,8 +145,8 @@ static void change_batch(struct leat_store *store, uint64_t batch, bool is_put)
         struct leat_bytes key = leat_bytes_of(id.bytes, sizeof id.bytes);
         struct leat_bytes order = leat_bytes_of(id.bytes + 4, 12);
         if (is_put) {
-            leat_store_put(store, JOBS, key, leat_bytes_of(record, sizeof record));
-            leat_store_put(store, ORDER, order, key);
+            leat_store_add(store, JOBS, key, leat_bytes_of(record, sizeof record));
+            leat_store_add(store, ORDER, order, key);
         } else {
             leat_store_del(store, JOBS, key);
             leat_store_del(store, ORDER, order);
@@ -136,9 +154,9 @@ static void change_batch(struct leat_store *store, uint64_t batch, bool is_put)
     }
 }
 
-static void run_lmdb(void *context, uint64_t first, uint64_t batches)
+static void run_disk(void *context, uint64_t first, uint64_t batches)
 {
-    struct lmdb *stage = context;
+    struct disk *stage = context;
     struct leat_why why;
     for (uint64_t batch = first; batch < first + batches; batch++) {
         change_batch(stage->store, batch, true);
@@ -151,15 +169,19 @@ static void run_lmdb(void *context, uint64_t first, uint64_t batches)
     }
 }
 
-static void end_lmdb(void *context)
+static void end_disk(void *context)
 {
-    static const char *const files[] = {"data.mdb", "lock.mdb", "leat.lock"};
-    struct lmdb *stage = context;
+    static const char *const files[] = {"data.mdb", "lock.mdb", "leat.lock", "journal-0",
+                                        "journal-1"};
+    struct disk *stage = context;
+    const size_t file_count = sizeof files / sizeof files[0] - (stage->has_journal ? 0 : 2);
     char path[PATH_SIZE + 16];
     leat_store_close(&stage->store);
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+    for (size_t i = 0; i < file_count; i++) {
         snprintf(path, sizeof path, "%s/%s", stage->path, files[i]);
-        (void)unlink(path);
+        if (unlink(path) != 0) {
+            guard_stop(path, "cannot be removed");
+        }
     }
     (void)rmdir(stage->path);
     free(stage);
@@ -167,4 +189,6 @@ static void end_lmdb(void *context)
 
 const struct guard_stage guard_lmdb = {"lmdb",
                                        "two rows put and later deleted, a commit per 256 jobs",
-                                       begin_lmdb, run_lmdb, end_lmdb};
+                                       begin_lmdb, run_disk, end_disk};
+const struct guard_stage guard_journal = {"journal", "the same, and all of it in the journal alone",
+                                          begin_journal, run_disk, end_disk};

@@ -8,7 +8,8 @@
 static bool is_counting;
 
 static const struct guard_stage *const stages[] = {
-    &guard_submitter, &guard_ventilator, &guard_worker, &guard_sink, &guard_codec, &guard_lmdb};
+    &guard_submitter, &guard_ventilator, &guard_worker, &guard_sink,
+    &guard_codec,     &guard_lmdb,       &guard_journal};
 
 void guard_count(void)
 {

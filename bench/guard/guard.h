@@ -32,6 +32,7 @@ extern const struct guard_stage guard_worker;
 extern const struct guard_stage guard_sink;
 extern const struct guard_stage guard_codec;
 extern const struct guard_stage guard_lmdb;
+extern const struct guard_stage guard_journal;
 
 /* From now on guard_step and guard_work are counted. */
 void guard_count(void);
