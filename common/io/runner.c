@@ -33,17 +33,11 @@ static void fill_defaults(struct leat_runner_config *config)
     if (config->filling_bytes_max == 0) {
         config->filling_bytes_max = LEAT_RUNNER_FILLING_BYTES_MAX;
     }
-    if (config->pace_from_rows == 0) {
-        config->pace_from_rows = LEAT_RUNNER_PACE_FROM_ROWS;
-    }
-    if (config->pace_to_rows == 0) {
-        config->pace_to_rows = LEAT_RUNNER_PACE_TO_ROWS;
-    }
-    if (config->pace_us == 0) {
-        config->pace_us = LEAT_RUNNER_PACE_US;
-    }
     if (config->patience_us == 0) {
         config->patience_us = LEAT_RUNNER_PATIENCE_US;
+    }
+    if (config->patience_rows == 0) {
+        config->patience_rows = LEAT_RUNNER_PATIENCE_ROWS;
     }
     if (config->budget_messages == 0) {
         config->budget_messages = LEAT_RUNNER_BUDGET_MESSAGES;

@@ -38,10 +38,8 @@
 #define LEAT_RUNNER_WAITING_ACTIONS_MAX 65536
 #define LEAT_RUNNER_WAITING_BYTES_MAX   (64LL << 20)
 #define LEAT_RUNNER_FILLING_BYTES_MAX   (256LL << 20)
-#define LEAT_RUNNER_PACE_FROM_ROWS      256
-#define LEAT_RUNNER_PACE_TO_ROWS        8192
-#define LEAT_RUNNER_PACE_US             4000
 #define LEAT_RUNNER_PATIENCE_US         10000
+#define LEAT_RUNNER_PATIENCE_ROWS       8192
 #define LEAT_RUNNER_BUDGET_MESSAGES     64
 #define LEAT_RUNNER_BUDGET_US           1000
 
@@ -103,11 +101,8 @@ struct leat_runner_config {
     size_t waiting_actions_max; /* 0: the default above; as the next ones */
     size_t waiting_bytes_max;
     size_t filling_bytes_max;
-    /* Pacing of commits: after a batch of at least pace_from_rows rows the next one is sealed no
-     * sooner than pace_us after it, unless it has pace_to_rows rows before. */
-    size_t pace_from_rows, pace_to_rows;
-    int64_t pace_us;
     int64_t patience_us;      /* so long may a batch wait that nobody waits for */
+    size_t patience_rows;     /* unless it has so many rows */
     unsigned budget_messages; /* read from one link in one turn */
     int64_t budget_us;
     int64_t connect_wait_us; /* before the first TICK, wait so long for DEALERs to connect */

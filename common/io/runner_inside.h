@@ -46,8 +46,6 @@ struct leat_runner {
     struct leat_now now;        /* as the core sees it */
     int64_t real_mono_us;       /* of this turn */
     int64_t held_us;            /* time that stood still for the core; now.mono_us = real - held */
-    size_t sealed_rows;         /* of the batch that was sealed last */
-    int64_t sealed_us;          /* real time at which it was */
     int64_t held_back_until_us; /* real time; 0: the filling batch is not held back */
     int64_t patient_since_us;   /* real time; 0: the filling batch is clean, or urgent */
     uint64_t urgent;            /* the last batch that somebody waits for */

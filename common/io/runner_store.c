@@ -31,15 +31,6 @@ void leat_runner_advance_store(struct leat_runner *runner)
     }
 }
 
-/* A commit costs the same for one row and for hundreds. When it carries little, the next one
- * follows at once; when it carries much, there is load, and waiting a moment makes the next one
- * carry more, while the processor works for somebody else. */
-static int64_t paced_until_us(const struct leat_runner *runner)
-{
-    const struct leat_runner_config *config = &runner->config;
-    return runner->sealed_rows >= config->pace_from_rows ? runner->sealed_us + config->pace_us : 0;
-}
-
 /* What nobody waits for goes with what somebody waits for, if that comes soon: a flush less. */
 static int64_t patient_until_us(struct leat_runner *runner)
 {
@@ -53,13 +44,11 @@ static int64_t patient_until_us(struct leat_runner *runner)
     return runner->patient_since_us + runner->config.patience_us;
 }
 
-static bool is_held_back(struct leat_runner *runner, size_t rows)
+static bool is_held_back(struct leat_runner *runner)
 {
-    int64_t paced_us = paced_until_us(runner);
-    int64_t patient_us = patient_until_us(runner);
-    int64_t until_us = paced_us > patient_us ? paced_us : patient_us;
-    bool held =
-        rows < runner->config.pace_to_rows && runner->real_mono_us < until_us && !runner->exiting;
+    int64_t until_us = patient_until_us(runner);
+    bool held = leat_store_filling_rows(runner->config.store) < runner->config.patience_rows &&
+                runner->real_mono_us < until_us && !runner->exiting;
     runner->held_back_until_us = held ? until_us : 0;
     return held;
 }
@@ -75,13 +64,8 @@ void leat_runner_seal_store(struct leat_runner *runner)
         fail_store(runner, leat_store_error(store));
         return;
     }
-    if (leat_store_is_dirty(store) && !leat_store_is_committing(store)) {
-        size_t rows = leat_store_filling_rows(store);
-        if (!is_held_back(runner, rows)) {
-            runner->sealed_rows = rows;
-            runner->sealed_us = runner->real_mono_us;
-            runner->patient_since_us = 0;
-            leat_store_seal(store);
-        }
+    if (leat_store_is_dirty(store) && !leat_store_is_committing(store) && !is_held_back(runner)) {
+        runner->patient_since_us = 0;
+        leat_store_seal(store);
     }
 }

@@ -3,7 +3,7 @@ foreach(module options log socket serve traps)
     target_link_libraries(test_io_${module} PRIVATE leat_io)
 endforeach()
 
-foreach(module runner runner_links runner_pace)
+foreach(module runner runner_links runner_patience)
     leat_test(test_io_${module} unit test_io_${module}.c io_runner_world.c io_capture.c)
     target_link_libraries(test_io_${module} PRIVATE leat_io)
 endforeach()

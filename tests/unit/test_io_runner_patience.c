@@ -1,4 +1,4 @@
-/* When the runner lets a batch wait: under load, and while nobody waits for it. */
+/* A batch waits while nobody waits for it, and never else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,48 +29,26 @@ static void say_many(zsock_t *client, const char *verb, uint64_t first, size_t c
     world_turn(&world);
 }
 
-static void under_load_a_batch_waits_a_moment_for_more_and_else_it_does_not(void **state)
+/* However much the batch before has carried: there is load, and whoever waits has waited for it. */
+static void what_somebody_waits_for_goes_as_soon_as_the_batch_before_is_done(void **state)
 {
     (void)state;
+    const size_t counts[] = {1, 3, 400, 400, 1};
+    uint64_t said = 0;
     world_init(&world, true);
-    world.config.pace_from_rows = 10;
-    world.config.pace_to_rows = 30;
-    world.config.pace_us = 3600 * LEAT_US_PER_S;
     world_start(&world);
     zsock_t *client = world_client(&world);
-
-    say_many(client, "put", 1, 3); /* the memory store commits when it is told to */
-    assert_true(leat_store_is_committing(world.store));
-    say_many(client, "put", 4, 20);
-    leat_store_memory_complete(world.store);
-    world_turn(&world);
-    assert_true(leat_store_is_committing(world.store)); /* after little: at once */
-    leat_store_memory_complete(world.store);
-    say_many(client, "put", 24, 20);
-    assert_false(leat_store_is_committing(world.store)); /* after much: it waits... */
-    assert_true(leat_store_is_dirty(world.store));
-    say_many(client, "put", 44, 10);
-    assert_true(leat_store_is_committing(world.store)); /* ...until there is enough */
-    zsock_destroy(&client);
-}
-
-static void a_batch_that_waits_for_more_leaves_when_its_moment_is_over(void **state)
-{
-    (void)state;
-    world_init(&world, true);
-    world.config.pace_from_rows = 1;
-    world.config.pace_us = 50 * LEAT_US_PER_MS;
-    world_start(&world);
-    zsock_t *client = world_client(&world);
-    say_many(client, "put", 1, 1);
-    assert_true(leat_store_is_committing(world.store));
-    int64_t sealed_us = leat_runner_now(world.runner).mono_us;
-    leat_store_memory_complete(world.store);
-    say_many(client, "put", 2, 1);
-    while (!leat_store_is_committing(world.store)) {
+    say_many(client, "put", said, 1);
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        said += i == 0 ? 1 : counts[i - 1];
+        assert_true(leat_store_is_committing(world.store));
+        say_many(client, "put", said, counts[i]); /* it fills behind the one under way */
+        assert_int_equal(leat_store_filling_rows(world.store), counts[i]);
+        leat_store_memory_complete(world.store);
         world_turn(&world);
+        assert_true(leat_store_is_committing(world.store));
+        assert_false(leat_store_is_dirty(world.store));
     }
-    assert_true(leat_runner_now(world.runner).mono_us - sealed_us >= 40 * LEAT_US_PER_MS);
     zsock_destroy(&client);
 }
 
@@ -134,7 +112,7 @@ static void what_nobody_waits_for_goes_alone_when_there_is_much_of_it(void **sta
     (void)state;
     world_init(&world, true);
     world.config.patience_us = 3600 * LEAT_US_PER_S;
-    world.config.pace_to_rows = 10;
+    world.config.patience_rows = 10;
     world_start(&world);
     zsock_t *client = world_client(&world);
     say_many(client, "patient", 1, 9);
@@ -150,8 +128,7 @@ int main(void)
 {
     leat_signals_start();
     const struct CMUnitTest tests[] = {
-        RUNNER_TEST(under_load_a_batch_waits_a_moment_for_more_and_else_it_does_not),
-        RUNNER_TEST(a_batch_that_waits_for_more_leaves_when_its_moment_is_over),
+        RUNNER_TEST(what_somebody_waits_for_goes_as_soon_as_the_batch_before_is_done),
         RUNNER_TEST(what_nobody_waits_for_goes_with_what_somebody_waits_for),
         RUNNER_TEST(what_nobody_waits_for_goes_alone_when_its_patience_ends),
         RUNNER_TEST(what_nobody_waits_for_goes_alone_when_there_is_much_of_it),
