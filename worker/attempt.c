@@ -138,6 +138,9 @@ static void expire(struct leat_worker *w, struct leat_worker_job *job, struct le
 /* A number from the wire that means nothing counts as an error of the handler. */
 static enum leat_failure failure_of(uint64_t number)
 {
+    if (number == LEAT_FAILURE_NONE) {
+        return LEAT_FAILURE_NONE;
+    }
     return strcmp(leat_failure_name(number), "unknown") == 0 ? LEAT_FAILURE_HANDLER
                                                              : (enum leat_failure)number;
 }
@@ -155,10 +158,11 @@ static void take_outcome(struct leat_worker_job *job, const struct leat_item_out
     outcome->run_us = ran->run_us;
 }
 
-void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
+void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran, uint32_t hash,
                      struct leat_now now, struct leat_out *out)
 {
-    struct leat_worker_job *job = leat_worker_job_find(&w->table, &ran->id, ran->delivery);
+    struct leat_worker_job *job =
+        leat_worker_job_find_hashed(&w->table, hash, &ran->id, ran->delivery);
     if (job == NULL || job->place != LEAT_WORKER_STARTED) {
         return;
     }
@@ -255,7 +259,7 @@ static struct leat_item_attempt attempt_of(const struct leat_worker_job *job)
 static void say_runs(const struct leat_worker *w, size_t count, struct leat_out *out)
 {
     struct leat_item_attempt *items =
-        leat_worker_must(leat_arena_take(&out->arena, count * sizeof(*items)));
+        leat_worker_must(leat_arena_take_unset(&out->arena, count * sizeof(*items)));
     const struct leat_list_node *node = &w->started.ring;
     for (size_t i = count; i > 0; i--) {
         node = node->prev;

@@ -11,6 +11,7 @@
 
 #include "core/check.h"
 #include "core/rng.h"
+#include "worker/body.h"
 #include "worker/job.h"
 #include "worker/rate.h"
 #include "worker/worker.h"
@@ -103,6 +104,7 @@ struct leat_worker {
     size_t started_by_kind[LEAT_WORKER_PLUGIN + 1];
     uint64_t last_sequence;
 
+    struct leat_worker_body_end last_body;
     struct leat_worker_table table;
     struct leat_worker_trail queued_trail;   /* of the lanes together */
     struct leat_worker_trail finished_trail; /* of the outbox */
@@ -157,7 +159,8 @@ void leat_worker_receive(struct leat_worker *w, const struct leat_event *event,
  * `error`, which is malloced or NULL. */
 void leat_worker_finish(struct leat_worker *w, struct leat_worker_job *job, char *error,
                         size_t error_size);
-void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
+/* `hash` is the lease's (leat_worker_table_hash). */
+void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran, uint32_t hash,
                      struct leat_now now, struct leat_out *out);
 /* The job, in no list, with failure and attempts of its outcome set: an attempt has failed, or the
  * job cannot be tried here; once more, or for good. */

@@ -30,8 +30,8 @@ struct key {
 
 _Static_assert(sizeof(struct key) == 24, "a key has no padding");
 
-static uint32_t hash_of(const struct leat_worker_table *table, const struct leat_id *id,
-                        uint64_t delivery)
+uint32_t leat_worker_table_hash(const struct leat_worker_table *table, const struct leat_id *id,
+                                uint64_t delivery)
 {
     struct key key = {.id = *id};
     memcpy(key.delivery, &delivery, sizeof(key.delivery));
@@ -43,8 +43,9 @@ static struct leat_worker_job **place_of(const struct leat_worker_table *table, 
     return &table->index[hash & (table->index_size - 1)];
 }
 
-static struct leat_worker_job *find(const struct leat_worker_table *table, uint32_t hash,
-                                    const struct leat_id *id, uint64_t delivery)
+struct leat_worker_job *leat_worker_job_find_hashed(const struct leat_worker_table *table,
+                                                    uint32_t hash, const struct leat_id *id,
+                                                    uint64_t delivery)
 {
     struct leat_worker_job *job = table->index_size == 0 ? NULL : *place_of(table, hash);
     while (job != NULL &&
@@ -226,7 +227,7 @@ static void grow_index(struct leat_worker_table *table)
     }
 }
 
-struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
+struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table, uint32_t hash,
                                             const struct leat_item_delivery *delivery,
                                             enum leat_worker_place place)
 {
@@ -243,8 +244,7 @@ struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
         memcpy(job->bytes, delivery->body.data, delivery->body.size);
         job->bytes_size = delivery->body.size;
     }
-    job->hash = hash_of(table, &job->id, job->delivery);
-    LEAT_ASSERT(find(table, job->hash, &job->id, job->delivery) == NULL);
+    job->hash = hash;
     leat_list_push_back(&table->held, &job->held);
     if (2 * table->held.count > table->index_size) {
         grow_index(table);
@@ -258,22 +258,21 @@ struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
 struct leat_worker_job *leat_worker_job_find(const struct leat_worker_table *table,
                                              const struct leat_id *id, uint64_t delivery)
 {
-    return find(table, hash_of(table, id, delivery), id, delivery);
+    return leat_worker_job_find_hashed(table, leat_worker_table_hash(table, id, delivery), id,
+                                       delivery);
 }
 
-void leat_worker_table_fetch_place(const struct leat_worker_table *table, const struct leat_id *id,
-                                   uint64_t delivery)
+void leat_worker_table_fetch_place(const struct leat_worker_table *table, uint32_t hash)
 {
     if (table->index_size > 0) {
-        __builtin_prefetch(place_of(table, hash_of(table, id, delivery)));
+        __builtin_prefetch(place_of(table, hash));
     }
 }
 
-void leat_worker_table_fetch_job(const struct leat_worker_table *table, const struct leat_id *id,
-                                 uint64_t delivery)
+void leat_worker_table_fetch_job(const struct leat_worker_table *table, uint32_t hash)
 {
     if (table->index_size > 0) {
-        leat_worker_job_fetch(*place_of(table, hash_of(table, id, delivery)), FETCH_FOUND);
+        leat_worker_job_fetch(*place_of(table, hash), FETCH_FOUND);
     }
 }
 

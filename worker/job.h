@@ -103,14 +103,21 @@ void leat_worker_table_init(struct leat_worker_table *table, uint64_t seed);
 /* Frees every job, the table and limbo. */
 void leat_worker_table_fini(struct leat_worker_table *table);
 
+/* Of a lease: made once for all that is done with it. */
+uint32_t leat_worker_table_hash(const struct leat_worker_table *table, const struct leat_id *id,
+                                uint64_t delivery);
 /* A new job in the table with a copy of everything that `delivery` holds but its names, in `place`
- * and not yet in a list. Owned by the table. The lease must not be in the table. */
-struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table,
+ * and not yet in a list. Owned by the table. `hash` is the lease's, which must not be in the table.
+ */
+struct leat_worker_job *leat_worker_job_add(struct leat_worker_table *table, uint32_t hash,
                                             const struct leat_item_delivery *delivery,
                                             enum leat_worker_place place);
 /* NULL when the lease is not held. */
 struct leat_worker_job *leat_worker_job_find(const struct leat_worker_table *table,
                                              const struct leat_id *id, uint64_t delivery);
+struct leat_worker_job *leat_worker_job_find_hashed(const struct leat_worker_table *table,
+                                                    uint32_t hash, const struct leat_id *id,
+                                                    uint64_t delivery);
 /* Takes over the body that was read from the job's bytes, its header list included. */
 void leat_worker_job_keep_body(struct leat_worker_job *job, struct leat_item_body body);
 /* Takes over an error's text, which is malloced. */
@@ -190,10 +197,8 @@ static inline void leat_worker_trail_add(struct leat_worker_trail *trail,
 }
 
 /* Before a search: its place in the index, and when that has come, the job that it leads to. */
-void leat_worker_table_fetch_place(const struct leat_worker_table *table, const struct leat_id *id,
-                                   uint64_t delivery);
-void leat_worker_table_fetch_job(const struct leat_worker_table *table, const struct leat_id *id,
-                                 uint64_t delivery);
+void leat_worker_table_fetch_place(const struct leat_worker_table *table, uint32_t hash);
+void leat_worker_table_fetch_job(const struct leat_worker_table *table, uint32_t hash);
 
 /* Bytes of memory that the job stands for. */
 size_t leat_worker_job_bytes(const struct leat_worker_job *job);

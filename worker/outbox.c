@@ -99,7 +99,6 @@ void leat_worker_outbox_busy(struct leat_worker *w, uint64_t number, uint64_t re
     w->outbox.hold_us = batch->again_us;
 }
 
-/* Into memory that is all zero. */
 static void write_result(const struct leat_worker *w, const struct leat_worker_job *job,
                          struct leat_item_result *result)
 {
@@ -122,9 +121,9 @@ static void write_result(const struct leat_worker *w, const struct leat_worker_j
     result->worker = w->name;
     result->headers.items = job->body.headers.items;
     result->headers.count = job->body.headers.count;
-    if (outcome->status != LEAT_STATE_SUCCEEDED) {
-        result->body = leat_bytes_of(job->bytes, job->bytes_size);
-    }
+    result->body = outcome->status == LEAT_STATE_SUCCEEDED
+                       ? (struct leat_bytes){0}
+                       : leat_bytes_of(job->bytes, job->bytes_size);
 }
 
 static void send_batch(struct leat_worker *w, struct leat_worker_batch *batch, int64_t now_us,
@@ -132,7 +131,7 @@ static void send_batch(struct leat_worker *w, struct leat_worker_batch *batch, i
 {
     size_t count = batch->results.count;
     struct leat_item_result *items =
-        leat_worker_must(leat_arena_take(&out->arena, count * sizeof(*items)));
+        leat_worker_must(leat_arena_take_unset(&out->arena, count * sizeof(*items)));
     struct leat_list_node *node = leat_list_first(&batch->results);
     for (size_t i = 0; i < count; i++) {
         write_result(w, leat_worker_job_of(node), &items[i]);

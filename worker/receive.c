@@ -2,8 +2,6 @@
  * are passed over: they come late or twice, or from somebody who is mistaken. */
 #include "worker/inside.h"
 
-#include "worker/body.h"
-
 /* Items of a message between calling for what one needs and needing it. */
 #define FETCH_AHEAD 4
 
@@ -48,7 +46,7 @@ static void name_job(const struct leat_worker *w, const struct leat_worker_lane 
 }
 
 static void receive_job(struct leat_worker *w, const struct leat_item_delivery *delivery,
-                        struct leat_now now, struct leat_out *out)
+                        uint32_t hash, struct leat_now now, struct leat_out *out)
 {
     struct leat_worker_lane *lane = lane_of(w, delivery->type);
     w->session.received++;
@@ -57,7 +55,7 @@ static void receive_job(struct leat_worker *w, const struct leat_item_delivery *
         lane->received++;
     }
     struct leat_worker_job *held =
-        leat_worker_job_find(&w->table, &delivery->id, delivery->delivery);
+        leat_worker_job_find_hashed(&w->table, hash, &delivery->id, delivery->delivery);
     if (held != NULL) {
         /* A lease that was refused has come back to us, under the same number because another
          * worker handed it back, while its old attempt is not yet gone: what becomes of that one
@@ -67,16 +65,17 @@ static void receive_job(struct leat_worker *w, const struct leat_item_delivery *
     }
     if (w->ending.draining || is_too_many(w)) {
         struct leat_item_delivery lease = {.id = delivery->id, .delivery = delivery->delivery};
-        leat_worker_give_back(w, leat_worker_job_add(&w->table, &lease, LEAT_WORKER_QUEUED));
+        leat_worker_give_back(w, leat_worker_job_add(&w->table, hash, &lease, LEAT_WORKER_QUEUED));
         return;
     }
-    struct leat_worker_job *job = leat_worker_job_add(&w->table, delivery, LEAT_WORKER_QUEUED);
+    struct leat_worker_job *job =
+        leat_worker_job_add(&w->table, hash, delivery, LEAT_WORKER_QUEUED);
     job->sequence = ++w->last_sequence;
     name_job(w, lane, delivery, job);
     struct leat_why why;
     struct leat_item_body body = {0};
-    enum leat_err err =
-        leat_worker_body_read(leat_bytes_of(job->bytes, job->bytes_size), &body, &why);
+    enum leat_err err = leat_worker_body_read(
+        &w->last_body, leat_bytes_of(job->bytes, job->bytes_size), &body, &why);
     leat_worker_job_keep_body(job, body);
     if (err == LEAT_ERR_MEMORY) {
         (void)leat_worker_must(NULL);
@@ -99,12 +98,16 @@ static void receive_job(struct leat_worker *w, const struct leat_item_delivery *
 static void receive_jobs(struct leat_worker *w, const struct leat_item_delivery *items,
                          size_t count, struct leat_now now, struct leat_out *out)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (i + FETCH_AHEAD < count) {
-            const struct leat_item_delivery *later = &items[i + FETCH_AHEAD];
-            leat_worker_table_fetch_place(&w->table, &later->id, later->delivery);
+    uint32_t hashes[FETCH_AHEAD]; /* of those between the two */
+    for (size_t i = 0; i < count + FETCH_AHEAD; i++) {
+        uint32_t *hash = &hashes[i % FETCH_AHEAD];
+        if (i >= FETCH_AHEAD) {
+            receive_job(w, &items[i - FETCH_AHEAD], *hash, now, out);
         }
-        receive_job(w, &items[i], now, out);
+        if (i < count) {
+            *hash = leat_worker_table_hash(&w->table, &items[i].id, items[i].delivery);
+            leat_worker_table_fetch_place(&w->table, *hash);
+        }
     }
 }
 
@@ -178,16 +181,19 @@ static void receive_ran(struct leat_worker *w, const struct leat_msg_ran *ran, s
 {
     const struct leat_item_outcome *items = ran->outcomes.items;
     const size_t count = ran->outcomes.count;
-    for (size_t i = 0; i < count; i++) {
-        if (i + 2 * FETCH_AHEAD < count) {
-            const struct leat_item_outcome *later = &items[i + 2 * FETCH_AHEAD];
-            leat_worker_table_fetch_place(&w->table, &later->id, later->delivery);
+    uint32_t hashes[2 * FETCH_AHEAD];
+    for (size_t i = 0; i < count + 2 * FETCH_AHEAD; i++) {
+        uint32_t *hash = &hashes[i % (2 * FETCH_AHEAD)];
+        if (i >= 2 * FETCH_AHEAD) {
+            leat_worker_ran(w, &items[i - 2 * FETCH_AHEAD], *hash, now, out);
         }
-        if (i + FETCH_AHEAD < count) {
-            const struct leat_item_outcome *next = &items[i + FETCH_AHEAD];
-            leat_worker_table_fetch_job(&w->table, &next->id, next->delivery);
+        if (i >= FETCH_AHEAD && i - FETCH_AHEAD < count) {
+            leat_worker_table_fetch_job(&w->table, hashes[(i - FETCH_AHEAD) % (2 * FETCH_AHEAD)]);
         }
-        leat_worker_ran(w, &items[i], now, out);
+        if (i < count) {
+            *hash = leat_worker_table_hash(&w->table, &items[i].id, items[i].delivery);
+            leat_worker_table_fetch_place(&w->table, *hash);
+        }
     }
 }
 
