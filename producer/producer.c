@@ -217,7 +217,7 @@ static enum leat_err make_submission(struct leat_producer *producer,
         err = make_body(producer, job, &made.body);
     }
     if (err == LEAT_OK) {
-        err = leat_job_check_submission(&made, producer->payload_bytes_max, &producer->error);
+        err = leat_job_check_submission(&made, NULL, producer->payload_bytes_max, &producer->error);
     }
     if (err != LEAT_OK) {
         return err;

@@ -233,7 +233,7 @@ static void form_batches(struct leat_submitter *s)
 static bool send_batch(struct leat_submitter *s, struct batch *batch, struct leat_out *out)
 {
     struct leat_item_submission *items =
-        leat_arena_take(&out->arena, batch->jobs.count * sizeof(*items));
+        leat_arena_take_unset(&out->arena, batch->jobs.count * sizeof(*items));
     if (items == NULL) {
         return false;
     }

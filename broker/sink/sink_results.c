@@ -213,7 +213,8 @@ static void take_all(struct leat_sink *sink, const struct leat_event *event, str
 {
     const struct leat_msg_results *results = &event->msg->results;
     struct finished finished = {0};
-    finished.items = leat_arena_take(&out->arena, results->results.count * sizeof *finished.items);
+    finished.items =
+        leat_arena_take_unset(&out->arena, results->results.count * sizeof *finished.items);
     for (size_t i = 0; i < results->results.count; i++) {
         enum leat_err err = take(sink, &results->results.items[i], event->now, &finished, out);
         if (err == LEAT_ERR_IO) {

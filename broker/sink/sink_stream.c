@@ -40,7 +40,7 @@ static bool send_some(struct leat_sink *sink, struct leat_out *out)
     if (most == 0) {
         return false;
     }
-    struct leat_item_job_id *ids = leat_arena_take(&out->arena, most * sizeof *ids);
+    struct leat_item_job_id *ids = leat_arena_take_unset(&out->arena, most * sizeof *ids);
     size_t count = 0;
     if (ids == NULL) {
         return false; /* the rest goes with a later step */

@@ -48,15 +48,16 @@ static struct leat_lane *oldest_lane(struct leat_ventilator *v, const struct lea
 /* The lane whose first job the session gets; NULL: there is none for it. */
 static struct leat_lane *choose(struct leat_ventilator *v, struct leat_session *session)
 {
-    for (size_t i = 0; i < session->queue_count; i++) {
-        size_t at = (session->queue_turn + i) % session->queue_count;
+    size_t at = session->queue_turn;
+    for (size_t i = 0; i < session->queue_count; i++, at++) {
+        at = at < session->queue_count ? at : 0;
         const struct leat_queue *queue = session->queues[at].queue;
         if (queue == NULL || queue->paused || queue->ready == 0) {
             continue;
         }
         struct leat_lane *lane = oldest_lane(v, session, queue);
         if (lane != NULL) {
-            session->queue_turn = (at + 1) % session->queue_count;
+            session->queue_turn = at + 1;
             return lane;
         }
     }
@@ -222,7 +223,7 @@ static void send_picks(struct turn *turn, struct leat_session *session)
     while (number != 0) {
         size_t count = batch_length(v, number);
         struct leat_item_delivery *items =
-            leat_arena_take(&turn->out->arena, count * sizeof *items);
+            leat_arena_take_unset(&turn->out->arena, count * sizeof *items);
         if (items == NULL) {
             take_back(turn, session, number);
             return;

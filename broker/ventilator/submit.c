@@ -47,8 +47,8 @@ static bool is_rejected(struct leat_ventilator *v, const struct leat_event *even
     struct leat_why why = {""};
     for (size_t i = 0; i < submit->jobs.count; i++) {
         const struct leat_item_submission *job = &submit->jobs.items[i];
-        enum leat_err err =
-            leat_job_check_submission(job, (size_t)v->config.payload_bytes_max, &why);
+        enum leat_err err = leat_job_check_submission(job, i == 0 ? NULL : job - 1,
+                                                      (size_t)v->config.payload_bytes_max, &why);
         if (err != LEAT_OK) {
             char text[LEAT_ID_TEXT_BYTES];
             struct leat_str reason = leat_arena_format(&out->arena, "job %zu (%s): %s", i + 1,

@@ -102,7 +102,13 @@ __attribute__((target("sse4.2"))) static uint64_t words(uint64_t rest, const uin
         bytes += sizeof(uint64_t);
         size -= sizeof(uint64_t);
     }
-    for (size_t i = 0; i < size; i++) {
+    if ((size & 4) != 0) {
+        uint32_t half;
+        memcpy(&half, bytes, sizeof(half));
+        rest = _mm_crc32_u32((uint32_t)rest, half);
+        bytes += sizeof(half);
+    }
+    for (size_t i = 0; i < (size & 3); i++) {
         rest = _mm_crc32_u8((uint32_t)rest, bytes[i]);
     }
     return rest;

@@ -51,15 +51,23 @@ static enum leat_err check_times(const struct leat_item_submission *job, struct 
     return LEAT_OK;
 }
 
+static bool has_names_of(const struct leat_item_submission *job,
+                         const struct leat_item_submission *other)
+{
+    return leat_str_equal(job->queue, other->queue) && leat_str_equal(job->type, other->type);
+}
+
 enum leat_err leat_job_check_submission(const struct leat_item_submission *job,
+                                        const struct leat_item_submission *checked,
                                         size_t payload_bytes_max, struct leat_why *why)
 {
     if (leat_id_is_zero(&job->id)) {
         return leat_fail(why, LEAT_ERR_INVALID, "job id is all zero");
     }
-    enum leat_err err = leat_name_check_queue(job->queue, why);
-    if (err == LEAT_OK) {
-        err = leat_name_check_type(job->type, why);
+    enum leat_err err = LEAT_OK;
+    if (checked == NULL || !has_names_of(job, checked)) {
+        err = leat_name_check_queue(job->queue, why);
+        err = err == LEAT_OK ? leat_name_check_type(job->type, why) : err;
     }
     if (err == LEAT_OK) {
         err = check_times(job, why);

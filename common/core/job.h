@@ -13,8 +13,10 @@ void leat_job_body_defaults(struct leat_item_body *ret_body);
 
 /* What the ventilator can see: id not zero, names of queue and type, times not negative, expires-at
  * after not-before, size of the opaque body for a payload of at most `payload_bytes_max`.
- * LEAT_ERR_INVALID or LEAT_ERR_LIMIT; `why` names the limit and the value. */
+ * LEAT_ERR_INVALID or LEAT_ERR_LIMIT; `why` names the limit and the value. The names are taken for
+ * good when they are those of `checked`, which has passed; it may be NULL. */
 LEAT_MUST_USE enum leat_err leat_job_check_submission(const struct leat_item_submission *job,
+                                                      const struct leat_item_submission *checked,
                                                       size_t payload_bytes_max,
                                                       struct leat_why *why);
 

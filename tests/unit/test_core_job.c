@@ -75,28 +75,80 @@ static void a_submission_is_checked(void **state)
     enum { PAYLOAD_MAX = 1000 };
     struct leat_why why = {""};
     struct leat_item_submission job = good_submission();
-    assert_int_equal(leat_job_check_submission(&job, PAYLOAD_MAX, &why), LEAT_OK);
+    assert_int_equal(leat_job_check_submission(&job, NULL, PAYLOAD_MAX, &why), LEAT_OK);
 
     job.id = (struct leat_id){{0}};
-    assert_int_equal(leat_job_check_submission(&job, PAYLOAD_MAX, &why), LEAT_ERR_INVALID);
+    assert_int_equal(leat_job_check_submission(&job, NULL, PAYLOAD_MAX, &why), LEAT_ERR_INVALID);
     assert_says(&why, "job id is all zero");
 
     job = good_submission();
     job.queue = leat_str_of("");
-    assert_int_equal(leat_job_check_submission(&job, PAYLOAD_MAX, &why), LEAT_ERR_INVALID);
+    assert_int_equal(leat_job_check_submission(&job, NULL, PAYLOAD_MAX, &why), LEAT_ERR_INVALID);
     assert_says(&why, "queue is empty");
 
     job = good_submission();
     job.type = leat_str_of("a,b");
-    assert_int_equal(leat_job_check_submission(&job, PAYLOAD_MAX, &why), LEAT_ERR_INVALID);
+    assert_int_equal(leat_job_check_submission(&job, NULL, PAYLOAD_MAX, &why), LEAT_ERR_INVALID);
     assert_says(&why, "type has byte 0x2c");
 
     job = good_submission();
     job.body.size = PAYLOAD_MAX + LEAT_BODY_OVERHEAD_BYTES;
-    assert_int_equal(leat_job_check_submission(&job, PAYLOAD_MAX, &why), LEAT_OK);
+    assert_int_equal(leat_job_check_submission(&job, NULL, PAYLOAD_MAX, &why), LEAT_OK);
     job.body.size++;
-    assert_int_equal(leat_job_check_submission(&job, PAYLOAD_MAX, &why), LEAT_ERR_LIMIT);
+    assert_int_equal(leat_job_check_submission(&job, NULL, PAYLOAD_MAX, &why), LEAT_ERR_LIMIT);
     assert_says(&why, "body is 21481 bytes, the limit is 21480");
+}
+
+static void names_that_have_passed_are_looked_at_only_when_they_change(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *queue;
+        const char *type;
+        enum leat_err err;
+    } cases[] = {
+        {"mail", "send", LEAT_OK},          {"mail", "sen,", LEAT_ERR_INVALID},
+        {",ail", "send", LEAT_ERR_INVALID}, {"mai", "send", LEAT_OK},
+        {"ma l", "send", LEAT_ERR_INVALID}, {"mail", "", LEAT_ERR_INVALID},
+    };
+    const struct leat_item_submission checked = good_submission();
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct leat_why why = {""};
+        struct leat_item_submission job = good_submission();
+        job.queue = leat_str_of(cases[i].queue);
+        job.type = leat_str_of(cases[i].type);
+        assert_int_equal(leat_job_check_submission(&job, &checked, 10, &why), cases[i].err);
+    }
+    /* The names of the other are believed, nothing else. */
+    struct leat_why why = {""};
+    struct leat_item_submission bad = good_submission();
+    bad.type = leat_str_of("se,d");
+    struct leat_item_submission job = bad;
+    assert_int_equal(leat_job_check_submission(&job, &bad, 10, &why), LEAT_OK);
+    job.not_before_ms = -1;
+    assert_int_equal(leat_job_check_submission(&job, &bad, 10, &why), LEAT_ERR_INVALID);
+}
+
+static void text_is_equal_when_every_byte_is(void **state)
+{
+    (void)state;
+    enum { SIZE_MAX_TRIED = 40 };
+    char one[SIZE_MAX_TRIED];
+    char other[SIZE_MAX_TRIED];
+    for (size_t size = 0; size <= SIZE_MAX_TRIED; size++) {
+        memset(one, 'a', sizeof(one));
+        memset(other, 'a', sizeof(other));
+        const struct leat_str a = {one, size};
+        const struct leat_str b = {other, size};
+        assert_true(leat_str_equal(a, b));
+        for (size_t i = 0; i < sizeof(other); i++) {
+            other[i] = 'b';
+            assert_int_equal(leat_str_equal(a, b), i >= size);
+            other[i] = 'a';
+        }
+        assert_false(leat_str_equal(a, (struct leat_str){other, size + 1}));
+    }
+    assert_true(leat_str_equal((struct leat_str){0}, (struct leat_str){one, 0}));
 }
 
 static void times_of_a_submission_are_checked(void **state)
@@ -126,7 +178,7 @@ static void times_of_a_submission_are_checked(void **state)
         struct leat_item_submission job = good_submission();
         job.not_before_ms = cases[i].not_before_ms;
         job.expires_at_ms = cases[i].expires_at_ms;
-        assert_int_equal(leat_job_check_submission(&job, 10, &why), cases[i].err);
+        assert_int_equal(leat_job_check_submission(&job, NULL, 10, &why), cases[i].err);
         assert_says(&why, cases[i].says);
     }
 }
@@ -268,6 +320,8 @@ int main(void)
         cmocka_unit_test(names_have_a_length_and_an_alphabet),
         cmocka_unit_test(every_byte_is_allowed_or_not_as_the_alphabet_says),
         cmocka_unit_test(a_submission_is_checked),
+        cmocka_unit_test(names_that_have_passed_are_looked_at_only_when_they_change),
+        cmocka_unit_test(text_is_equal_when_every_byte_is),
         cmocka_unit_test(times_of_a_submission_are_checked),
         cmocka_unit_test(the_defaults_are_valid_and_those_of_the_limits),
         cmocka_unit_test(the_numbers_of_a_body_have_ranges),
