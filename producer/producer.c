@@ -14,6 +14,9 @@
 
 #define DEFAULT_VENTILATOR "tcp://127.0.0.1:5170"
 #define DEFAULT_SINK       "tcp://127.0.0.1:5171"
+#define ADOPT_BYTES_MIN    (16 << 10) /* of a body that the submitter takes over */
+#define BODY_ROOM_BYTES    256        /* of what is in a body beside payload and headers */
+#define HEADER_ROOM_BYTES  64
 
 /* The public numbers are those of enum leat_err. */
 _Static_assert((int)LEAT_PRODUCER_BUSY == (int)LEAT_ERR_BUSY, "");
@@ -152,6 +155,17 @@ void leat_producer_close(struct leat_producer **producer)
 
 /* ---- a job ---- */
 
+/* What a body is encoded into, about, and no less: it may be kept in it. */
+static size_t body_room(const struct leat_item_body *body)
+{
+    size_t room = body->payload.size + BODY_ROOM_BYTES;
+    for (size_t i = 0; i < body->headers.count; i++) {
+        const struct leat_item_header *header = &body->headers.items[i];
+        room += header->name.size + header->value.size + HEADER_ROOM_BYTES;
+    }
+    return room;
+}
+
 static enum leat_err make_body(struct leat_producer *producer, const struct leat_producer_job *job,
                                struct leat_bytes *ret_body)
 {
@@ -188,7 +202,10 @@ static enum leat_err make_body(struct leat_producer *producer, const struct leat
         return err;
     }
     leat_wire_buffer_clear(&producer->body);
-    err = leat_wire_encode_item_body(&body, &producer->body);
+    err = leat_wire_buffer_reserve(&producer->body, body_room(&body));
+    if (err == LEAT_OK) {
+        err = leat_wire_encode_item_body(&body, &producer->body);
+    }
     if (err != LEAT_OK) {
         return leat_fail(&producer->error, err, "the job cannot be encoded: %s",
                          leat_err_text(err));
@@ -229,6 +246,21 @@ static enum leat_err make_submission(struct leat_producer *producer,
     return LEAT_OK;
 }
 
+/* A large body is the submitter's from then on, as it lies in the buffer; a small one is copied, so
+ * that the buffer is used again. */
+static enum leat_err offer(struct leat_producer *producer,
+                           const struct leat_item_submission *submission, struct leat_now now,
+                           struct leat_id *ret_id)
+{
+    uint8_t *adopted = submission->body.size < ADOPT_BYTES_MIN ? NULL : producer->body.data;
+    enum leat_err err = leat_submitter_adopt(producer->submitter, submission, adopted, now, ret_id);
+    if (err == LEAT_OK && adopted != NULL) {
+        size_t size;
+        (void)leat_wire_buffer_release(&producer->body, &size);
+    }
+    return err;
+}
+
 /* Who submits in a row need not have the sockets looked at for each job; who does it now and then
  * has it done each time. */
 #define TURN_US LEAT_US_PER_MS
@@ -246,7 +278,7 @@ int leat_producer_submit(struct leat_producer *producer, const struct leat_produ
     int64_t end_us = leat_add_us(now.mono_us, leat_us_of_ms(wait_ms));
     for (;;) {
         struct leat_id id;
-        err = leat_submitter_offer(producer->submitter, &submission, now, &id);
+        err = offer(producer, &submission, now, &id);
         if (err == LEAT_OK) {
             if (ret_id != NULL) {
                 leat_id_format(&id, ret_id);

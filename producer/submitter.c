@@ -7,10 +7,11 @@
 #define IN_FLIGHT_MAX     8
 #define REPEAT_GROWTH_MAX 8
 
-/* One job, with the texts and the body behind it in the same allocation. */
+/* One job, with the texts and a body that was copied behind it in the same allocation. */
 struct job {
     struct job *next;
     struct leat_item_submission submission;
+    uint8_t *adopted; /* owned: a body that was not copied; else NULL */
 };
 
 struct jobs {
@@ -112,10 +113,16 @@ static struct job *take_first(struct jobs *jobs)
     return job;
 }
 
+static void free_job(struct job *job)
+{
+    free(job->adopted);
+    free(job);
+}
+
 static void free_jobs(struct jobs *jobs)
 {
     while (jobs->first != NULL) {
-        free(take_first(jobs));
+        free_job(take_first(jobs));
     }
 }
 
@@ -160,32 +167,44 @@ static char *copy_text(char *to, struct leat_str *text)
     return to + text->size;
 }
 
-static struct job *copy_job(const struct leat_item_submission *from)
+/* `adopted`: the body, which stays where it is; NULL: it is copied. */
+static struct job *copy_job(const struct leat_item_submission *from, uint8_t *adopted)
 {
-    struct job *job = malloc(sizeof(*job) + from->queue.size + from->type.size + from->body.size);
+    size_t copied = adopted == NULL ? from->body.size : 0;
+    struct job *job = malloc(sizeof(*job) + from->queue.size + from->type.size + copied);
     if (job == NULL) {
         return NULL;
     }
     job->next = NULL;
     job->submission = *from;
+    job->adopted = adopted;
     char *end = copy_text((char *)(job + 1), &job->submission.queue);
     end = copy_text(end, &job->submission.type);
-    if (from->body.size > 0) {
-        memcpy(end, from->body.data, from->body.size);
+    if (copied > 0) {
+        memcpy(end, from->body.data, copied);
     }
-    job->submission.body.data = (const uint8_t *)end;
+    if (adopted == NULL) {
+        job->submission.body.data = (const uint8_t *)end;
+    }
     return job;
 }
 
 enum leat_err leat_submitter_offer(struct leat_submitter *s, const struct leat_item_submission *job,
                                    struct leat_now now, struct leat_id *ret_id)
 {
+    return leat_submitter_adopt(s, job, NULL, now, ret_id);
+}
+
+enum leat_err leat_submitter_adopt(struct leat_submitter *s, const struct leat_item_submission *job,
+                                   uint8_t *body, struct leat_now now, struct leat_id *ret_id)
+{
+    assert(body == NULL || body == job->body.data);
     size_t jobs = leat_submitter_pending(s);
     if (jobs >= s->config.window_jobs ||
         (jobs > 0 && held_bytes(s) + job->body.size > s->config.window_bytes)) {
         return LEAT_ERR_BUSY;
     }
-    struct job *copy = copy_job(job);
+    struct job *copy = copy_job(job, body);
     if (copy == NULL) {
         return LEAT_ERR_MEMORY;
     }
@@ -290,7 +309,7 @@ static void forget_at(struct leat_submitter *s, size_t index, bool accepted)
         if (s->visit != NULL) {
             s->visit(&job->submission.id, accepted, s->visit_context);
         }
-        free(job);
+        free_job(job);
     }
     s->in_flight_count--;
     memmove(batch, batch + 1, (s->in_flight_count - index) * sizeof(*batch));

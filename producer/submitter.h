@@ -44,6 +44,12 @@ void leat_submitter_destroy(struct leat_submitter **submitter);
 LEAT_MUST_USE enum leat_err leat_submitter_offer(struct leat_submitter *submitter,
                                                  const struct leat_item_submission *job,
                                                  struct leat_now now, struct leat_id *ret_id);
+/* The same, but the job's body, which came from malloc, is not copied: from LEAT_OK on it is the
+ * submitter's. NULL: it is copied. */
+LEAT_MUST_USE enum leat_err leat_submitter_adopt(struct leat_submitter *submitter,
+                                                 const struct leat_item_submission *job,
+                                                 uint8_t *body, struct leat_now now,
+                                                 struct leat_id *ret_id);
 
 /* Contract: core/step.h. Link LEAT_LINK_VENTILATOR; ACCEPTED, BUSY, REJECTED, RESEND and ERROR come
  * in, SUBMIT goes out. An offered job leaves with the next step, whatever its event. */

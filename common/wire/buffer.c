@@ -33,12 +33,10 @@ enum leat_err leat_wire_buffer_reserve(struct leat_wire_buffer *buffer, size_t m
     if (needed <= buffer->capacity) {
         return LEAT_OK;
     }
-    /* Doubling makes appends cheap on the whole; the limit bounds the last step. */
-    size_t capacity = buffer->capacity > 0 ? buffer->capacity : FIRST_CAPACITY;
-    capacity = capacity < limit ? capacity : limit;
-    while (capacity < needed) {
-        capacity = capacity > limit / 2 ? limit : capacity * 2;
-    }
+    /* Doubling makes appends cheap on the whole; who knows what comes gets just that. */
+    size_t capacity = buffer->capacity > limit / 2 ? limit : buffer->capacity * 2;
+    capacity = capacity > FIRST_CAPACITY || FIRST_CAPACITY > limit ? capacity : FIRST_CAPACITY;
+    capacity = capacity > needed ? capacity : needed;
     uint8_t *data = realloc(buffer->data, capacity);
     if (data == NULL) {
         return LEAT_ERR_MEMORY;

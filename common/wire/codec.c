@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "wire/bulk.h"
 #include "wire/fields.h"
 
 #define LEAT_RECORD_TABLE LEAT_ITEMS
@@ -34,6 +35,7 @@ enum leat_err leat_wire_encode(const struct leat_msg *msg, struct leat_wire_buff
 {
     struct leat_wire_writer writer;
     leat_wire_writer_init(&writer, out);
+    leat_wire_reserve_bulk(msg, out);
     switch (msg->type) {
 #define PUT_MESSAGE(NAME, name, number, direction, doc)                                            \
     case LEAT_MSG_##NAME:                                                                          \

@@ -178,9 +178,10 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
 #define LEAT_WIRE_PUT_BIN(name, max, item)  at = leat_wire_form_bin(writer, at, from->name, (max));
 /* What holds values of its own looks at the room by itself, and then the rest does again. */
 #define LEAT_WIRE_PUT_OTHERS(put)                                                                  \
+    left -= leat_wire_writer_ahead(writer, at);                                                    \
     leat_wire_writer_end(writer, at);                                                              \
     put;                                                                                           \
-    at = leat_wire_writer_room(writer, room);                                                      \
+    at = leat_wire_writer_room(writer, left);                                                      \
     if (at == NULL) {                                                                              \
         return;                                                                                    \
     }
@@ -201,10 +202,12 @@ enum leat_err leat_wire_reader_end(struct leat_wire_reader *reader);
 #define LEAT_WIRE_PUT_FIELDS(NAME, head)                                                           \
     const size_t room = LEAT_WIRE_HEADS_BYTES_MAX LEAT_FIELDS_##NAME(LEAT_WIRE_ROOM);              \
     uint8_t *at = leat_wire_writer_room(writer, room);                                             \
+    size_t left = room; /* for what is not written yet */                                          \
     if (at == NULL) {                                                                              \
         return;                                                                                    \
     }                                                                                              \
-    head LEAT_FIELDS_##NAME(LEAT_WIRE_PUT) leat_wire_writer_end(writer, at);
+    head LEAT_FIELDS_##NAME(LEAT_WIRE_PUT) leat_wire_writer_end(writer, at);                       \
+    (void)left;
 
 #define LEAT_WIRE_TRY(call)                                                                        \
     do {                                                                                           \

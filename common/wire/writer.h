@@ -59,6 +59,13 @@ static inline void leat_wire_writer_end(struct leat_wire_writer *writer, const u
     writer->out->size = (size_t)(at - writer->out->data);
 }
 
+/* How much was written since then. */
+static inline size_t leat_wire_writer_ahead(const struct leat_wire_writer *writer,
+                                            const uint8_t *at)
+{
+    return (size_t)(at - writer->out->data) - writer->out->size;
+}
+
 /* ---- what values look like: each returns where the next one goes ---- */
 
 /* The head byte and `width` bytes of `value` behind it. */

@@ -50,6 +50,15 @@ static enum leat_err offer(struct rig *rig)
     return leat_submitter_offer(rig->submitter, &job, now_of(rig), &id);
 }
 
+/* A body of its own that is not copied; it stays the caller's when the job is not taken. */
+static enum leat_err adopt(struct rig *rig, uint8_t *body, size_t size)
+{
+    struct leat_item_submission job = {
+        .queue = leat_str_of("q"), .type = leat_str_of("t"), .body = leat_bytes_of(body, size)};
+    struct leat_id id;
+    return leat_submitter_adopt(rig->submitter, &job, body, now_of(rig), &id);
+}
+
 static void feed(struct rig *rig, const struct leat_msg *msg)
 {
     struct leat_event event = {.kind = msg == NULL ? LEAT_EVENT_TICK : LEAT_EVENT_MESSAGE,
@@ -159,6 +168,38 @@ static void a_full_window_is_busy_and_takes_again_after_an_acknowledgement(void 
     assert_int_equal(leat_submitter_pending(rig.submitter), 0);
     assert_int_equal(offer(&rig), LEAT_OK);
     rig_close(&rig);
+}
+
+static const uint8_t *body_sent(const struct rig *rig)
+{
+    return rig->out.actions[rig->out.count - 1].msg.submit.jobs.items[0].body.data;
+}
+
+/* What is freed twice or never is found by the sanitizer. */
+static void an_adopted_body_is_sent_from_where_it_lies_and_freed_at_the_end(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 1, 2);
+    uint8_t *bodies[3];
+    for (int i = 0; i < 3; i++) {
+        bodies[i] = calloc(1, 100);
+        assert_non_null(bodies[i]);
+    }
+    assert_int_equal(adopt(&rig, bodies[0], 100), LEAT_OK);
+    feed(&rig, NULL);
+    assert_ptr_equal(body_sent(&rig), bodies[0]);
+    struct leat_id producer = producer_of(&rig);
+    assert_int_equal(adopt(&rig, bodies[1], 100), LEAT_OK);
+    assert_int_equal(adopt(&rig, bodies[2], 100), LEAT_ERR_BUSY);
+    free(bodies[2]);
+    feed(&rig, NULL);
+    answer(&rig, LEAT_MSG_RESEND, &producer, 1);
+    assert_string_equal(sent(&rig), "1x1 2x1");
+    assert_ptr_equal(body_sent(&rig), bodies[1]);
+    answer(&rig, LEAT_MSG_ACCEPTED, &producer, 1);
+    assert_int_equal(rig.accepted, 1);
+    rig_close(&rig); /* with one in flight */
 }
 
 static void silence_sends_everything_again_later_each_time(void **state)
@@ -400,6 +441,7 @@ int main(void)
         cmocka_unit_test(jobs_gather_while_a_batch_is_under_way_and_leave_when_it_is_acknowledged),
         cmocka_unit_test(a_full_batch_does_not_wait_for_the_one_before),
         cmocka_unit_test(a_full_window_is_busy_and_takes_again_after_an_acknowledgement),
+        cmocka_unit_test(an_adopted_body_is_sent_from_where_it_lies_and_freed_at_the_end),
         cmocka_unit_test(silence_sends_everything_again_later_each_time),
         cmocka_unit_test(a_missing_batch_is_sent_again_once_with_all_that_follow),
         cmocka_unit_test(busy_holds_everything_back_for_the_hint),

@@ -10,6 +10,7 @@
 #include <msgpack.h>
 
 #include "seed.h"
+#include "wire/codec.h"
 #include "wire/writer.h"
 
 struct both {
@@ -144,6 +145,48 @@ static void what_does_not_fit_leaves_the_buffer_as_it_was(void **state)
     leat_wire_buffer_fini(&ours);
 }
 
+/* Room beyond what it takes, for heads that could have been longer. */
+#define SPARE_BYTES 2048
+
+static void a_message_of_large_values_gets_as_much_memory_as_it_takes(void **state)
+{
+    (void)state;
+    enum { COUNT = 9, BODY_BYTES = 70000 };
+    static const uint8_t body[BODY_BYTES] = {1};
+    static struct leat_item_submission jobs[COUNT];
+    struct leat_msg msg = {.type = LEAT_MSG_SUBMIT};
+    for (size_t i = 0; i < COUNT; i++) {
+        jobs[i].queue = leat_str_of("q");
+        jobs[i].type = leat_str_of("t");
+        jobs[i].body = leat_bytes_of(body, sizeof body);
+    }
+    msg.submit.jobs.items = jobs;
+    msg.submit.jobs.count = COUNT;
+    for (size_t before = 0; before < 600; before += 300) { /* behind what is there already */
+        struct leat_wire_buffer exact = {0};
+        assert_int_equal(leat_wire_buffer_append(&exact, body, before), LEAT_OK);
+        assert_int_equal(leat_wire_encode(&msg, &exact), LEAT_OK);
+        assert_in_range(exact.size, COUNT * BODY_BYTES, COUNT * BODY_BYTES + SPARE_BYTES);
+        assert_in_range(exact.capacity, exact.size, exact.size + SPARE_BYTES);
+        leat_wire_buffer_fini(&exact);
+    }
+}
+
+static void what_comes_behind_a_list_asks_for_its_own_room_alone(void **state)
+{
+    (void)state;
+    static const uint8_t payload[100000] = {1};
+    struct leat_item_header header = {leat_str_of("name"), leat_str_of("value")};
+    struct leat_item_body body = {.payload = leat_bytes_of(payload, sizeof payload)};
+    body.headers.items = &header;
+    body.headers.count = 1;
+    struct leat_wire_buffer exact = {0};
+    assert_int_equal(leat_wire_buffer_reserve(&exact, sizeof payload + SPARE_BYTES), LEAT_OK);
+    assert_int_equal(leat_wire_encode_item_body(&body, &exact), LEAT_OK);
+    assert_int_equal(exact.capacity, sizeof payload + SPARE_BYTES);
+    leat_wire_buffer_fini(&exact);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +199,8 @@ int main(void)
             teardown),
         cmocka_unit_test(a_value_that_needs_more_memory_is_written_whole),
         cmocka_unit_test(what_does_not_fit_leaves_the_buffer_as_it_was),
+        cmocka_unit_test(a_message_of_large_values_gets_as_much_memory_as_it_takes),
+        cmocka_unit_test(what_comes_behind_a_list_asks_for_its_own_room_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
