@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "core/job.h"
+
 /* Batches sent and not yet acknowledged: enough to keep the wire and the disk busy at one time. */
 #define IN_FLIGHT_MAX     8
 #define REPEAT_GROWTH_MAX 8
@@ -221,7 +223,8 @@ enum leat_err leat_submitter_adopt(struct leat_submitter *s, const struct leat_i
 
 static bool queue_fills_a_batch(const struct leat_submitter *s)
 {
-    return s->queue.count >= s->config.batch_jobs || s->queue.bytes >= LEAT_BATCH_BYTES_TARGET;
+    return s->queue.count >= s->config.batch_jobs ||
+           s->queue.bytes >= leat_batch_bytes(s->queue.count);
 }
 
 static bool may_form_a_batch(const struct leat_submitter *s)
@@ -244,7 +247,7 @@ static void form_batches(struct leat_submitter *s)
             append(&batch->jobs, take_first(&s->queue));
         } while (s->queue.count > 0 && batch->jobs.count < s->config.batch_jobs &&
                  batch->jobs.bytes + s->queue.first->submission.body.size <=
-                     LEAT_BATCH_BYTES_TARGET);
+                     leat_batch_bytes(batch->jobs.count));
         s->unsent++;
     }
 }

@@ -269,7 +269,7 @@ static void say_runs(const struct leat_worker *w, size_t count, struct leat_out 
     for (size_t i = 0; i < count; i++, node = node->next) {
         const struct leat_worker_job *job = LEAT_CONTAINER_OF(node, struct leat_worker_job, link);
         if (run == NULL || run->attempts.count == LEAT_BATCH_ITEMS_MAX ||
-            bytes + job->bytes_size > LEAT_BATCH_BYTES_TARGET) {
+            bytes + job->bytes_size > leat_batch_bytes(run->attempts.count)) {
             run = &leat_out_send(out, LEAT_LINK_SPAWNER, (struct leat_peer){0}, LEAT_MSG_RUN)->run;
             run->attempts.items = &items[i];
             bytes = 0;

@@ -10,6 +10,7 @@
 #define LEAT_WORKER_INSIDE_H
 
 #include "core/check.h"
+#include "core/job.h"
 #include "core/rng.h"
 #include "worker/body.h"
 #include "worker/job.h"

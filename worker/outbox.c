@@ -154,7 +154,7 @@ static size_t message_bytes(const struct leat_worker *w, const struct leat_worke
            job->output_size + job->bytes_size;
 }
 
-/* Fills the batch from what waits: up to LEAT_BATCH_BYTES_TARGET, but at least one result. */
+/* Fills the batch from what waits: up to leat_batch_bytes(), but at least one result. */
 static void fill_batch(struct leat_worker *w, struct leat_worker_batch *batch)
 {
     struct leat_worker_outbox *outbox = &w->outbox;
@@ -168,7 +168,7 @@ static void fill_batch(struct leat_worker *w, struct leat_worker_batch *batch)
            batch->results.count < most) {
         leat_worker_job_fetch_later(job, FETCH_SENT);
         bytes += message_bytes(w, job);
-        if (batch->results.count > 0 && bytes > LEAT_BATCH_BYTES_TARGET) {
+        if (batch->results.count > 0 && bytes > leat_batch_bytes(batch->results.count)) {
             return;
         }
         leat_list_remove(&outbox->waiting, &job->link);

@@ -8,6 +8,7 @@
 
 /* As many large payloads as a RUN has at most. */
 #define APART_MAX (LEAT_BATCH_BYTES_TARGET / LEAT_BODIES_LARGE_BYTES + 1)
+_Static_assert(APART_MAX >= LEAT_BATCH_FEW_ITEMS, "so many are closed at fewer bytes");
 
 void leat_spawner_link_init(struct leat_spawner_link *link, struct leat_spawner *spawner)
 {

@@ -188,12 +188,19 @@ static void take(struct turn *turn, struct leat_session *session, struct leat_la
 
 /* ---- sending ---- */
 
+static bool is_closed(const struct leat_ventilator *v, size_t count, size_t bytes)
+{
+    const struct leat_ventilator_config *config = &v->config;
+    return count >= config->batch_items_max ||
+           bytes >= (count < LEAT_BATCH_FEW_ITEMS ? config->batch_few_bytes
+                                                  : config->batch_bytes_target);
+}
+
 static size_t batch_length(const struct leat_ventilator *v, size_t number)
 {
     size_t count = 0;
     size_t bytes = 0;
-    while (number != 0 && count < v->config.batch_items_max &&
-           bytes < v->config.batch_bytes_target) {
+    while (number != 0 && !is_closed(v, count, bytes)) {
         const struct leat_pick *pick = &v->picks[number - 1];
         bytes += pick->delivery.body.size;
         count++;

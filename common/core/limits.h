@@ -53,8 +53,10 @@
 /* messages */
 #define LEAT_BATCH_ITEMS_MAX    4096
 #define LEAT_BATCH_BYTES_TARGET (256 << 10) /* closes a batch; one big item may exceed it */
-#define LEAT_MESSAGE_BYTES_MAX  (96 << 20)  /* what a socket accepts at all */
-#define LEAT_TEXT_BYTES_MAX     4096        /* of a text field without a closer bound */
+#define LEAT_BATCH_FEW_ITEMS    16
+#define LEAT_BATCH_FEW_BYTES    (1 << 20)  /* the same, of fewer items than that */
+#define LEAT_MESSAGE_BYTES_MAX  (96 << 20) /* what a socket accepts at all */
+#define LEAT_TEXT_BYTES_MAX     4096       /* of a text field without a closer bound */
 #define LEAT_NESTING_MAX        8
 #define LEAT_OUT_BYTES_MAX      (2 * LEAT_MESSAGE_BYTES_MAX) /* what waiting actions may borrow */
 #define LEAT_PEER_BYTES_MAX     8 /* routing ids that libzmq makes are 5 bytes */

@@ -202,6 +202,37 @@ static void an_adopted_body_is_sent_from_where_it_lies_and_freed_at_the_end(void
     rig_close(&rig); /* with one in flight */
 }
 
+static void adopt_many(struct rig *rig, size_t bytes, int count)
+{
+    for (int i = 0; i < count; i++) {
+        uint8_t *body = calloc(1, bytes);
+        assert_non_null(body);
+        assert_int_equal(adopt(rig, body, bytes), LEAT_OK);
+    }
+}
+
+static void few_large_jobs_make_a_larger_batch_than_many_small_ones(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t bytes;
+        int jobs;
+        const char *sent;
+    } cases[] = {
+        {64 << 10, 33, "1x16 2x16"}, /* of 1 MiB each; one more is no full batch */
+        {300 << 10, 7, "1x3 2x3"},   {20 << 10, 33, "1x16 2x16"}, /* 320 KiB */
+        {4 << 10, 129, "1x64 2x64"}, {2 << 20, 2, "1x1 2x1"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct rig rig;
+        rig_open(&rig, 1000, 1000);
+        adopt_many(&rig, cases[i].bytes, cases[i].jobs);
+        feed(&rig, NULL);
+        assert_string_equal(sent(&rig), cases[i].sent);
+        rig_close(&rig);
+    }
+}
+
 static void silence_sends_everything_again_later_each_time(void **state)
 {
     (void)state;
@@ -442,6 +473,7 @@ int main(void)
         cmocka_unit_test(a_full_batch_does_not_wait_for_the_one_before),
         cmocka_unit_test(a_full_window_is_busy_and_takes_again_after_an_acknowledgement),
         cmocka_unit_test(an_adopted_body_is_sent_from_where_it_lies_and_freed_at_the_end),
+        cmocka_unit_test(few_large_jobs_make_a_larger_batch_than_many_small_ones),
         cmocka_unit_test(silence_sends_everything_again_later_each_time),
         cmocka_unit_test(a_missing_batch_is_sent_again_once_with_all_that_follow),
         cmocka_unit_test(busy_holds_everything_back_for_the_hint),

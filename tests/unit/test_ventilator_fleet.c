@@ -107,13 +107,29 @@ static void a_message_of_jobs_is_closed_at_its_limits(void **state)
     struct rig rig;
     rig_begin(&rig);
     rig.config.batch_items_max = 4;
-    rig.config.batch_bytes_target = 15; /* bodies have 6 bytes: 3 reach it */
+    rig.config.batch_few_bytes = 15; /* bodies have 6 bytes: 3 reach it */
     rig_boot(&rig);
     rig_hello(&rig, 1, 1, "q", NULL, 0);
     rig_credit(&rig, 1, 1, 1, 100);
     rig_submit(&rig, 1, 1, 1, 10);
     assert_int_equal(rig_count(&rig, LEAT_MSG_JOBS), 4);
     assert_int_equal(rig_sent(&rig, LEAT_MSG_JOBS)->jobs.jobs.count, 3);
+    rig_close(&rig);
+}
+
+static void few_jobs_may_be_more_bytes_than_many(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig);
+    rig.config.batch_few_bytes = 1000;
+    rig.config.batch_bytes_target = 18 * 6;
+    rig_boot(&rig);
+    rig_hello(&rig, 1, 1, "q", NULL, 0);
+    rig_credit(&rig, 1, 1, 1, 100);
+    rig_submit(&rig, 1, 1, 1, 30);
+    assert_int_equal(rig_count(&rig, LEAT_MSG_JOBS), 2);
+    assert_int_equal(rig_sent(&rig, LEAT_MSG_JOBS)->jobs.jobs.count, 18);
     rig_close(&rig);
 }
 
@@ -504,6 +520,7 @@ int main(void)
         cmocka_unit_test(queues_take_turns_however_full_one_of_them_is),
         cmocka_unit_test(workers_share_evenly_and_each_gets_one_message),
         cmocka_unit_test(a_message_of_jobs_is_closed_at_its_limits),
+        cmocka_unit_test(few_jobs_may_be_more_bytes_than_many),
         cmocka_unit_test(repeated_messages_and_those_of_older_rounds_are_ignored),
         cmocka_unit_test(a_gap_asks_for_a_new_round_and_nothing_behind_it_counts),
         cmocka_unit_test(a_lost_jobs_message_costs_no_delivery),

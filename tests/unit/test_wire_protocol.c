@@ -122,6 +122,7 @@ static void print_limits(FILE *to)
         {"record version", LEAT_RECORD_VERSION},
         {"bytes of one message", LEAT_MESSAGE_BYTES_MAX},
         {"bytes at which a sender should close a batch", LEAT_BATCH_BYTES_TARGET},
+        {"the same, of a batch of fewer than 16 items", LEAT_BATCH_FEW_BYTES},
         {"items in a batch", LEAT_BATCH_ITEMS_MAX},
         {"nesting of an element that is skipped", LEAT_NESTING_MAX},
         {"bytes of a queue's name", LEAT_QUEUE_BYTES_MAX},

@@ -162,19 +162,20 @@ static void results_gather_while_batches_are_on_their_way(void **state)
 static void a_batch_closes_at_its_size_in_bytes(void **state)
 {
     (void)state;
+    enum { JOBS = 30 };
     static char payload[60001];
     memset(payload, 'x', sizeof(payload) - 1);
-    start(20, 0, 0, 0);
+    start(JOBS, 0, 0, 0);
     rig.quiet = true;
     rig_open(&rig);
-    for (uint64_t i = 0; i < 20; i++) {
+    for (uint64_t i = 0; i < JOBS; i++) {
         rig_push(&rig, &(struct rig_job){.n = 1 + i, .payload = payload});
     }
-    for (size_t i = 0; i < 20; i++) {
+    for (size_t i = 0; i < JOBS; i++) {
         rig_ran(&rig, &rig.runs[i], LEAT_FAILURE_EXIT, true, "no");
     }
     rig_stored(&rig, 1);
-    assert_int_equal(rig.last_batch_count, 4);
+    assert_int_equal(rig.last_batch_count, LEAT_BATCH_FEW_ITEMS); /* 960,000 bytes */
 }
 
 static void a_busy_sink_is_asked_again_after_its_hint(void **state)
