@@ -183,9 +183,17 @@ static enum leat_err check_lane_sums(const struct check *check, struct leat_why 
             retrying += lane->retrying;
         }
     }
+    size_t with_work = 0;
     for (size_t i = 0; i < v->queue_count; i++) {
-        queues_ready += v->queues[i]->ready;
+        const struct leat_queue *queue = v->queues[i];
+        queues_ready += queue->ready;
+        with_work += queue->ready > 0 ? 1 : 0;
+        HOLDS(leat_list_is_linked(&queue->work_link) == (queue->ready > 0),
+              "a queue with %llu ready jobs does %s take its turn", ull(queue->ready),
+              queue->ready > 0 ? "not" : "still");
     }
+    HOLDS(with_work == v->work.count, "%zu queues have ready jobs, %zu take turns", with_work,
+          v->work.count);
     HOLDS(ready == v->counts.ready && ready == queues_ready && leased == v->counts.leased &&
               scheduled == v->counts.scheduled && retrying == v->counts.retrying,
           "lanes count %llu ready, %llu leased, %llu scheduled, %llu retrying", ull(ready),
@@ -212,9 +220,27 @@ static enum leat_err check_session(const struct leat_ventilator *v,
     return LEAT_OK;
 }
 
+/* Whoever is hungry waits at each of its queues. */
+static enum leat_err check_lines(const struct leat_session *session, size_t *in_line,
+                                 struct leat_why *why)
+{
+    HOLDS(session->in_line || !leat_session_is_hungry(session),
+          "a session may be given jobs, but does not stand in line");
+    for (size_t i = 0; i < session->queue_count; i++) {
+        const struct leat_session_queue *served = &session->queues[i];
+        HOLDS(served->session == session, "a place in a line is of another session");
+        HOLDS(leat_list_is_linked(&served->line_link) ==
+                  (session->in_line && served->queue != NULL),
+              "a session stands in line at some of its queues only");
+        *in_line += leat_list_is_linked(&served->line_link) ? 1 : 0;
+    }
+    return LEAT_OK;
+}
+
 static enum leat_err check_fleet(const struct leat_ventilator *v, struct leat_why *why)
 {
     size_t leases = 0;
+    size_t in_line = 0;
     int64_t heard_us = INT64_MIN;
     const struct leat_list_node *node, *after;
     LEAT_LIST_FOR_EACH(&v->heard, node, after)
@@ -225,6 +251,7 @@ static enum leat_err check_fleet(const struct leat_ventilator *v, struct leat_wh
         HOLDS(leat_map_get_pointer(&v->session_of, &session->id) == session,
               "a session is not found by its id");
         heard_us = session->heard_us;
+        ALSO(check_lines(session, &in_line, why));
         ALSO(check_session(v, session, &leases, why));
     }
     LEAT_LIST_FOR_EACH(&v->losing, node, after)
@@ -235,9 +262,13 @@ static enum leat_err check_fleet(const struct leat_ventilator *v, struct leat_wh
     HOLDS(leases == v->lease_of.count && leases == v->counts.leased,
           "sessions hold %zu leases, the map has %zu, counted %llu", leases, v->lease_of.count,
           ull(v->counts.leased));
-    HOLDS(v->heard.count == v->ring.count && v->heard.count == v->session_of.count &&
+    HOLDS(v->heard.count == v->sessions.count && v->heard.count == v->session_of.count &&
               v->heard.count == v->counts.sessions,
-          "%zu sessions, %zu take turns", v->heard.count, v->ring.count);
+          "%zu sessions are watched, %zu are known", v->heard.count, v->sessions.count);
+    for (size_t i = 0; i < v->queue_count; i++) {
+        in_line -= v->queues[i]->line.count;
+    }
+    HOLDS(in_line == 0 && v->served.count == 0, "somebody stands in line who is not known");
     HOLDS(v->session_at.count <= v->session_of.count, "a peer has no session");
     return LEAT_OK;
 }

@@ -45,7 +45,7 @@ void leat_lane_mend_ready(struct leat_ventilator *v, struct leat_lane *lane, uin
 {
     uint64_t wrong = ready < lane->ready ? lane->ready - ready : ready - lane->ready;
     v->counts.ready = v->counts.ready - lane->ready + ready;
-    lane->queue->ready = lane->queue->ready - lane->ready + ready;
+    leat_queue_set_ready(v, lane->queue, lane->queue->ready - lane->ready + ready);
     lane->ready = ready;
     v->counts.damaged_total += wrong;
     v->mended += wrong;

@@ -1,7 +1,8 @@
-/* Who gets which job. Sessions with credit left take turns, one job each; a session takes turns
- * among the queues it serves; within a queue the oldest job comes first, but for types of which the
- * session may take no more. What one session was given in this turn leaves in one JOBS message, so
- * work is shared out evenly, and batches form by themselves when there is much of it. */
+/* Who gets which job. Queues with ready jobs take turns, one job each; its oldest job goes to the
+ * session that has waited longest in its line, but for types of which the session may take no more.
+ * Who was given a job goes to the end of every line. What one session was given in this turn leaves
+ * in one JOBS message, so work is shared out evenly, and batches form by themselves when there is
+ * much of it. */
 #include <stdlib.h>
 
 #include "broker/ventilator/inside.h"
@@ -45,21 +46,28 @@ static struct leat_lane *oldest_lane(struct leat_ventilator *v, const struct lea
     return best;
 }
 
-/* The lane whose first job the session gets; NULL: there is none for it. */
-static struct leat_lane *choose(struct leat_ventilator *v, struct leat_session *session)
+/* The first in line that may take a job of the queue, and the lane of that job; NULL: nobody. Who
+ * may not lets the others pass. */
+static struct leat_session *next_in_line(struct leat_ventilator *v, struct leat_queue *queue,
+                                         struct leat_lane **ret_lane)
 {
-    size_t at = session->queue_turn;
-    for (size_t i = 0; i < session->queue_count; i++, at++) {
-        at = at < session->queue_count ? at : 0;
-        const struct leat_queue *queue = session->queues[at].queue;
-        if (queue == NULL || queue->paused || queue->ready == 0) {
+    struct leat_list_node *node;
+    for (size_t left = queue->line.count;
+         left > 0 && queue->ready > 0 && (node = leat_list_first(&queue->line)) != NULL; left--) {
+        struct leat_session *session =
+            LEAT_CONTAINER_OF(node, struct leat_session_queue, line_link)->session;
+        if (!leat_session_is_hungry(session)) {
+            leat_session_leave_lines(session);
             continue;
         }
         struct leat_lane *lane = oldest_lane(v, session, queue);
         if (lane != NULL) {
-            session->queue_turn = at + 1;
-            return lane;
+            leat_session_go_last(session);
+            *ret_lane = lane;
+            return session;
         }
+        leat_list_remove(&queue->line, node);
+        leat_list_push_back(&queue->line, node);
     }
     return NULL;
 }
@@ -113,6 +121,7 @@ static void add_pick(struct turn *turn, struct leat_session *session, struct lea
     };
     if (session->pick_first == 0) {
         session->pick_first = number;
+        leat_list_push_back(&turn->v->served, &session->turn_link);
     } else {
         picks[session->pick_last - 1].next = number;
     }
@@ -245,11 +254,11 @@ static void send_picks(struct turn *turn, struct leat_session *session)
     }
 }
 
-static struct leat_session *next_in_ring(struct leat_ventilator *v)
+static struct leat_queue *next_with_work(struct leat_ventilator *v)
 {
-    struct leat_list_node *node = leat_list_pop_front(&v->ring);
-    leat_list_push_back(&v->ring, node);
-    return LEAT_CONTAINER_OF(node, struct leat_session, ring_link);
+    struct leat_list_node *node = leat_list_pop_front(&v->work);
+    leat_list_push_back(&v->work, node);
+    return LEAT_CONTAINER_OF(node, struct leat_queue, work_link);
 }
 
 static bool may_push(const struct leat_ventilator *v)
@@ -268,20 +277,20 @@ void leat_ventilator_dispatch(struct leat_ventilator *v, struct leat_out *out)
     }
     v->turn++;
     size_t idle = 0;
-    while (idle < v->ring.count && !turn.full && v->counts.leased < LEAT_LEASES_MAX) {
-        struct leat_session *session = next_in_ring(v);
-        struct leat_lane *lane = leat_session_is_hungry(session) ? choose(v, session) : NULL;
-        if (lane == NULL) {
-            idle++;
-        } else {
+    while (idle < v->work.count && !turn.full && v->counts.leased < LEAT_LEASES_MAX) {
+        struct leat_queue *queue = next_with_work(v);
+        struct leat_lane *lane = NULL;
+        struct leat_session *session = queue->paused ? NULL : next_in_line(v, queue, &lane);
+        if (session != NULL) {
             idle = 0;
             take(&turn, session, lane);
+        } else if (queue->ready > 0) { /* or it was miscounted, and takes no turns any more */
+            idle++;
         }
     }
-    struct leat_list_node *node, *after;
-    LEAT_LIST_FOR_EACH(&v->ring, node, after)
-    {
-        send_picks(&turn, LEAT_CONTAINER_OF(node, struct leat_session, ring_link));
+    struct leat_list_node *node;
+    while ((node = leat_list_pop_front(&v->served)) != NULL) {
+        send_picks(&turn, LEAT_CONTAINER_OF(node, struct leat_session, turn_link));
     }
     v->more = v->more || (turn.full && v->push_again_us == LEAT_NEVER_US);
 }

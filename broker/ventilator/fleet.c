@@ -60,6 +60,7 @@ static void hear(struct leat_ventilator *v, struct leat_session *session)
     session->unreachable = false;
     leat_list_remove(&v->heard, &session->heard_link);
     leat_list_push_back(&v->heard, &session->heard_link);
+    leat_session_line_up(session);
 }
 
 /* ---- sending ---- */
@@ -125,7 +126,7 @@ static struct leat_session *add_session(struct leat_ventilator *v, const struct 
     leat_list_init(&session->leases);
     leat_ventilator_must_ok(leat_map_put_pointer(&v->session_of, id, session));
     leat_list_push_back(&v->heard, &session->heard_link);
-    leat_list_push_back(&v->ring, &session->ring_link);
+    leat_list_push_back(&v->sessions, &session->all_link);
     v->counts.sessions++;
     return session;
 }
@@ -142,9 +143,10 @@ void leat_session_free(struct leat_session *session)
 static void unlist(struct leat_ventilator *v, struct leat_session *session)
 {
     detach(v, session);
+    leat_session_leave_lines(session);
     (void)leat_map_erase_pointer(&v->session_of, &session->id);
     leat_list_remove(&v->heard, &session->heard_link);
-    leat_list_remove(&v->ring, &session->ring_link);
+    leat_list_remove(&v->sessions, &session->all_link);
     v->counts.sessions--;
 }
 
@@ -247,7 +249,7 @@ void leat_fleet_learn_queue(struct leat_ventilator *v, struct leat_str name,
         for (size_t i = 0; i < session->queue_count; i++) {
             struct leat_session_queue *served = &session->queues[i];
             if (leat_str_equal((struct leat_str){served->name, served->name_size}, name)) {
-                served->queue = queue;
+                leat_session_learn_queue(session, served, queue);
             }
         }
     }
@@ -331,6 +333,7 @@ static bool is_refused(struct leat_ventilator *v, const struct leat_event *event
 static void begin_round(struct leat_ventilator *v, struct leat_session *session,
                         const struct leat_msg_hello *hello)
 {
+    leat_session_leave_lines(session);
     session->round = hello->round;
     session->renew = false;
     session->number_in = 0;
@@ -347,7 +350,6 @@ static void begin_round(struct leat_ventilator *v, struct leat_session *session,
     session->name = leat_ventilator_must(malloc(hello->name.size + 1));
     memcpy(session->name, hello->name.size > 0 ? hello->name.data : "", hello->name.size);
     free(session->queues);
-    session->queue_turn = 0;
     session->queue_count = hello->queues.count;
     session->queues = leat_ventilator_must(calloc(hello->queues.count, sizeof *session->queues));
     for (size_t i = 0; i < hello->queues.count; i++) {
@@ -356,6 +358,7 @@ static void begin_round(struct leat_ventilator *v, struct leat_session *session,
         memcpy(served->name, name.data, name.size);
         served->name_size = name.size;
         served->queue = leat_queue_find(v, name);
+        served->session = session;
     }
 }
 

@@ -115,7 +115,7 @@ static void send_gauges(struct leat_ventilator *v, struct leat_out *out)
 {
     struct leat_arena *arena = &out->arena;
     size_t queue_count = v->queue_count;
-    size_t worker_count = v->ring.count;
+    size_t worker_count = v->sessions.count;
     struct leat_item_queue_gauge *queues = leat_arena_take(arena, queue_count * sizeof *queues);
     struct leat_item_worker_gauge *workers = leat_arena_take(arena, worker_count * sizeof *workers);
     if (queues == NULL || workers == NULL) {
@@ -130,9 +130,9 @@ static void send_gauges(struct leat_ventilator *v, struct leat_out *out)
     }
     size_t filled = 0;
     struct leat_list_node *node, *after;
-    LEAT_LIST_FOR_EACH(&v->ring, node, after)
+    LEAT_LIST_FOR_EACH(&v->sessions, node, after)
     {
-        fill_worker(v, LEAT_CONTAINER_OF(node, struct leat_session, ring_link), arena,
+        fill_worker(v, LEAT_CONTAINER_OF(node, struct leat_session, all_link), arena,
                     &workers[filled++]);
     }
     struct leat_msg *msg =

@@ -2,6 +2,7 @@
  *
  *   ventilator.c  life, step, deadline, queries   recover.c   reading the store at start
  *   lane.c        queues and lanes                window.c    the ready jobs known in memory
+ *   line.c        who waits at which queue
  *   submit.c      SUBMIT                          dispatch.c  who gets which job: JOBS
  *   fleet.c       sessions: HELLO, lost, leaving  session.c   CREDIT, RETRY, RETURN, PING
  *   lease.c       leases and how they end         due.c       what becomes ready or expires
@@ -26,7 +27,10 @@ struct leat_queue {
     bool paused;
     struct leat_lane **lanes; /* owned array of borrowed lanes */
     size_t lane_count, lane_capacity;
-    uint64_t ready; /* the sum over its lanes */
+    uint64_t ready;                  /* the sum over its lanes */
+    struct leat_list_node work_link; /* in v->work while ready > 0 */
+    struct leat_list
+        line; /* sessions that serve it and want jobs; who has waited longest is first */
 };
 
 struct leat_lane {
@@ -75,6 +79,8 @@ struct leat_session_queue {
     char name[LEAT_QUEUE_BYTES_MAX];
     size_t name_size;
     struct leat_queue *queue; /* NULL: no such queue yet */
+    struct leat_session *session;
+    struct leat_list_node line_link; /* in queue->line */
 };
 
 struct leat_session_limit {
@@ -90,7 +96,7 @@ struct leat_session {
     size_t name_size;
     struct leat_session_queue *queues; /* owned */
     size_t queue_count;
-    size_t queue_turn; /* where the next round over the queues begins */
+    bool in_line; /* of each of its queues; whoever is hungry is */
     bool has_key;
     bool revoked;        /* it is being lost because its key, or a right of it, was taken away */
     struct leat_key key; /* whose session it is; nobody else may go on with it */
@@ -111,7 +117,8 @@ struct leat_session {
     int64_t audit_at_us;
     int64_t heard_us;
     struct leat_list_node heard_link; /* in fleet.heard or, when it is lost, in fleet.losing */
-    struct leat_list_node ring_link;  /* in fleet.ring */
+    struct leat_list_node all_link;   /* in fleet.sessions */
+    struct leat_list_node turn_link;  /* in v->served */
     size_t pick_first, pick_last;     /* of this turn, see dispatch.c; counted from 1 */
 };
 
@@ -171,9 +178,11 @@ struct leat_ventilator {
     struct leat_map session_at; /* peer -> session */
     struct leat_list heard;     /* sessions, the one heard longest ago first */
     struct leat_list losing;    /* lost sessions that still have leases to be released */
-    struct leat_list ring;      /* sessions in the order of their turn */
+    struct leat_list sessions;  /* those that are not lost, in the order of joining */
     struct leat_map lease_of;   /* id -> lease */
     struct leat_slab leases;    /* their memory */
+    struct leat_list work;      /* queues with ready jobs, in the order of their turn */
+    struct leat_list served;    /* sessions with picks of this turn */
     struct leat_pick *picks;    /* owned; of one turn */
     size_t pick_capacity;
     uint64_t turn;         /* turns of dispatch so far */
@@ -268,6 +277,19 @@ static inline struct leat_lane *leat_lane_at(const struct leat_ventilator *v, ui
 }
 /* The first ready job, read ahead from the store if need be; NULL: none (or broken, or more). */
 const struct leat_window_job *leat_lane_head(struct leat_ventilator *v, struct leat_lane *lane);
+
+/* ---- line.c ---- */
+/* The queue has so many ready jobs. */
+void leat_queue_set_ready(struct leat_ventilator *v, struct leat_queue *queue, uint64_t ready);
+/* If the session is hungry, it stands in line from now on; to be called whenever it may have become
+ * so. It leaves when its turn comes and it is not hungry any more. */
+void leat_session_line_up(struct leat_session *session);
+void leat_session_leave_lines(struct leat_session *session);
+/* Behind all others at each of its queues; it stands in line. */
+void leat_session_go_last(struct leat_session *session);
+/* What it serves under this name is this queue; NULL: there is none of that name. */
+void leat_session_learn_queue(struct leat_session *session, struct leat_session_queue *served,
+                              struct leat_queue *queue);
 
 /* ---- lease.c ---- */
 /* Leases a job that has left READY. */

@@ -77,6 +77,7 @@ struct leat_queue *leat_queue_make(struct leat_ventilator *v, struct leat_str na
     queue = leat_ventilator_must(calloc(1, sizeof *queue));
     memcpy(queue->name, name.data, name.size);
     queue->name_size = name.size;
+    leat_list_init(&queue->line);
     struct queue_key key = queue_key_of(name);
     leat_ventilator_must_ok(leat_map_put_pointer(&v->queue_of, &key, queue));
     if (v->queue_count == v->queue_capacity) {
@@ -340,7 +341,7 @@ void leat_lane_enter_row(struct leat_ventilator *v, struct leat_lane *lane, uint
     struct leat_window_job entering = {seq, *id, NULL};
     bool all_known = lane->ready == lane->window.count;
     lane->ready++;
-    lane->queue->ready++;
+    leat_queue_set_ready(v, lane->queue, lane->queue->ready + 1);
     v->counts.ready++;
     leat_lane_touch(v, lane);
     if (seq < lane->cursor) {
@@ -370,7 +371,7 @@ void leat_lane_leave(struct leat_ventilator *v, struct leat_lane *lane, uint64_t
         seq < lane->cursor ? remove_from_window(v, lane, seq) : lane->ready > lane->window.count;
     if (was_counted) {
         lane->ready--;
-        lane->queue->ready--;
+        leat_queue_set_ready(v, lane->queue, lane->queue->ready - 1);
         v->counts.ready--;
         leat_lane_touch(v, lane);
     }

@@ -54,6 +54,7 @@ bool leat_lease_take(struct leat_ventilator *v, const struct leat_id *id,
         return false;
     }
     leat_list_remove(&lease->session->leases, &lease->link);
+    leat_session_line_up(lease->session); /* it may have held as many as it may */
     lease->lane->leased--;
     v->counts.leased--;
     leat_lane_touch(v, lease->lane);

@@ -81,7 +81,7 @@ static bool take_counts(struct recovery *recovery)
         lane->ready = lane->stored.ready;
         lane->scheduled = lane->stored.scheduled;
         lane->retrying = lane->stored.retrying;
-        lane->queue->ready += lane->ready;
+        leat_queue_set_ready(v, lane->queue, lane->queue->ready + lane->ready);
         counts->ready += lane->ready;
         counts->scheduled += lane->scheduled;
         counts->retrying += lane->retrying;
@@ -121,7 +121,7 @@ static void forget_counts(struct leat_ventilator *v)
             lane->ready = 0;
             lane->scheduled = 0;
             lane->retrying = 0;
-            lane->queue->ready = 0;
+            leat_queue_set_ready(v, lane->queue, 0);
         }
     }
     v->counts.ready = 0;
@@ -142,7 +142,7 @@ static bool visit_job(const struct leat_id *id, const struct leat_ventilator_pla
     }
     if (place->where == LEAT_VENTILATOR_READY) {
         lane->ready++;
-        lane->queue->ready++;
+        leat_queue_set_ready(v, lane->queue, lane->queue->ready + 1);
         v->counts.ready++;
         leat_lane_touch(v, lane);
     } else {

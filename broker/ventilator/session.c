@@ -25,6 +25,7 @@ void leat_session_on_credit(struct leat_ventilator *v, const struct leat_event *
         limit->type_size = item->type.size;
         limit->total = item->total;
     }
+    leat_session_line_up(session);
 }
 
 bool leat_session_is_hungry(const struct leat_session *session)

@@ -82,7 +82,9 @@ struct leat_ventilator *leat_ventilator_new(const struct leat_ventilator_config 
     leat_slab_init(&v->leases, LEASES_KEEP_BYTES);
     leat_list_init(&v->heard);
     leat_list_init(&v->losing);
-    leat_list_init(&v->ring);
+    leat_list_init(&v->sessions);
+    leat_list_init(&v->work);
+    leat_list_init(&v->served);
     leat_list_init(&v->changed);
     v->push_again_us = LEAT_NEVER_US;
     v->renew_at_us = LEAT_NEVER_US;

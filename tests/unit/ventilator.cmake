@@ -1,4 +1,4 @@
-foreach(part stories submit fleet keys bounds damage examine property)
+foreach(part stories submit fleet line keys bounds damage examine property)
     leat_test(test_ventilator_${part} unit test_ventilator_${part}.c ventilator_rig.c)
     target_link_libraries(test_ventilator_${part} PRIVATE leat_ventilator_core)
 endforeach()
