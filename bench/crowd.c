@@ -49,6 +49,7 @@ struct crowd {
     size_t workers;
     int epoll;
     uint64_t ping_ns;
+    uint64_t begun_ns; /* in the ids of jobs: those of another crowd are others */
     struct leat_wire_buffer frame;
     struct leat_arena arena;
     uint64_t welcomed, pings, submitted, accepted, run, stored, errors;
@@ -187,10 +188,11 @@ static void say_submit(struct crowd *crowd, struct member *member)
     if (leat_wire_encode_item_body(&body, &bytes) != LEAT_OK) {
         peer_stop("a body cannot be encoded");
     }
-    struct leat_item_submission job = {.id = id_of('j', member->place, ++member->number),
-                                       .queue = leat_str_of(crowd->queue),
-                                       .type = leat_str_of("stamp"),
-                                       .body = leat_wire_buffer_view(&bytes)};
+    struct leat_item_submission job = {
+        .id = id_of('j', member->place, crowd->begun_ns >> 24 << 24 | ++member->number),
+        .queue = leat_str_of(crowd->queue),
+        .type = leat_str_of("stamp"),
+        .body = leat_wire_buffer_view(&bytes)};
     struct leat_msg msg = {.type = LEAT_MSG_SUBMIT};
     msg.submit.producer = member->id;
     msg.submit.batch = member->number;
@@ -307,6 +309,7 @@ static void gather(struct crowd *crowd, size_t producers)
 {
     uint64_t now_ns = peer_now_ns();
     crowd->count = 2 * crowd->workers + producers;
+    crowd->begun_ns = now_ns;
     crowd->members = calloc(crowd->count, sizeof *crowd->members);
     for (size_t i = 0; i < crowd->count; i++) {
         struct member *member = &crowd->members[i];
