@@ -104,6 +104,16 @@ static enum leat_err lmdb_get(struct leat_store *store, leat_table table, struct
     return LEAT_OK;
 }
 
+#define FETCH_LINES 5 /* of a small job's row */
+
+/* Rows that were put in their order lie one below the other in a page: where the next one is. */
+static void fetch_next(const uint8_t *at)
+{
+    for (uintptr_t i = 1; i <= FETCH_LINES; i++) {
+        __builtin_prefetch((const void *)((uintptr_t)at - 64 * i));
+    }
+}
+
 static enum leat_err walk_to(struct leat_lmdb *lmdb, struct leat_bytes from, MDB_cursor_op how,
                              struct leat_entry *ret_entry)
 {
@@ -117,6 +127,7 @@ static enum leat_err walk_to(struct leat_lmdb *lmdb, struct leat_bytes from, MDB
         return break_reading(lmdb, rc);
     }
     *ret_entry = (struct leat_entry){leat_lmdb_bytes(&key), leat_lmdb_bytes(&value)};
+    fetch_next(ret_entry->key.data);
     return LEAT_OK;
 }
 
