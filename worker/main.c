@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "io/exit.h"
+#include "io/heap.h"
 #include "io/keys.h"
 #include "io/log.h"
 #include "io/runner.h"
@@ -13,6 +14,8 @@
 #include "worker/spawner_link.h"
 
 /* All that the process holds, in the order in which it was opened. */
+#define HEAP_BYTES ((size_t)64 << 20)
+
 struct process {
     struct leat_options *options;
     struct leat_worker_settings settings;
@@ -102,6 +105,7 @@ static enum leat_err start(struct process *process, struct leat_why *why)
         return err;
     }
     process->is_spawned = true;
+    leat_heap_reserve(HEAP_BYTES); /* not before the fork: a handler's memory may be limited */
     leat_spawner_link_init(&process->link, &process->spawner);
     err = open_sockets(process, why);
     if (err != LEAT_OK) {

@@ -12,6 +12,7 @@
 #include "broker/sink/sink.h"
 #include "broker/sink/sink_record.h"
 #include "io/exit.h"
+#include "io/heap.h"
 #include "io/keys.h"
 #include "io/log.h"
 #include "io/random.h"
@@ -29,6 +30,7 @@ _Static_assert(LEAT_SINK_EXIT_STORE == LEAT_EXIT_STORE, "one status for a broken
 /* Results come in the order of their ids, about: larger batches would make LMDB no cheaper, and
  * what waits for it would no longer be in the processor's cache. */
 #define JOURNAL_BYTES_MAX (2U << 20)
+#define HEAP_BYTES        ((size_t)64 << 20)
 
 #define YEARS_MS (100 * 365 * 24 * INT64_C(3600) * 1000)
 
@@ -371,6 +373,7 @@ static enum leat_err recover(struct process *process, struct leat_why *why)
 
 static enum leat_err start(struct process *process, struct leat_why *why)
 {
+    leat_heap_reserve(HEAP_BYTES);
     enum leat_err err = open_store(process, why);
     if (err == LEAT_OK) {
         err = open_sockets(process, why);

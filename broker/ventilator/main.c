@@ -5,6 +5,7 @@
 #include "broker/role_store.h"
 #include "broker/ventilator/ventilator.h"
 #include "io/exit.h"
+#include "io/heap.h"
 #include "io/keys.h"
 #include "io/random.h"
 #include "io/runner.h"
@@ -15,6 +16,8 @@
 _Static_assert(LEAT_VENTILATOR_EXIT_STORE == LEAT_EXIT_STORE, "one status for a broken store");
 
 #define DAY_MS (24 * INT64_C(3600) * 1000)
+/* About what it takes in a flood: two overlays of the journal, and the pages that LMDB writes. */
+#define HEAP_BYTES ((size_t)128 << 20)
 
 static const struct leat_option rows[] = {
     {.name = "listen",
@@ -267,6 +270,7 @@ static enum leat_err recover(struct process *process, struct leat_why *why)
 
 static enum leat_err start(struct process *process, struct leat_why *why)
 {
+    leat_heap_reserve(HEAP_BYTES);
     enum leat_err err = check_options(process->options, why);
     if (err == LEAT_OK) {
         err = open_store(process, why);

@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "io/exit.h"
+#include "io/heap.h"
 #include "io/log.h"
 #include "io/notify.h"
 #include "io/signals.h"
@@ -39,22 +39,11 @@ static void open_standard_streams(void)
     }
 }
 
-/* Memory for large payloads comes from the heap and stays there for the next ones. By default each
- * large piece would be a mapping of its own, given back at once, and its next use a page fault for
- * each of its pages: a third of the time that a job of 1 MiB takes. */
-#define KEEP_BYTES (32 << 20)
-
-static void keep_memory(void)
-{
-    (void)mallopt(M_MMAP_THRESHOLD, KEEP_BYTES);
-    (void)mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
-}
-
 struct leat_options *leat_serve_start(const struct leat_program *program, const char *role,
                                       int argc, char *const argv[], int *ret_status)
 {
     open_standard_streams();
-    keep_memory();
+    leat_heap_keep();
     leat_signals_start();
     struct leat_options *options = leat_options_parse(program, argc, argv, ret_status);
     if (options == NULL) {

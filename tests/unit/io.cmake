@@ -1,4 +1,4 @@
-foreach(module options log socket serve traps)
+foreach(module options log socket serve heap traps)
     leat_test(test_io_${module} unit test_io_${module}.c io_capture.c)
     target_link_libraries(test_io_${module} PRIVATE leat_io)
 endforeach()
