@@ -79,17 +79,22 @@ enum leat_err leat_ventilator_store_large_body(struct leat_ventilator_store *sto
                                                const struct leat_id *id,
                                                struct leat_bytes *ret_body)
 {
+    const struct leat_bytes key = leat_ventilator_id_key(id);
     struct leat_bytes value;
-    enum leat_err err = leat_store_get(store->store, LEAT_VENTILATOR_TABLE_BODIES,
-                                       leat_ventilator_id_key(id), &value);
+    bool is_kept;
+    enum leat_err err =
+        leat_store_get_kept(store->store, LEAT_VENTILATOR_TABLE_BODIES, key, &value, &is_kept);
     if (err != LEAT_OK) {
         return err;
     }
     struct leat_item_held_body held;
     leat_arena_clear(&store->scratch);
-    if (leat_wire_unseal_item_held_body(
-            value, leat_ventilator_at(LEAT_VENTILATOR_TABLE_BODIES, leat_ventilator_id_key(id)),
-            &store->scratch, &held, NULL) != LEAT_OK) {
+    err = is_kept ? leat_wire_decode_item_held_body(leat_record_payload(value), &store->scratch,
+                                                    &held, NULL)
+                  : leat_wire_unseal_item_held_body(
+                        value, leat_ventilator_at(LEAT_VENTILATOR_TABLE_BODIES, key),
+                        &store->scratch, &held, NULL);
+    if (err != LEAT_OK) {
         return LEAT_ERR_CORRUPT;
     }
     *ret_body = held.body;
@@ -103,9 +108,9 @@ static void add_body(struct leat_ventilator_store *store, const struct leat_id *
     struct leat_bytes key = leat_ventilator_id_key(id);
     struct leat_record_place at = leat_ventilator_at(LEAT_VENTILATOR_TABLE_BODIES, key);
     if (body.size >= LEAT_STORE_LARGE_BYTES) {
-        leat_record_seal_bin(at, body,
-                             leat_store_add_large(store->store, LEAT_VENTILATOR_TABLE_BODIES, key,
-                                                  leat_record_bin_bytes(body.size)));
+        uint8_t *place = leat_store_add_large(store->store, LEAT_VENTILATOR_TABLE_BODIES, key,
+                                              leat_record_bin_bytes(body.size));
+        leat_store_tell_checksum(store->store, leat_record_seal_bin(at, body, place));
         return;
     }
     struct leat_item_held_body held = {.body = body};

@@ -1,5 +1,6 @@
 #include "core/crc32c.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* The remainder of each byte; a unit test computes it again from the polynomial. */
@@ -136,3 +137,38 @@ uint32_t leat_crc32c(uint32_t crc, const void *data, size_t size)
 }
 
 #endif
+
+/* ---- joining: the first remainder is moved past the bytes of the second ---- */
+
+#define POLYNOMIAL 0x82f63b78
+#define ONE        0x80000000 /* coefficients stand in reverse */
+
+/* x to the power of 2^n modulo the polynomial; a unit test joins at each n. */
+static const uint32_t powers[32] = {
+    0x40000000, 0x20000000, 0x08000000, 0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c, 0x18b8ea18,
+    0x510ac59a, 0xb82be955, 0xb8fdb1e7, 0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a, 0x35d73a62,
+    0x28461564, 0xbf455269, 0xe2ea32dc, 0xfe7740e6, 0xf946610b, 0x3c204f8f, 0x538586e3, 0x59726915,
+    0x734d5309, 0xbc1ac763, 0x7d0722cc, 0xd289cabe, 0xe94ca9bc, 0x05b74f3f, 0xa51e1f42, 0x40000000,
+};
+
+static uint32_t times(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+    for (; a != 0; a <<= 1) {
+        product ^= (a & ONE) != 0 ? b : 0;
+        b = b >> 1 ^ ((b & 1) != 0 ? POLYNOMIAL : 0);
+    }
+    return product;
+}
+
+uint32_t leat_crc32c_join(uint32_t first, uint32_t second, size_t second_size)
+{
+    assert(second_size < (size_t)1 << 29);
+    uint32_t moved = first;
+    for (unsigned n = 3; second_size != 0; n++, second_size >>= 1) { /* a byte is x^8 */
+        if ((second_size & 1) != 0) {
+            moved = times(moved, powers[n]);
+        }
+    }
+    return moved ^ second;
+}

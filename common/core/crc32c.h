@@ -11,7 +11,11 @@
  * data may be NULL when size is 0. */
 uint32_t leat_crc32c(uint32_t crc, const void *data, size_t size);
 
-/* The same by table on every machine, for comparison. */
+/* From crc32c(0, a), crc32c(0, b) and the size of b, less than 512 MiB: crc32c(0, a then b),
+ * without looking at either. */
+uint32_t leat_crc32c_join(uint32_t first, uint32_t second, size_t second_size);
+
+/* leat_crc32c by table on every machine, for comparison. */
 uint32_t leat_crc32c_portable(uint32_t crc, const void *data, size_t size);
 
 #endif

@@ -46,6 +46,8 @@ struct leat_backend {
      * is all that is needed. */
     void (*note)(struct leat_store *store, leat_table table, struct leat_bytes key,
                  const struct leat_bytes *value, void *piece);
+    /* The CRC-32C of the large value that was noted last; may be NULL. */
+    void (*tell_checksum)(struct leat_store *store, uint32_t crc);
     /* What has been written since the last call starts its way. Without `note` that is
      * store->lower, to which nobody writes until poll says DONE; with `note` the overlays are this
      * backend's to manage. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/crc32c.h"
@@ -37,6 +38,49 @@ static enum leat_err write_all(const struct leat_journal_file *file, struct leat
         }
         bytes = leat_bytes_of(bytes.data + size, bytes.size - (size_t)size);
         offset += (uint64_t)size;
+    }
+    return LEAT_OK;
+}
+
+#define PIECES_MAX 64
+
+/* What is left of the parts behind the first `done` bytes of number `first`. */
+static int pieces_of(struct leat_journal_parts record, size_t first, size_t done,
+                     struct iovec ret_pieces[PIECES_MAX])
+{
+    int count = 0;
+    for (size_t i = first; i < record.count && count < PIECES_MAX; i++) {
+        union {
+            const uint8_t *in;
+            void *out;
+        } data = {record.items[i].data + done};
+        ret_pieces[count++] = (struct iovec){data.out, record.items[i].size - done};
+        done = 0;
+    }
+    return count;
+}
+
+static enum leat_err write_parts(const struct leat_journal_file *file,
+                                 struct leat_journal_parts record, uint64_t offset,
+                                 struct leat_why *why)
+{
+    size_t first = 0;
+    size_t done = 0;
+    while (first < record.count) {
+        struct iovec pieces[PIECES_MAX];
+        int count = pieces_of(record, first, done, pieces);
+        ssize_t size = pwritev(file->fd, pieces, count, (off_t)offset);
+        if (size < 0 && errno == EINTR) {
+            continue;
+        }
+        if (size <= 0) {
+            return fail(file, "write", size == 0 ? ENOSPC : errno, why);
+        }
+        offset += (uint64_t)size;
+        done += (size_t)size;
+        while (first < record.count && done >= record.items[first].size) {
+            done -= record.items[first++].size;
+        }
     }
     return LEAT_OK;
 }
@@ -229,9 +273,9 @@ enum leat_err leat_journal_file_append(struct leat_journal_file *file, uint64_t 
         uint64_t steps = (end - file->size_bytes - 1) / LEAT_JOURNAL_GROW_BYTES + 1;
         err = grow(file, file->size_bytes + steps * LEAT_JOURNAL_GROW_BYTES, why);
     }
-    for (size_t i = 0; err == LEAT_OK && i < record.count; i++) {
-        err = write_all(file, record.items[i], offset, why);
-        offset += record.items[i].size;
+    if (err == LEAT_OK) {
+        err = record.count == 1 ? write_all(file, record.items[0], offset, why)
+                                : write_parts(file, record, offset, why);
     }
     return err == LEAT_OK ? flush(file, why) : err;
 }

@@ -129,8 +129,18 @@ void leat_journal_buffer_add_held(struct leat_journal_buffer *buffer, unsigned t
             grown(buffer->parts, (2 * buffer->held_capacity + 1) * sizeof *buffer->parts);
     }
     leat_slab_hold(piece);
-    buffer->held[buffer->held_count++] = (struct leat_journal_held){buffer->size, value, piece};
+    buffer->held[buffer->held_count++] =
+        (struct leat_journal_held){.at = buffer->size, .value = value, .piece = piece};
     buffer->held_bytes += value.size;
+}
+
+void leat_journal_buffer_tell_checksum(struct leat_journal_buffer *buffer, uint32_t crc)
+{
+    assert(buffer->held_count > 0);
+    struct leat_journal_held *last = &buffer->held[buffer->held_count - 1];
+    assert(last->at == buffer->size);
+    last->crc = crc;
+    last->has_crc = true;
 }
 
 /* Own bytes and held values in their order; `end` is where the own ones end. */
@@ -148,6 +158,23 @@ static size_t form_parts(struct leat_journal_buffer *buffer, size_t end)
     return count;
 }
 
+/* Of the body: of the parts without the head and the zeros behind it. */
+static uint32_t checksum(const struct leat_journal_buffer *buffer, struct leat_journal_parts parts,
+                         size_t zeros)
+{
+    uint32_t crc = 0;
+    for (size_t i = 0; i < parts.count; i++) {
+        struct leat_bytes part = parts.items[i];
+        const struct leat_journal_held *held = i % 2 == 1 ? &buffer->held[i / 2] : NULL;
+        size_t skip = i == 0 ? LEAT_JOURNAL_HEAD_BYTES : 0;
+        size_t behind = i + 1 == parts.count ? zeros : 0;
+        crc = held != NULL && held->has_crc
+                  ? leat_crc32c_join(crc, held->crc, part.size)
+                  : leat_crc32c(crc, part.data + skip, part.size - skip - behind);
+    }
+    return crc;
+}
+
 struct leat_journal_parts leat_journal_buffer_finish(struct leat_journal_buffer *buffer,
                                                      struct leat_hash_key key, uint64_t number)
 {
@@ -162,12 +189,7 @@ struct leat_journal_parts leat_journal_buffer_finish(struct leat_journal_buffer 
     memset(head + buffer->size, 0, zeros);
     struct leat_journal_parts parts = {buffer->parts, form_parts(buffer, buffer->size + zeros),
                                        used + zeros};
-    uint32_t crc = 0;
-    for (size_t i = 0; i < parts.count; i++) {
-        size_t skip = i == 0 ? LEAT_JOURNAL_HEAD_BYTES : 0;
-        size_t behind = i + 1 == parts.count ? zeros : 0;
-        crc = leat_crc32c(crc, parts.items[i].data + skip, parts.items[i].size - skip - behind);
-    }
+    uint32_t crc = checksum(buffer, parts, zeros);
     memcpy(head, MAGIC, MAGIC_BYTES);
     leat_big_endian_store(head + NUMBER_AT, number);
     leat_big_endian_store(head + BODY_AT, used - LEAT_JOURNAL_HEAD_BYTES);

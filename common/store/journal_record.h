@@ -28,7 +28,9 @@
 struct leat_journal_held {
     size_t at; /* of the buffer's own bytes */
     struct leat_bytes value;
-    void *piece; /* of a slab (slab.h), held */
+    void *piece;  /* of a slab (slab.h), held */
+    uint32_t crc; /* of the value, if it was told */
+    bool has_crc;
 };
 
 /* A record being made. All zero is a valid start. */
@@ -59,6 +61,8 @@ void leat_journal_buffer_add(struct leat_journal_buffer *buffer, unsigned table,
  */
 void leat_journal_buffer_add_held(struct leat_journal_buffer *buffer, unsigned table,
                                   struct leat_bytes key, struct leat_bytes value, void *piece);
+/* The CRC-32C of the value that was added last, which is held. */
+void leat_journal_buffer_tell_checksum(struct leat_journal_buffer *buffer, uint32_t crc);
 /* Writes the head and the zeros: the record is complete. Repeatable; touches no piece's holders, so
  * that another thread may call it than the one that adds and clears. */
 struct leat_journal_parts leat_journal_buffer_finish(struct leat_journal_buffer *buffer,

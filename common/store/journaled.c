@@ -243,6 +243,11 @@ static void journaled_note(struct leat_store *store, leat_table table, struct le
     }
 }
 
+static void journaled_tell_checksum(struct leat_store *store, uint32_t crc)
+{
+    leat_journal_buffer_tell_checksum(journaled_of(store)->filling, crc);
+}
+
 /* Hands the sealed record over, unless the journal must first become shorter. */
 static void hand_over(struct journaled *self)
 {
@@ -405,6 +410,7 @@ static const struct leat_backend journaled_backend = {
     .next = journaled_next,
     .count = journaled_count,
     .note = journaled_note,
+    .tell_checksum = journaled_tell_checksum,
     .commit = journaled_commit,
     .poll = journaled_poll,
     .wait = journaled_wait,

@@ -142,6 +142,13 @@ uint8_t *leat_store_add_large(struct leat_store *store, leat_table table, struct
     return (uint8_t *)(uintptr_t)lies.data;
 }
 
+void leat_store_tell_checksum(struct leat_store *store, uint32_t crc)
+{
+    if (store->backend->tell_checksum != NULL) {
+        store->backend->tell_checksum(store, crc);
+    }
+}
+
 /* Only with a journal may a write vanish from the overlay: it is what the batch is made of, else.
  */
 void leat_store_del(struct leat_store *store, leat_table table, struct leat_bytes key)
@@ -160,6 +167,13 @@ void leat_store_del(struct leat_store *store, leat_table table, struct leat_byte
 enum leat_err leat_store_get(struct leat_store *store, leat_table table, struct leat_bytes key,
                              struct leat_bytes *ret_value)
 {
+    bool is_kept;
+    return leat_store_get_kept(store, table, key, ret_value, &is_kept);
+}
+
+enum leat_err leat_store_get_kept(struct leat_store *store, leat_table table, struct leat_bytes key,
+                                  struct leat_bytes *ret_value, bool *ret_is_kept)
+{
     check_key(table, key);
     if (store->is_broken) {
         return LEAT_ERR_IO;
@@ -170,12 +184,14 @@ enum leat_err leat_store_get(struct leat_store *store, leat_table table, struct 
         is_found = leat_sorted_find(&store->lower->tables[table], key, &entry);
     }
     if (!is_found) {
+        *ret_is_kept = false;
         return store->backend->get(store, table, key, ret_value);
     }
     if (entry.is_tombstone) {
         return LEAT_ERR_NOT_FOUND;
     }
     *ret_value = entry.value;
+    *ret_is_kept = true;
     return LEAT_OK;
 }
 

@@ -52,12 +52,22 @@ void leat_store_add(struct leat_store *store, leat_table table, struct leat_byte
  * the next call on the store: a large value need not be in one piece before. */
 uint8_t *leat_store_add_large(struct leat_store *store, leat_table table, struct leat_bytes key,
                               size_t size);
+/* Optional, as the next call: the CRC-32C (core/crc32c.h) of that value, from who has it anyway; a
+ * journal then needs not read the value. A wrong one makes the batch pass for damaged after a
+ * crash. */
+void leat_store_tell_checksum(struct leat_store *store, uint32_t crc);
 
 /* LEAT_OK and the value, LEAT_ERR_NOT_FOUND, or LEAT_ERR_IO (the store is then broken: see
  * leat_store_error). The value is borrowed until the next call on the store; one of at least
  * LEAT_STORE_LARGE_BYTES until its key is written or the store is sealed, advances or is synced. */
 LEAT_MUST_USE enum leat_err leat_store_get(struct leat_store *store, leat_table table,
                                            struct leat_bytes key, struct leat_bytes *ret_value);
+
+/* As get. *ret_is_kept: the value lies in memory as it was put, and comes from no disk, so there is
+ * no damage to be looked for in it. */
+LEAT_MUST_USE enum leat_err leat_store_get_kept(struct leat_store *store, leat_table table,
+                                                struct leat_bytes key, struct leat_bytes *ret_value,
+                                                bool *ret_is_kept);
 
 /* Visits entries with key >= from (an empty `from` is the beginning) in ascending order until
  * `visit` returns false or the table ends. Key and value are borrowed for the visit. `visit` must

@@ -71,21 +71,23 @@ size_t leat_record_bin_bytes(size_t size)
     return LEAT_RECORD_SEAL_BYTES + form_bin_head(head, size) + size;
 }
 
-void leat_record_seal_bin(struct leat_record_place place, struct leat_bytes bytes,
-                          uint8_t *ret_sealed)
+uint32_t leat_record_seal_bin(struct leat_record_place place, struct leat_bytes bytes,
+                              uint8_t *ret_sealed)
 {
     ret_sealed[VERSION_AT] = LEAT_STORE_VERSION;
     uint8_t head[BIN_HEAD_BYTES];
     size_t head_bytes = form_bin_head(head, bytes.size);
     memcpy(ret_sealed + LEAT_RECORD_SEAL_BYTES, head, head_bytes);
     uint8_t *at = ret_sealed + LEAT_RECORD_SEAL_BYTES + head_bytes;
-    uint32_t crc = leat_crc32c(checksum_of_head(ret_sealed, place), head, head_bytes);
+    uint32_t crc = leat_crc32c(0, head, head_bytes);
     for (size_t done = 0; done < bytes.size; done += STEP_BYTES) {
         size_t size = bytes.size - done < STEP_BYTES ? bytes.size - done : STEP_BYTES;
         memcpy(at + done, bytes.data + done, size);
         crc = leat_crc32c(crc, at + done, size);
     }
-    store_checksum(ret_sealed, crc);
+    const size_t size = head_bytes + bytes.size;
+    store_checksum(ret_sealed, leat_crc32c_join(checksum_of_head(ret_sealed, place), crc, size));
+    return leat_crc32c_join(leat_crc32c(0, ret_sealed, LEAT_RECORD_SEAL_BYTES), crc, size);
 }
 
 enum leat_err leat_record_seal(struct leat_record_place place, struct leat_bytes payload,

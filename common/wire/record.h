@@ -38,10 +38,11 @@ LEAT_MUST_USE enum leat_err leat_record_begin(struct leat_wire_buffer *out, size
 void leat_record_end(struct leat_wire_buffer *out, size_t start, struct leat_record_place place);
 
 /* The record of an item that has but one field, a BIN, as leat_wire_seal_item_NAME would make it,
- * written to where it is to lie: leat_record_bin_bytes at `ret_sealed`. */
+ * written to where it is to lie: leat_record_bin_bytes at `ret_sealed`. Returns the CRC-32C of all
+ * of them. */
 size_t leat_record_bin_bytes(size_t size);
-void leat_record_seal_bin(struct leat_record_place place, struct leat_bytes bytes,
-                          uint8_t *ret_sealed);
+uint32_t leat_record_seal_bin(struct leat_record_place place, struct leat_bytes bytes,
+                              uint8_t *ret_sealed);
 
 /* *ret_payload borrows from `sealed`.
  *   LEAT_ERR_CORRUPT  cut short, not sealed for this place, or any bit differs from what was sealed
@@ -50,6 +51,13 @@ LEAT_MUST_USE enum leat_err leat_record_unseal(struct leat_bytes sealed,
                                                struct leat_record_place place,
                                                struct leat_bytes *ret_payload,
                                                struct leat_why *why);
+
+/* The payload of a record that needs no look at its checksum: it has not left memory. */
+static inline struct leat_bytes leat_record_payload(struct leat_bytes sealed)
+{
+    return leat_bytes_of(sealed.data + LEAT_RECORD_SEAL_BYTES,
+                         sealed.size - LEAT_RECORD_SEAL_BYTES);
+}
 
 /* Whether a row is as it was sealed. Nothing of its fields is looked at. */
 bool leat_record_intact(struct leat_bytes sealed, struct leat_record_place place);

@@ -5,7 +5,7 @@
  * as well.
  *
  *   LEAT_FAIL_BELOW=DIRECTORY   calls on files whose path begins so are counted
- *   LEAT_FAIL_CALL=NAME         fdatasync, fsync, msync, pwrite, writev or device
+ *   LEAT_FAIL_CALL=NAME         fdatasync, fsync, msync, pwrite (and pwritev), writev or device
  *   LEAT_FAIL_AT=N              the Nth fails; 0: none
  *   LEAT_FAIL_TOLD=FILE         gets the monotonic time of the failure, nanoseconds, and the path
  * of the file, before it is returned */
@@ -88,6 +88,7 @@ typedef int sync_fn(int);
 typedef int map_sync_fn(void *, size_t, int);
 typedef ssize_t write_fn(int, const void *, size_t, off_t);
 typedef int blocks_fn(int, int, off_t, off_t);
+typedef ssize_t place_fn(int, const struct iovec *, int, off_t);
 typedef ssize_t vector_fn(int, const struct iovec *, int);
 
 int fdatasync(int fd)
@@ -118,6 +119,18 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off_t at)
 {
     REAL("pwrite64", write_fn)
     return fails("pwrite", fd) ? -1 : real(fd, data, size, at);
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at)
+{
+    REAL("pwritev", place_fn)
+    return fails("pwrite", fd) ? -1 : real(fd, parts, count, at);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t at)
+{
+    REAL("pwritev64", place_fn)
+    return fails("pwrite", fd) ? -1 : real(fd, parts, count, at);
 }
 
 int fallocate(int fd, int mode, off_t from, off_t size)

@@ -49,6 +49,7 @@ static int is_failing(enum store_fault fault)
 /* The names of libc, in place of libc's. */
 int fdatasync(int fd);
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset);
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset);
 ssize_t writev(int fd, const struct iovec *parts, int count);
 int fallocate(int fd, int mode, off_t offset, off_t size);
 
@@ -105,6 +106,26 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
         return -1;
     }
     return is_failing(STORE_FAULT_WRITE) ? -1 : syscall(SYS_pwrite64, fd, data, size, offset);
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
+{
+    off_t end = offset;
+    for (int i = 0; i < count; i++) {
+        end += (off_t)parts[i].iov_len;
+    }
+    if (!is_growing(fd, end)) {
+        be_slow(fd);
+    } else if (is_failing(STORE_FAULT_GROW)) {
+        return -1;
+    }
+    if (is_failing(STORE_FAULT_WRITE)) {
+        return -1;
+    }
+    size_t most = (size_t)atomic_load(&faults[STORE_FAULT_SHORT]);
+    return most == 0                 ? syscall(SYS_pwritev, fd, parts, count, offset, 0)
+           : parts[0].iov_len > most ? syscall(SYS_pwrite64, fd, parts[0].iov_base, most, offset)
+                                     : syscall(SYS_pwritev, fd, parts, 1, offset, 0);
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count)

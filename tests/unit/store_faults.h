@@ -5,12 +5,13 @@
 
 enum store_fault {
     STORE_FAULT_FLUSH = 0,    /* fdatasync */
-    STORE_FAULT_WRITE = 1,    /* pwrite, writev */
+    STORE_FAULT_WRITE = 1,    /* pwrite, pwritev, writev */
     STORE_FAULT_ALLOCATE = 2, /* fallocate */
     STORE_FAULT_MAP_FULL = 3, /* mdb_txn_commit says MDB_MAP_FULL, `error` times */
     STORE_FAULT_GROW = 4,     /* pwrite, of what ends behind the end of the file */
     STORE_FAULT_DATA = 5,     /* pwrite, writev of LMDB's file */
     STORE_FAULT_SLOW = 6,     /* a record of the journal is written this many ms late */
+    STORE_FAULT_SHORT = 7,    /* pwritev writes at most so many bytes */
     STORE_FAULT_COUNT
 };
 

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "core/crc32c.h"
 #include "store/sorted.h"
 
 #define VALUE_BYTES_MAX 100000
@@ -86,6 +87,9 @@ void store_model_write(struct store_model *model, struct leat_store *store, stru
     if (is_new && value.size >= LEAT_STORE_LARGE_BYTES) {
         uint8_t *place = leat_store_add_large(store, table, store_model_key(key), value.size);
         memcpy(place, value.data, value.size);
+        if (leat_rng_below(rng, 2) == 0) {
+            leat_store_tell_checksum(store, leat_crc32c(0, value.data, value.size));
+        }
     } else if (is_new) {
         leat_store_add(store, table, store_model_key(key), value);
     } else {

@@ -105,6 +105,7 @@ static void record(enum store_recorded_kind kind, int fd, uint64_t offset, uint6
 /* The names of libc, in place of libc's. */
 int fdatasync(int fd);
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset);
+ssize_t pwritev(int fd, const struct iovec *parts, int part_count, off_t offset);
 ssize_t writev(int fd, const struct iovec *parts, int part_count);
 int fallocate(int fd, int mode, off_t offset, off_t size);
 int ftruncate(int fd, off_t size);
@@ -156,6 +157,20 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
     if (written > 0) {
         struct iovec part = {(void *)(uintptr_t)data, (size_t)written};
         record(STORE_RECORDED_WRITE, fd, (uint64_t)offset, (uint64_t)written, &part, 1);
+    }
+    return written;
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int part_count, off_t offset)
+{
+    ssize_t written = syscall(SYS_pwritev, fd, parts, part_count, offset, 0);
+    size_t whole = 0;
+    for (int i = 0; i < part_count; i++) {
+        whole += parts[i].iov_len;
+    }
+    if (written > 0) {
+        assert((size_t)written == whole);
+        record(STORE_RECORDED_WRITE, fd, (uint64_t)offset, whole, parts, part_count);
     }
     return written;
 }

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "core/crc32c.h"
 #include "store/journal_file.h"
 #include "store/slab.h"
 #include "store_faults.h"
@@ -73,7 +74,8 @@ static void a_record_says_what_was_written_in_that_order(void **state)
     leat_journal_buffer_fini(&buffer);
 }
 
-/* The same bytes, whether values were copied or held, also when their owner has given them back. */
+/* The same bytes, whether values were copied or held, with their checksums told or not, also when
+ * their owner has given them back. */
 static void a_record_of_held_values_is_that_of_copied_ones(void **state)
 {
     (void)state;
@@ -90,6 +92,9 @@ static void a_record_of_held_values_is_that_of_copied_ones(void **state)
             struct leat_bytes bytes = leat_bytes_of(piece, size);
             leat_journal_buffer_add(&copied, 3, key, &bytes);
             leat_journal_buffer_add_held(&held, 3, key, bytes, piece);
+            if (i % 2 == 0) {
+                leat_journal_buffer_tell_checksum(&held, leat_crc32c(0, piece, size));
+            }
             if (i % 3 == 0) {
                 leat_journal_buffer_add(&copied, 1, value, NULL);
                 leat_journal_buffer_add(&held, 1, value, NULL);
@@ -195,19 +200,25 @@ static void what_is_in_the_journal_alone_comes_back(void **state)
 }
 
 /* What becomes of a row while its batch is on its way does not change the batch; with a full disk
- * the batch goes to LMDB instead. */
+ * the batch goes to LMDB instead. A disk may also take less than it is given. */
+#define LARGE_VALUES 48 /* more parts than one call writes */
+
 static void large_values_are_written_as_they_were_sealed(void **state)
 {
-    for (int is_full = 0; is_full < 2; is_full++) {
+    static const struct {
+        enum store_fault fault;
+        int value;
+    } cases[] = {{STORE_FAULT_GROW, 0}, {STORE_FAULT_GROW, ENOSPC}, {STORE_FAULT_SHORT, 70001}};
+    for (size_t round = 0; round < sizeof cases / sizeof cases[0]; round++) {
         struct store_directory left;
         uint8_t bytes[8];
         struct leat_store *store = open_with(*state, 16 << 20);
-        store_faults_set(STORE_FAULT_GROW, is_full ? ENOSPC : 0);
-        for (uint64_t i = 0; i < 30; i++) {
+        store_faults_set(cases[round].fault, cases[round].value);
+        for (uint64_t i = 0; i < LARGE_VALUES; i++) {
             put_number(store, i, 200000 + i);
         }
         leat_store_seal(store);
-        for (uint64_t i = 0; i < 30; i++) {
+        for (uint64_t i = 0; i < LARGE_VALUES; i++) {
             if (i % 3 == 0) {
                 leat_store_del(store, 0, number_key(i, bytes));
             } else {
@@ -219,10 +230,10 @@ static void large_values_are_written_as_they_were_sealed(void **state)
         store_faults_clear();
         crash(*state, &left);
         struct leat_store *later = store_directory_open(&left);
-        assert_numbers(later, 30);
+        assert_numbers(later, LARGE_VALUES);
         leat_store_close(&later);
         sync_store(store);
-        assert_int_equal(leat_store_count(store, 0), 40);
+        assert_int_equal(leat_store_count(store, 0), 2 * (LARGE_VALUES - LARGE_VALUES / 3));
         leat_store_close(&store);
         assert_int_equal(store_directory_teardown(state), 0);
         assert_int_equal(setup(state), 0);
@@ -508,6 +519,32 @@ static void the_journal_does_not_grow_for_ever(void **state)
     leat_store_close(&store);
 }
 
+static bool is_kept(struct leat_store *store, uint64_t number)
+{
+    uint8_t bytes[8];
+    struct leat_bytes found;
+    bool kept;
+    assert_int_equal(leat_store_get_kept(store, 0, number_key(number, bytes), &found, &kept),
+                     LEAT_OK);
+    assert_int_equal(found.size, 20000 + number);
+    return kept;
+}
+
+static void what_has_only_been_in_memory_is_told_from_what_a_disk_had(void **state)
+{
+    struct leat_store *store = open_with(*state, 1 << 20);
+    put_number(store, 1, 20001);
+    assert_true(is_kept(store, 1));
+    sync_store(store);
+    assert_true(is_kept(store, 1)); /* the journal is not read */
+    leat_store_close(&store);
+    store = open_with(*state, 1 << 20);
+    assert_false(is_kept(store, 1));
+    put_number(store, 2, 20002);
+    assert_true(is_kept(store, 2));
+    leat_store_close(&store);
+}
+
 #define WITH_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, store_directory_teardown)
 
 int main(void)
@@ -531,6 +568,7 @@ int main(void)
         WITH_DIRECTORY(what_is_old_is_applied_though_nothing_more_is_written),
         WITH_DIRECTORY(closing_applies_what_is_sealed_and_drops_the_rest),
         WITH_DIRECTORY(the_journal_does_not_grow_for_ever),
+        WITH_DIRECTORY(what_has_only_been_in_memory_is_told_from_what_a_disk_had),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

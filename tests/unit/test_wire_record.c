@@ -123,6 +123,37 @@ static void long_inputs_have_the_same_checksum(void **state)
     }
 }
 
+/* One run of zeros, longer and longer: each power of two needs another constant. */
+static void joined_checksums_are_those_of_what_is_put_together(void **state)
+{
+    (void)state;
+    static uint8_t bytes[1 << 16];
+    const uint32_t first = leat_crc32c(0, "123456789", 9);
+    uint32_t zeros = 0;
+    uint32_t whole = first;
+    size_t done = 0;
+    for (unsigned n = 0; n < 29; n++) {
+        const size_t size = (size_t)1 << n;
+        while (done < size) {
+            size_t step = size - done < sizeof(bytes) ? size - done : sizeof(bytes);
+            zeros = leat_crc32c(zeros, bytes, step);
+            whole = leat_crc32c(whole, bytes, step);
+            done += step;
+        }
+        assert_int_equal(leat_crc32c_join(first, zeros, size), whole);
+    }
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)leat_rng_next(&rng);
+    }
+    for (int i = 0; i < 200; i++) {
+        size_t size = (size_t)leat_rng_below(&rng, sizeof(bytes));
+        size_t part = (size_t)leat_rng_below(&rng, size + 1);
+        assert_int_equal(leat_crc32c_join(leat_crc32c(0, bytes, part),
+                                          leat_crc32c(0, bytes + part, size - part), size - part),
+                         leat_crc32c(0, bytes, size));
+    }
+}
+
 /* ---- seals ---- */
 
 static const struct leat_record_place place = {7, {(const uint8_t *)"key", 3}};
@@ -158,7 +189,8 @@ static void a_record_of_bytes_is_the_same_wherever_it_is_sealed(void **state)
         assert_int_equal(leat_record_bin_bytes(sizes[i]), sealed.size);
         uint8_t *there = malloc(sealed.size);
         assert_non_null(there);
-        leat_record_seal_bin(place, blob.bytes, there);
+        uint32_t crc = leat_record_seal_bin(place, blob.bytes, there);
+        assert_int_equal(crc, leat_crc32c(0, sealed.data, sealed.size));
         assert_memory_equal(there, sealed.data, sealed.size);
         free(there);
         leat_wire_buffer_fini(&sealed);
@@ -343,6 +375,7 @@ int main(void)
         cmocka_unit_test(the_checksum_agrees_with_the_published_vectors),
         cmocka_unit_test(table_hardware_and_definition_agree_at_every_length_and_alignment),
         cmocka_unit_test(long_inputs_have_the_same_checksum),
+        cmocka_unit_test(joined_checksums_are_those_of_what_is_put_together),
         cmocka_unit_test(a_record_of_bytes_is_the_same_wherever_it_is_sealed),
         cmocka_unit_test(any_flipped_bit_is_detected),
         cmocka_unit_test(a_record_under_another_key_or_in_another_table_is_detected),
