@@ -2,11 +2,13 @@
  * bench/zmtp.h.
  *
  *   bench_crowd role=crowd at=VENTILATOR sink=SINK workers=N producers=N every=SECONDS
- *       Each worker has its connections and its session, says PING when it is due, and runs what it
- *       gets from the queue "crowd" by handing in a result; each producer submits a job to it every
- *       so many seconds. Prints "ready" when every worker was welcomed, and a JSON object at
- * SIGTERM. bench_crowd role=first at=VENTILATOR One worker of the queue "default": tries until a
- * ventilator is there, and prints when the first job was pushed to it; hands it back and goes. */
+ *       Each worker has its connections and its session, says PING as often as an idle worker of
+ *       leat does, and runs what it gets from the queue "crowd" by handing in a result; each
+ *       producer submits a job to it every so many seconds. Prints "ready" when every worker was
+ *       welcomed, and a JSON object at SIGTERM.
+ *   bench_crowd role=first at=VENTILATOR
+ *       One worker of the queue "default": tries until a ventilator is there, and prints when the
+ *       first job was pushed to it; hands it back and goes. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -48,7 +50,7 @@ struct crowd {
     size_t count;
     size_t workers;
     int epoll;
-    uint64_t ping_ns;
+    uint64_t ping_ns;  /* as leat's worker does when it holds nothing */
     uint64_t begun_ns; /* in the ids of jobs: those of another crowd are others */
     struct leat_wire_buffer frame;
     struct leat_arena arena;
@@ -213,7 +215,8 @@ static void take_welcome(struct crowd *crowd, struct member *member,
     }
     member->is_open = true;
     crowd->welcomed++;
-    crowd->ping_ns = welcome->ping_ms * 1000000;
+    uint64_t quiet_ms = (welcome->lost_after_ms - welcome->ping_ms) / 2;
+    crowd->ping_ns = 1000000 * (quiet_ms > welcome->ping_ms ? quiet_ms : welcome->ping_ms);
     /* Spread, as those of real workers are that started at different times. */
     member->next_ns = peer_now_ns() + crowd->ping_ns * (member->place + 1) / (crowd->workers + 1);
     say_credit(crowd, member);

@@ -40,6 +40,7 @@ struct leat_worker_session {
     int64_t heard_us;         /* last word of the ventilator; before any, our first HELLO */
     int64_t ping_us;          /* open: when the next PING is due */
     int64_t ping_period_us;
+    int64_t quiet_period_us; /* the same while no lease is held */
     int64_t lost_after_us;
     uint64_t pings; /* of this round */
     uint64_t pongs;
@@ -147,6 +148,8 @@ bool leat_worker_session_accept(struct leat_worker *w, uint64_t round, uint64_t 
 void leat_worker_session_pong(struct leat_worker *w);
 /* Silence and HELLO; first in a turn. */
 void leat_worker_session_turn(struct leat_worker *w, int64_t now_us, struct leat_out *out);
+/* Jobs have come: from now on PINGs are as frequent as the ventilator wants them. */
+void leat_worker_session_busy(struct leat_worker *w, int64_t now_us);
 /* PING; after all other numbered messages of the turn. */
 void leat_worker_session_ping(struct leat_worker *w, int64_t now_us, struct leat_out *out);
 uint64_t leat_worker_next_number(struct leat_worker *w);

@@ -140,6 +140,7 @@ static void from_ventilator(struct leat_worker *w, const struct leat_msg *msg, s
         leat_worker_session_welcome(w, &msg->welcome, now_us, out);
     } else if (msg->type == LEAT_MSG_JOBS) {
         if (leat_worker_session_accept(w, msg->jobs.round, msg->jobs.number, now_us)) {
+            leat_worker_session_busy(w, now_us);
             receive_jobs(w, msg->jobs.jobs.items, msg->jobs.jobs.count, now, out);
         }
     } else if (msg->type == LEAT_MSG_PONG) {

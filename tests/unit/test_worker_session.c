@@ -152,6 +152,32 @@ static void pings_go_out_as_often_as_the_welcome_says(void **state)
     rig_expect(&rig, "PING number=3 busy=1 outbox=0\n");
 }
 
+/* 5 s of silence end a session, so with 2 s one PING may be lost. */
+static void pings_are_rarer_while_nothing_is_held(void **state)
+{
+    (void)state;
+    start(2, 0);
+    rig_open(&rig);
+    rig_forget(&rig);
+    rig_pass(&rig, 1000000);
+    rig_expect(&rig, "PING number=2 busy=0 outbox=0\n");
+    rig_pong(&rig);
+    rig_pass(&rig, 1999999);
+    rig_expect(&rig, "");
+    rig_pass(&rig, 1);
+    rig_expect(&rig, "PING number=3 busy=0 outbox=0\n");
+    rig_pong(&rig);
+    rig_pass(&rig, 500000);
+    rig_jobs(&rig, "a", 1, 1);
+    rig_forget(&rig);
+    rig_pass(&rig, 999999);
+    rig_expect(&rig, "");
+    rig_pass(&rig, 1);
+    rig_expect(&rig, "PING number=4 busy=1 outbox=0\n");
+    rig_pass(&rig, 1000000);
+    rig_expect(&rig, "PING number=5 busy=1 outbox=0\n");
+}
+
 static void silence_starts_a_new_round_and_a_pong_ends_silence(void **state)
 {
     (void)state;
@@ -379,6 +405,7 @@ int main(void)
         TEST(the_ventilators_errors_start_one_new_round_however_many_there_are),
         TEST(other_errors_change_nothing),
         TEST(pings_go_out_as_often_as_the_welcome_says),
+        cmocka_unit_test(pings_are_rarer_while_nothing_is_held),
         TEST(silence_starts_a_new_round_and_a_pong_ends_silence),
         TEST(work_goes_on_while_the_ventilator_is_away),
         TEST(a_send_that_fails_leads_to_a_new_round_after_a_while),
