@@ -152,7 +152,8 @@ static int64_t poll_wait_us(const struct leat_runner *runner, int64_t wait_us)
     if (runner->counts.paused || runner->exiting) {
         return wait;
     }
-    if (runner->more || runner->failure_count > 0 || runner->tick_due_since_us != 0) {
+    if (runner->more || runner->failure_count > 0 || runner->tick_due_since_us != 0 ||
+        leat_runner_has_space_to_tell(runner)) {
         return 0;
     }
     int64_t deadline = runner->config.deadline_us(runner->config.core);

@@ -90,6 +90,8 @@ bool leat_runner_is_congested(const struct leat_runner *runner);
 
 /* Takes note of a commit that has ended, and carries out what waited for it. */
 void leat_runner_advance_store(struct leat_runner *runner);
+/* Whether the store has become full, or has room again, and the core was not told yet. */
+bool leat_runner_has_space_to_tell(const struct leat_runner *runner);
 /* Starts the commit of what was written, unless one is under way or it may wait. */
 void leat_runner_seal_store(struct leat_runner *runner);
 

@@ -9,22 +9,33 @@ static void fail_store(struct leat_runner *runner, const char *why)
     runner->status = LEAT_EXIT_STORE;
 }
 
-void leat_runner_advance_store(struct leat_runner *runner)
+static bool take_note(struct leat_runner *runner)
 {
     struct leat_store *store = runner->config.store;
-    if (store == NULL) {
-        return;
-    }
     uint64_t before = leat_store_durable(store);
     struct leat_why why = {.text = ""};
     if (leat_store_advance(store, &why) != LEAT_OK) {
         fail_store(runner, why.text);
-        return;
+        return false;
     }
     runner->counts.commits += leat_store_durable(store) - before;
     leat_runner_release(runner);
-    bool full = !leat_store_has_room(store);
-    if (full != runner->store_full) {
+    return true;
+}
+
+bool leat_runner_has_space_to_tell(const struct leat_runner *runner)
+{
+    const struct leat_store *store = runner->config.store;
+    return store != NULL && leat_store_has_room(store) == runner->store_full;
+}
+
+void leat_runner_advance_store(struct leat_runner *runner)
+{
+    if (runner->config.store == NULL || !take_note(runner)) {
+        return;
+    }
+    if (leat_runner_has_space_to_tell(runner)) {
+        bool full = !runner->store_full;
         runner->store_full = full;
         struct leat_event event = {.kind = LEAT_EVENT_SPACE, .store_full = full};
         leat_runner_step(runner, &event);
@@ -53,6 +64,18 @@ static bool is_held_back(struct leat_runner *runner)
     return held;
 }
 
+/* When all links were read empty, there is nothing to do but to wait for the commit: to hand a
+ * little to another thread and to take it back would cost as much as the flush does. */
+static void seal(struct leat_runner *runner)
+{
+    if (runner->more) {
+        leat_store_seal(runner->config.store);
+    } else {
+        leat_store_seal_here(runner->config.store);
+        (void)take_note(runner);
+    }
+}
+
 /* A read that failed in a step has broken the store as a failed commit has. */
 void leat_runner_seal_store(struct leat_runner *runner)
 {
@@ -66,6 +89,6 @@ void leat_runner_seal_store(struct leat_runner *runner)
     }
     if (leat_store_is_dirty(store) && !leat_store_is_committing(store) && !is_held_back(runner)) {
         runner->patient_since_us = 0;
-        leat_store_seal(store);
+        seal(runner);
     }
 }

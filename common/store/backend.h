@@ -50,8 +50,9 @@ struct leat_backend {
     void (*tell_checksum)(struct leat_store *store, uint32_t crc);
     /* What has been written since the last call starts its way. Without `note` that is
      * store->lower, to which nobody writes until poll says DONE; with `note` the overlays are this
-     * backend's to manage. */
-    void (*commit)(struct leat_store *store);
+     * backend's to manage. `is_here`: the caller would only wait, so it may be done in this call.
+     */
+    void (*commit)(struct leat_store *store, bool is_here);
     /* Takes note of what happened, never blocks; updates has_room and used_bytes. */
     enum leat_commit_state (*poll)(struct leat_store *store, struct leat_why *why);
     /* Blocks until poll may have something to say. LEAT_ERR_NO_SPACE: a full disk keeps the batch.

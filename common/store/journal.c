@@ -34,14 +34,16 @@ struct leat_journal {
     struct leat_journal_buffer *buffer;
     unsigned writing_file;
     uint64_t writing_at;
-    uint64_t end; /* behind the record, when DONE */
-    bool is_held; /* SHORT: not before LEAT_STORE_ROOM_CHECK_MS are over */
+    uint64_t end;           /* behind the record, when DONE */
+    bool is_held;           /* SHORT: not before LEAT_STORE_ROOM_CHECK_MS are over */
+    bool is_here;           /* the owner is writing it itself */
+    unsigned quick_records; /* so many in a row were written within LEAT_JOURNAL_QUICK_US */
     bool is_stopping;
     int64_t remind_us;
     struct leat_why why;
 };
 
-/* ---- the thread ---- */
+/* ---- the thread, and the owner in its place ---- */
 
 /* Called with the mutex, gives it up meanwhile. */
 static void write_record(struct leat_journal *journal)
@@ -52,9 +54,12 @@ static void write_record(struct leat_journal *journal)
     uint64_t number = journal->number;
     struct leat_why why = {""};
     pthread_mutex_unlock(&journal->mutex);
+    int64_t begun_us = leat_store_mono_us();
     struct leat_journal_parts record = leat_journal_buffer_finish(buffer, journal->key, number);
     enum leat_err err = leat_journal_file_append(file, at, record, &why);
+    bool is_quick = err == LEAT_OK && leat_store_mono_us() - begun_us <= LEAT_JOURNAL_QUICK_US;
     pthread_mutex_lock(&journal->mutex);
+    journal->quick_records = is_quick ? journal->quick_records + 1 : 0;
     if (err == LEAT_OK) {
         journal->state = LEAT_JOURNAL_DONE;
         journal->end = at + record.size;
@@ -65,7 +70,6 @@ static void write_record(struct leat_journal *journal)
         journal->state = LEAT_JOURNAL_BROKEN;
         journal->why = why;
     }
-    leat_store_tell(journal->event_fd);
 }
 
 static void wait_until(struct leat_journal *journal, int64_t until_us)
@@ -104,10 +108,11 @@ static void *run(void *argument)
     struct leat_journal *journal = argument;
     pthread_mutex_lock(&journal->mutex);
     for (;;) {
-        bool has_work =
-            journal->state == LEAT_JOURNAL_WRITING || journal->state == LEAT_JOURNAL_SHORT;
+        bool has_work = !journal->is_here && (journal->state == LEAT_JOURNAL_WRITING ||
+                                              journal->state == LEAT_JOURNAL_SHORT);
         if (has_work && !journal->is_held) {
             write_record(journal);
+            leat_store_tell(journal->event_fd);
         } else if (journal->is_stopping) {
             break;
         } else if (has_work) {
@@ -209,18 +214,52 @@ static void place_record(struct leat_journal *journal)
     journal->last_number[journal->current] = journal->number;
 }
 
-void leat_journal_submit(struct leat_journal *journal, uint64_t number,
+/* With the mutex. */
+static void begin_record(struct leat_journal *journal, uint64_t number,
                          struct leat_journal_buffer *buffer)
 {
-    pthread_mutex_lock(&journal->mutex);
     assert(journal->state == LEAT_JOURNAL_IDLE && number == journal->number + 1);
     journal->number = number;
     journal->buffer = buffer;
     journal->is_held = false;
     place_record(journal);
     journal->state = LEAT_JOURNAL_WRITING;
+}
+
+void leat_journal_submit(struct leat_journal *journal, uint64_t number,
+                         struct leat_journal_buffer *buffer)
+{
+    pthread_mutex_lock(&journal->mutex);
+    begin_record(journal, number, buffer);
     pthread_cond_signal(&journal->wake);
     pthread_mutex_unlock(&journal->mutex);
+}
+
+/* In the file that is being filled, without its growing, which takes a while. */
+static bool is_place_there(const struct leat_journal *journal, size_t size)
+{
+    return journal->offset + size <= journal->files[journal->current].size_bytes &&
+           !journal->is_turning;
+}
+
+bool leat_journal_write_here(struct leat_journal *journal, uint64_t number,
+                             struct leat_journal_buffer *buffer)
+{
+    size_t size = leat_journal_buffer_bytes(buffer);
+    pthread_mutex_lock(&journal->mutex);
+    bool is_quick = journal->quick_records >= LEAT_JOURNAL_QUICK_RECORDS &&
+                    size <= LEAT_JOURNAL_HERE_BYTES && is_place_there(journal, size);
+    if (is_quick) {
+        begin_record(journal, number, buffer);
+        journal->is_here = true;
+        write_record(journal);
+        journal->is_here = false;
+        if (journal->state == LEAT_JOURNAL_SHORT) {
+            pthread_cond_signal(&journal->wake); /* it looks for room from now on */
+        }
+    }
+    pthread_mutex_unlock(&journal->mutex);
+    return is_quick;
 }
 
 void leat_journal_applied(struct leat_journal *journal, uint64_t number)

@@ -21,6 +21,11 @@
 #include "core/id.h"
 #include "store/journal_record.h"
 
+/* A record that takes longer is for the thread, and so are the next few. */
+#define LEAT_JOURNAL_QUICK_US      1000
+#define LEAT_JOURNAL_QUICK_RECORDS 16
+#define LEAT_JOURNAL_HERE_BYTES    (64 << 10)
+
 struct leat_journal;
 
 /* With `make` both files begin empty. Errors as leat_journal_file_make and _open. */
@@ -49,6 +54,11 @@ void leat_journal_begin(struct leat_journal *journal, uint64_t number);
  * poll says DONE. */
 void leat_journal_submit(struct leat_journal *journal, uint64_t number,
                          struct leat_journal_buffer *buffer);
+/* As submit, but writes it in this call, if that is quick: the record is small, its place is there,
+ * and the last records were all written within LEAT_JOURNAL_QUICK_US. False: nothing was done.
+ * Whatever becomes of it, poll says it at once. */
+bool leat_journal_write_here(struct leat_journal *journal, uint64_t number,
+                             struct leat_journal_buffer *buffer);
 /* The store underneath holds every record up to this number, durably. */
 void leat_journal_applied(struct leat_journal *journal, uint64_t number);
 /* The next record begins the other file, as soon as that is free. */

@@ -199,6 +199,11 @@ struct leat_journal_parts leat_journal_buffer_finish(struct leat_journal_buffer 
     return parts;
 }
 
+size_t leat_journal_buffer_bytes(const struct leat_journal_buffer *buffer)
+{
+    return padded(buffer->size + buffer->held_bytes);
+}
+
 /* Copies what is held to where it belongs. */
 static void gather(struct leat_journal_buffer *buffer)
 {

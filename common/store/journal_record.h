@@ -68,6 +68,9 @@ void leat_journal_buffer_tell_checksum(struct leat_journal_buffer *buffer, uint3
 struct leat_journal_parts leat_journal_buffer_finish(struct leat_journal_buffer *buffer,
                                                      struct leat_hash_key key, uint64_t number);
 
+/* Of the record that finish makes, the zeros included. */
+size_t leat_journal_buffer_bytes(const struct leat_journal_buffer *buffer);
+
 /* The writes of a record being made, for leat_journal_next; borrowed. Copies what was held. */
 struct leat_bytes leat_journal_buffer_body(struct leat_journal_buffer *buffer);
 

@@ -249,7 +249,7 @@ static void journaled_tell_checksum(struct leat_store *store, uint32_t crc)
 }
 
 /* Hands the sealed record over, unless the journal must first become shorter. */
-static void hand_over(struct journaled *self)
+static void hand_over(struct journaled *self, bool is_here)
 {
     bool is_long =
         leat_journal_filled_bytes(self->journal) >= FILLED_TIMES_MAX * self->fill_bytes ||
@@ -258,10 +258,12 @@ static void hand_over(struct journaled *self)
         return;
     }
     self->is_waiting = false;
-    leat_journal_submit(self->journal, self->number, self->on_its_way);
+    if (!is_here || !leat_journal_write_here(self->journal, self->number, self->on_its_way)) {
+        leat_journal_submit(self->journal, self->number, self->on_its_way);
+    }
 }
 
-static void journaled_commit(struct leat_store *store)
+static void journaled_commit(struct leat_store *store, bool is_here)
 {
     struct journaled *self = journaled_of(store);
     struct leat_journal_buffer *sealed = self->filling;
@@ -274,7 +276,7 @@ static void journaled_commit(struct leat_store *store)
         leat_journal_remind_at(self->journal,
                                self->unapplied_us + LEAT_JOURNAL_AGE_MS * LEAT_US_PER_MS);
     }
-    hand_over(self);
+    hand_over(self, is_here);
     apply_if_due(self);
 }
 
@@ -323,7 +325,7 @@ static enum leat_commit_state journaled_poll(struct leat_store *store, struct le
         atomic_store(&self->durable, self->number);
         leat_journal_buffer_clear(self->on_its_way, BUFFER_KEEP_BYTES);
     }
-    hand_over(self);
+    hand_over(self, false);
     apply_if_due(self);
     if (!leat_store_has_room(self->base) && state == LEAT_JOURNAL_IDLE && is_idle(self) &&
         leat_journal_shrink(self->journal, why) != LEAT_OK) {

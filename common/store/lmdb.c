@@ -179,8 +179,9 @@ static uint64_t ahead_bytes(const struct leat_lmdb *lmdb, const struct leat_batc
                                                          lmdb->store.used_bytes, lmdb->page_bytes);
 }
 
-static void lmdb_commit(struct leat_store *store)
+static void lmdb_commit(struct leat_store *store, bool is_here)
 {
+    (void)is_here;
     struct leat_lmdb *lmdb = leat_lmdb_of(store);
     for (size_t i = lmdb->table_count; i < LEAT_STORE_TABLES_MAX; i++) {
         assert(store->lower->tables[i].count == 0);

@@ -9,6 +9,7 @@ struct memory_store {
     struct leat_store store;
     struct leat_batch disk; /* tables without tombstones */
     struct leat_sorted_cursor cursor;
+    bool is_quick;
     bool is_completed; /* the batch on its way is on the disk, and nobody knows yet */
     bool is_failing;
     bool is_set_full;
@@ -62,9 +63,12 @@ static enum leat_err memory_count(struct leat_store *store, leat_table table, ui
     return LEAT_OK;
 }
 
-static void memory_commit(struct leat_store *store)
+static void memory_commit(struct leat_store *store, bool is_here)
 {
     memory_of(store)->is_completed = false;
+    if (is_here && memory_of(store)->is_quick) {
+        leat_store_memory_complete(store);
+    }
 }
 
 static void learn_room(struct memory_store *memory)
@@ -176,6 +180,11 @@ void leat_store_memory_complete(struct leat_store *store)
     }
     write_to_disk(memory, store->lower);
     memory->is_completed = true;
+}
+
+void leat_store_memory_be_quick(struct leat_store *store, bool is_quick)
+{
+    memory_of(store)->is_quick = is_quick;
 }
 
 void leat_store_memory_fail(struct leat_store *store)

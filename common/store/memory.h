@@ -24,6 +24,10 @@ void leat_store_memory_trust_adds(struct leat_store *store);
  * may call it for every store whose disk has had time. */
 void leat_store_memory_complete(struct leat_store *store);
 
+/* From now on what is sealed with leat_store_seal_here reaches the disk within that call, or not.
+ */
+void leat_store_memory_be_quick(struct leat_store *store, bool is_quick);
+
 /* The commit on its way ends badly: the next leat_store_advance says LEAT_ERR_IO, and so does every
  * call after it, as after a failed fsync. Only leat_store_memory_crash makes the store usable
  * again. Without a batch on its way, the next one to be sealed fails. */

@@ -350,7 +350,7 @@ void leat_store_drop_lower(struct leat_store *store)
     store->lower = NULL;
 }
 
-void leat_store_seal(struct leat_store *store)
+static void seal(struct leat_store *store, bool is_here)
 {
     assert(leat_store_is_dirty(store));
     assert(!store->is_committing);
@@ -361,7 +361,17 @@ void leat_store_seal(struct leat_store *store)
     store->filling_number++;
     store->filling_rows = 0;
     store->filling_bytes = 0;
-    store->backend->commit(store);
+    store->backend->commit(store, is_here);
+}
+
+void leat_store_seal(struct leat_store *store)
+{
+    seal(store, false);
+}
+
+void leat_store_seal_here(struct leat_store *store)
+{
+    seal(store, true);
 }
 
 int leat_store_fd(const struct leat_store *store)

@@ -104,6 +104,10 @@ uint64_t leat_store_filling_bytes(const struct leat_store *store);
 size_t leat_store_filling_rows(const struct leat_store *store);
 /* Starts the commit of the filling batch. Only when it is dirty and none is on its way. */
 void leat_store_seal(struct leat_store *store);
+/* As leat_store_seal, for a caller who would only wait: a store with a journal may bring a small
+ * batch to the disk within this call, while the disk has been quick (LEAT_JOURNAL_QUICK_US). Then
+ * leat_store_advance() has something to take note of at once, and leat_store_fd() says nothing. */
+void leat_store_seal_here(struct leat_store *store);
 /* Readable (poll for POLLIN) when leat_store_advance() has something to take note of: a commit that
  * has ended, or room that came or went; -1 for the memory store. */
 int leat_store_fd(const struct leat_store *store);

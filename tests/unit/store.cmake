@@ -24,8 +24,8 @@ target_link_libraries(test_store_pages PRIVATE leat_store PkgConfig::LMDB)
 leat_test(test_store_damage unit test_store_damage.c store_pages_rig.c store_directory.c)
 target_link_libraries(test_store_damage PRIVATE leat_store PkgConfig::LMDB)
 
-foreach(name test_store_copy test_store_full test_store_journal test_store_journal_full test_store_lmdb
-    test_store_reader)
+foreach(name test_store_copy test_store_full test_store_here test_store_journal
+    test_store_journal_full test_store_lmdb test_store_reader)
     leat_test(${name} unit
         ${name}.c store_journal_rig.c store_model.c store_directory.c store_faults.c)
     target_link_libraries(${name} PRIVATE leat_store PkgConfig::LMDB Threads::Threads)

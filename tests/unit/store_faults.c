@@ -16,6 +16,8 @@
 
 static atomic_int faults[STORE_FAULT_COUNT];
 static atomic_int hits[STORE_FAULT_COUNT];
+static atomic_int flusher;
+static atomic_int journal_flushes;
 
 void store_faults_set(enum store_fault fault, int error)
 {
@@ -24,6 +26,7 @@ void store_faults_set(enum store_fault fault, int error)
 
 void store_faults_clear(void)
 {
+    atomic_store(&journal_flushes, 0);
     for (int i = 0; i < STORE_FAULT_COUNT; i++) {
         atomic_store(&faults[i], 0);
         atomic_store(&hits[i], 0);
@@ -46,24 +49,22 @@ static int is_failing(enum store_fault fault)
     return 1;
 }
 
+int store_faults_flusher(void)
+{
+    return atomic_exchange(&flusher, 0);
+}
+
+int store_faults_journal_flushes(void)
+{
+    return atomic_load(&journal_flushes);
+}
+
 /* The names of libc, in place of libc's. */
 int fdatasync(int fd);
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset);
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset);
 ssize_t writev(int fd, const struct iovec *parts, int count);
 int fallocate(int fd, int mode, off_t offset, off_t size);
-
-int fdatasync(int fd)
-{
-    return is_failing(STORE_FAULT_FLUSH) ? -1 : (int)syscall(SYS_fdatasync, fd);
-}
-
-static bool is_growing(int fd, off_t end)
-{
-    struct stat status;
-    return atomic_load(&faults[STORE_FAULT_GROW]) != 0 && fstat(fd, &status) == 0 &&
-           end > status.st_size;
-}
 
 /* Whether the path of an open file has this in it. */
 static bool is_file(int fd, const char *name)
@@ -74,6 +75,22 @@ static bool is_file(int fd, const char *name)
     ssize_t size = readlink(link, path, sizeof path - 1);
     path[size < 0 ? 0 : size] = '\0';
     return strstr(path, name) != NULL;
+}
+
+int fdatasync(int fd)
+{
+    if (is_file(fd, "/journal-")) {
+        atomic_store(&flusher, gettid());
+        atomic_fetch_add(&journal_flushes, 1);
+    }
+    return is_failing(STORE_FAULT_FLUSH) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+static bool is_growing(int fd, off_t end)
+{
+    struct stat status;
+    return atomic_load(&faults[STORE_FAULT_GROW]) != 0 && fstat(fd, &status) == 0 &&
+           end > status.st_size;
 }
 
 static bool is_failing_data(int fd)

@@ -308,6 +308,7 @@ static void an_answered_write_survives_a_crash_at_any_moment(void **state)
             if (leat_rng_below(&rng, 3) == 0) {
                 leat_store_memory_complete(world.store);
             }
+            leat_store_memory_be_quick(world.store, leat_rng_below(&rng, 2) == 0);
             leat_runner_turn(world.runner, 0, &world.status);
         }
         leat_store_memory_crash(world.store, LEAT_STORE_LOST);

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "io/clock.h"
+#include "io/exit.h"
 #include "io/signals.h"
 #include "io_runner_world.h"
 
@@ -122,6 +124,80 @@ static void what_nobody_waits_for_goes_alone_when_there_is_much_of_it(void **sta
     zsock_destroy(&client);
 }
 
+static void while_there_is_nothing_to_read_a_quick_store_commits_within_the_turn(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    leat_store_memory_be_quick(world.store, true);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    for (uint64_t ref = 1; ref <= 3; ref++) {
+        world_say(client, "put", ref);
+        world_turn_until_messages(&world, ref);
+        assert_int_equal(leat_store_durable(world.store), ref);
+        assert_int_equal(leat_runner_counts(world.runner).commits, ref);
+        assert_int_equal(leat_runner_counts(world.runner).messages_out, ref);
+    }
+    zsock_destroy(&client);
+}
+
+static void while_there_is_more_to_read_it_is_read_meanwhile(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    leat_store_memory_be_quick(world.store, true);
+    world.config.budget_messages = 1;
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "put", 1);
+    world_turn_until_messages(&world, 1); /* and did not look whether there was another one */
+    assert_true(leat_store_is_committing(world.store));
+    world_say(client, "put", 2);
+    world_turn_until_messages(&world, 2);
+    assert_int_equal(leat_runner_counts(world.runner).messages_out, 0);
+    leat_store_memory_complete(world.store);
+    world_turn(&world); /* nothing to read: the second goes at once */
+    assert_int_equal(leat_store_durable(world.store), 2);
+    assert_int_equal(leat_runner_counts(world.runner).messages_out, 2);
+    zsock_destroy(&client);
+}
+
+static void a_commit_that_fails_within_the_turn_ends_the_loop_and_nothing_leaves(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    leat_store_memory_be_quick(world.store, true);
+    leat_store_memory_fail(world.store);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "put", 1);
+    world_turn_until_messages(&world, 1);
+    assert_int_equal(world.status, LEAT_EXIT_STORE);
+    assert_int_equal(leat_runner_counts(world.runner).messages_out, 0);
+    zsock_destroy(&client);
+}
+
+static void a_store_that_a_commit_within_the_turn_has_filled_is_told_at_once(void **state)
+{
+    (void)state;
+    world_init(&world, true);
+    leat_store_memory_be_quick(world.store, true);
+    leat_store_memory_limit(world.store, 1);
+    world_start(&world);
+    zsock_t *client = world_client(&world);
+    world_say(client, "put", 1);
+    world_turn_until_messages(&world, 1);
+    assert_int_equal(world_count(&world, LEAT_EVENT_SPACE), 0);
+    struct leat_now before;
+    struct leat_now after;
+    leat_clock_now(&before);
+    leat_runner_turn(world.runner, LEAT_US_PER_S, &world.status);
+    leat_clock_now(&after);
+    assert_int_equal(world_count(&world, LEAT_EVENT_SPACE), 1);
+    assert_true(after.mono_us - before.mono_us < LEAT_US_PER_S); /* it did not wait for a peer */
+    zsock_destroy(&client);
+}
+
 #define RUNNER_TEST(name) cmocka_unit_test_teardown(name, fini)
 
 int main(void)
@@ -132,6 +208,10 @@ int main(void)
         RUNNER_TEST(what_nobody_waits_for_goes_with_what_somebody_waits_for),
         RUNNER_TEST(what_nobody_waits_for_goes_alone_when_its_patience_ends),
         RUNNER_TEST(what_nobody_waits_for_goes_alone_when_there_is_much_of_it),
+        RUNNER_TEST(while_there_is_nothing_to_read_a_quick_store_commits_within_the_turn),
+        RUNNER_TEST(while_there_is_more_to_read_it_is_read_meanwhile),
+        RUNNER_TEST(a_commit_that_fails_within_the_turn_ends_the_loop_and_nothing_leaves),
+        RUNNER_TEST(a_store_that_a_commit_within_the_turn_has_filled_is_told_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

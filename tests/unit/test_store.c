@@ -266,7 +266,7 @@ static void reads_agree_with_a_model_whatever_is_on_its_way(void **state)
             store_model_read(&model, store, &rng);
         } else if (choice < 980) {
             if (leat_store_is_dirty(store) && !leat_store_is_committing(store)) {
-                leat_store_seal(store);
+                (leat_rng_below(&rng, 2) == 0 ? leat_store_seal_here : leat_store_seal)(store);
             }
         } else if (choice < 998) {
             if (fixture->directory == NULL && leat_rng_below(&rng, 2) == 0) {

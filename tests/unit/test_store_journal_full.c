@@ -228,7 +228,7 @@ static void seal_next(struct history *history, const struct store_model *model,
     history->models[++history->sealed] = *model;
     leat_store_put(store, BATCH_TABLE, key,
                    leat_bytes_of(&history->sealed, sizeof history->sealed));
-    leat_store_seal(store);
+    (history->sealed % 2 == 0 ? leat_store_seal_here : leat_store_seal)(store);
 }
 
 static void change_faults(struct leat_rng *rng)
@@ -237,7 +237,8 @@ static void change_faults(struct leat_rng *rng)
     store_faults_set(STORE_FAULT_GROW, errors[leat_rng_below(rng, 2)]);
     store_faults_set(STORE_FAULT_ALLOCATE, errors[leat_rng_below(rng, 2)]);
     store_faults_set(STORE_FAULT_DATA, errors[leat_rng_below(rng, 4) == 0]);
-    store_faults_set(STORE_FAULT_SLOW, (int)leat_rng_below(rng, 12));
+    store_faults_set(STORE_FAULT_SLOW,
+                     leat_rng_below(rng, 2) == 0 ? 0 : (int)leat_rng_below(rng, 12));
 }
 
 /* In the table that the model does not use. */

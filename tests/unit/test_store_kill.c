@@ -87,7 +87,7 @@ static int run_writer(const char *path)
             }
             on_its_way = number;
             tell(0, number);
-            leat_store_seal(store);
+            (number % 2 == 0 ? leat_store_seal_here : leat_store_seal)(store);
         } else if (leat_store_filling_bytes(store) > 1 << 20) {
             struct pollfd item = {.fd = leat_store_fd(store), .events = POLLIN};
             (void)poll(&item, 1, -1);
