@@ -197,30 +197,39 @@ void leat_worker_ran(struct leat_worker *w, const struct leat_item_outcome *ran,
 
 /* ---- beginnings ---- */
 
-static bool has_room(const struct leat_worker *w, const struct leat_worker_lane *lane,
-                     const struct leat_worker_job *job)
+/* A token is taken when RUN leaves, so RUN must mean a start: nothing is sent ahead. */
+static bool is_limited(const struct leat_worker *w, const struct leat_worker_lane *lane)
 {
-    size_t started = w->started.count;
-    if (started > 0 && w->started_bytes + job->bytes_size > (size_t)LEAT_STARTED_BYTES_MAX) {
-        return false;
-    }
-    if (w->limited) {
-        /* A token is taken when RUN leaves, so RUN must mean a start: nothing is sent ahead. */
-        return started < w->slots;
+    return w->limiter.is_set || lane->limiter.is_set;
+}
+
+static bool has_bytes(const struct leat_worker *w, const struct leat_worker_job *job)
+{
+    return w->started.count == 0 ||
+           w->started_bytes + job->bytes_size <= (size_t)LEAT_STARTED_BYTES_MAX;
+}
+
+static bool has_place(const struct leat_worker *w, const struct leat_worker_lane *lane)
+{
+    if (is_limited(w, lane)) {
+        return w->started.count < w->slots;
     }
     const size_t most = lane->kind == LEAT_WORKER_PLUGIN ? w->slots * LEAT_PIPELINE_JOBS
                                                          : w->slots + w->ahead.commands;
     return w->started_by_kind[lane->kind] < most;
 }
 
-/* The job that came first among those that may start now. */
+/* The job that came first among those that may start now. Where one of a type with a rate waits for
+ * nothing but a slot, what came later is not sent ahead: else there might never be a free one. */
 static struct leat_worker_job *next_to_start(struct leat_worker *w, int64_t now_us)
 {
     struct leat_worker_job *first = NULL;
+    uint64_t next_in_slot = UINT64_MAX;
     for (size_t i = 0; i < w->lane_count; i++) {
         struct leat_worker_lane *lane = &w->lanes[i];
         struct leat_worker_job *job = leat_worker_job_of(leat_list_first(&lane->queue));
-        if (job == NULL || !has_room(w, lane, job) ||
+        bool has_room = job != NULL && has_place(w, lane);
+        if (job == NULL || !has_bytes(w, job) || (!has_room && !is_limited(w, lane)) ||
             (first != NULL && first->sequence < job->sequence)) {
             continue;
         }
@@ -229,7 +238,14 @@ static struct leat_worker_job *next_to_start(struct leat_worker *w, int64_t now_
                 leat_min_us(w->token_us, leat_worker_limiter_next_us(&lane->limiter, now_us));
             continue;
         }
-        first = job;
+        if (has_room) {
+            first = job;
+        } else if (job->sequence < next_in_slot) {
+            next_in_slot = job->sequence;
+        }
+    }
+    if (first != NULL && next_in_slot < first->sequence) {
+        return NULL;
     }
     if (first != NULL && leat_worker_limiter_tokens(&w->limiter, now_us) == 0) {
         w->token_us = leat_min_us(w->token_us, leat_worker_limiter_next_us(&w->limiter, now_us));

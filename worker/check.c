@@ -56,7 +56,7 @@ static void check_started(const struct leat_worker *w)
     LEAT_ASSERT(by_kind[LEAT_WORKER_PLUGIN] == w->started_by_kind[LEAT_WORKER_PLUGIN]);
     LEAT_ASSERT(by_kind[LEAT_WORKER_EXEC] <= w->slots * LEAT_PIPELINE_COMMANDS);
     LEAT_ASSERT(by_kind[LEAT_WORKER_PLUGIN] <= w->slots * LEAT_PIPELINE_JOBS);
-    LEAT_ASSERT(!w->limited || started <= w->slots);
+    LEAT_ASSERT(!w->limiter.is_set || started <= w->slots);
     LEAT_ASSERT(bytes == w->started_bytes);
     LEAT_ASSERT(started <= 1 || bytes <= (size_t)LEAT_STARTED_BYTES_MAX);
 }

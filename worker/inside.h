@@ -102,7 +102,6 @@ struct leat_worker {
     struct leat_worker_lane *lanes; /* owned */
     size_t lane_count;
     struct leat_worker_limiter limiter; /* of all attempts together */
-    bool limited;                       /* any limiter is set: no pipelining */
     size_t started_by_kind[LEAT_WORKER_PLUGIN + 1];
     uint64_t last_sequence;
 

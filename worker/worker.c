@@ -113,7 +113,6 @@ static enum leat_err set_rate(struct leat_worker *w, const struct leat_worker_ra
     }
     *limiter =
         (struct leat_worker_limiter){.is_set = true, .rate = rate->rate, .burst = rate->burst};
-    w->limited = true;
     return LEAT_OK;
 }
 

@@ -246,6 +246,38 @@ static void with_a_rate_nothing_is_sent_ahead_to_the_spawner(void **state)
     assert_int_equal(leat_worker_counts(rig.worker).started, 3);
 }
 
+/* Type b has a rate. It gets the first slot that is free, however many of a could be sent ahead;
+ * and of the others that have come before, as many are ahead as without. */
+static void a_rate_of_one_type_keeps_only_that_type_from_being_sent_ahead(void **state)
+{
+    (void)state;
+    static const struct leat_worker_handler plugins[] = {{{"a", 1}, LEAT_WORKER_PLUGIN},
+                                                         {{"b", 1}, LEAT_WORKER_PLUGIN}};
+    static const struct leat_worker_rate rate = {{"b", 1}, {1000, 1000000}, 100};
+    struct leat_worker_config config;
+    rig_config(&config, 3, 100);
+    config.handlers = plugins;
+    config.handler_count = 2;
+    config.rates = &rate;
+    config.rate_count = 1;
+    rig_init(&rig, &config);
+    rig_open(&rig);
+    rig_jobs(&rig, "a", 1, 20);
+    assert_int_equal(leat_worker_counts(rig.worker).started, 20);
+    rig_jobs(&rig, "b", 21, 5);
+    rig_jobs(&rig, "a", 26, 10);
+    assert_int_equal(leat_worker_counts(rig.worker).started, 20);
+    for (int i = 0; i < 17; i++) {
+        rig_ran_next(&rig);
+        assert_int_equal(rig.run_count, 20);
+    }
+    for (int i = 0; i < 5; i++) { /* each b as soon as there is a slot */
+        rig_ran_next(&rig);
+        assert_int_equal(rig.run_count, i < 4 ? 21 + i : 35);
+        assert_string_equal(rig.runs[20 + i].type, "b");
+    }
+}
+
 /* At most burst + rate * t starts in any window of time t, for the worker and for the type. Starts
  * are compared pairwise, which sees every window that begins and ends with a start. */
 static void check_windows(const char *type, uint64_t tokens, uint64_t per_us, uint64_t burst)
@@ -356,6 +388,7 @@ int main(void)
         TEST(a_job_that_waits_has_its_token_set_aside),
         TEST(a_limited_type_has_a_total_of_its_own_and_lets_others_pass),
         TEST(with_a_rate_nothing_is_sent_ahead_to_the_spawner),
+        TEST(a_rate_of_one_type_keeps_only_that_type_from_being_sent_ahead),
         TEST(the_rate_is_never_exceeded_over_any_window),
         TEST(the_rate_is_used_up_when_there_are_jobs),
     };
