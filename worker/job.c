@@ -18,10 +18,10 @@
 
 #define INDEX_FIRST 64
 
-/* Cache lines: of a job that is made, and of one that is looked for because its attempt has ended.
- */
-#define FETCH_NEW   6
-#define FETCH_FOUND 4
+/* Cache lines: of a job that is made, with a small body; of one that is looked for because its
+ * attempt has ended, with the place of a small output. */
+#define FETCH_NEW   9
+#define FETCH_FOUND 7
 
 struct key {
     struct leat_id id;

@@ -7,8 +7,8 @@
 
 /* Cache lines of a job that its leaving looks at. */
 #define FETCH_STORED 2
-/* And that its result is made of. */
-#define FETCH_SENT 5
+/* And that its result is made of, with a small output. */
+#define FETCH_SENT 7
 
 void leat_worker_outbox_init(struct leat_worker_outbox *outbox)
 {
