@@ -8,6 +8,8 @@
 /* Batches sent and not yet acknowledged: enough to keep the wire and the disk busy at one time. */
 #define IN_FLIGHT_MAX     8
 #define REPEAT_GROWTH_MAX 8
+_Static_assert(LEAT_PRODUCER_WINDOW_BYTES >= (IN_FLIGHT_MAX + 1) * LEAT_BATCH_FEW_BYTES,
+               "the next batch can form while all others are in flight");
 
 /* One job, with the texts and a body that was copied behind it in the same allocation. */
 struct job {

@@ -58,7 +58,7 @@ struct leat_producer_options {
     const char *ventilator; /* endpoint; NULL: $LEAT_VENTILATOR, else tcp://127.0.0.1:5170 */
     const char *sink; /* endpoint; NULL: $LEAT_SINK, else tcp://127.0.0.1:5171; only for results */
     size_t window_jobs;       /* most jobs held unacknowledged; 0: 65536 */
-    size_t window_bytes;      /* most bytes of payloads held; 0: 64 MiB */
+    size_t window_bytes;      /* most bytes of payloads held; 0: 16 MiB */
     size_t payload_bytes_max; /* larger payloads are refused; 0: 1 MiB; at most 64 MiB */
     const char *key;          /* path of the private key (leat keys new NAME --role producer); NULL:
                                  $LEAT_KEY, else nothing is encrypted */
