@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "core/limits.h"
 #include "io/exit.h"
 #include "io/signals.h"
 #include "store/copy.h"
@@ -11,7 +12,7 @@ int leat_copy_store(const struct leat_program *program, const char *directory, c
 {
     leat_signals_reset(); /* nobody waits for them: it ends as any command does */
     struct leat_why why = {""};
-    enum leat_err err = leat_store_copy(directory, role, to, &why);
+    enum leat_err err = leat_store_copy(directory, role, to, LEAT_COPY_PATIENCE_MS, &why);
     if (err == LEAT_OK) {
         return LEAT_EXIT_OK;
     }

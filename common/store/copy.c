@@ -16,12 +16,13 @@
 #include "store/lmdb_store.h"
 #include "store/path.h"
 
-#define LOOK_AGAIN_MS 20
+#define LOOK_AGAIN_MS INT64_C(20)
 
 struct copy {
     const char *path, *role, *to;
     struct leat_id id;
     bool has_journal;
+    int64_t patience_ms;
     uint64_t place; /* how far the journal is applied, as of the last look */
 };
 
@@ -119,6 +120,8 @@ static enum leat_err look(struct copy *copy, struct leat_why *why)
 static enum leat_err wait_for(struct copy *copy, uint64_t number, struct leat_why *why)
 {
     enum leat_err err = LEAT_OK;
+    uint64_t seen = copy->place;
+    int64_t still_ms = 0; /* since the place was another one, counted in looks */
     while (err == LEAT_OK && copy->place < number) {
         /* Asked before, since an owner ends with all applied. */
         bool was_owned = leat_lmdb_look_at_lock(copy->path).is_held;
@@ -131,6 +134,14 @@ static enum leat_err wait_for(struct copy *copy, uint64_t number, struct leat_wh
                             "nobody runs that would bring to %s/data.mdb what is in its journal "
                             "alone: start the broker, or copy the whole directory",
                             copy->path);
+        }
+        still_ms = copy->place == seen ? still_ms + LOOK_AGAIN_MS : 0;
+        seen = copy->place;
+        if (err == LEAT_OK && copy->place < number && still_ms >= copy->patience_ms) {
+            err = leat_fail(why, LEAT_ERR_TIMEOUT,
+                            "the broker of %s has brought nothing of its journal to data.mdb for "
+                            "%lld ms: is it stopped, or its disk?",
+                            copy->path, (long long)copy->patience_ms);
         }
     }
     return err;
@@ -274,9 +285,9 @@ static enum leat_err copy_data(const struct copy *copy, struct leat_why *why)
 }
 
 enum leat_err leat_store_copy(const char *path, const char *role, const char *to,
-                              struct leat_why *why)
+                              int64_t patience_ms, struct leat_why *why)
 {
-    struct copy copy = {.path = path, .role = role, .to = to};
+    struct copy copy = {.path = path, .role = role, .to = to, .patience_ms = patience_ms};
     enum leat_err err = check_owner(&copy, why);
     if (err == LEAT_OK) {
         err = wait_for_journal(&copy, why);

@@ -3,6 +3,8 @@
 #ifndef LEAT_STORE_COPY_H
 #define LEAT_STORE_COPY_H
 
+#include <stdint.h>
+
 #include "core/err.h"
 
 /* Waits until LMDB has all that was in the journal when this was called, which takes a second or so
@@ -16,9 +18,10 @@
  *   LEAT_ERR_LOCKED    another copy is being made there
  *   LEAT_ERR_STATE     nobody runs who would bring to LMDB what is in the journal alone; or who
  *                      runs has the number of this process, in a name space of its own
+ *   LEAT_ERR_TIMEOUT   the broker has brought nothing of its journal to LMDB for `patience_ms`
  *   LEAT_ERR_CORRUPT   what it looks at is damaged, or a file of the journal is missing
  *   LEAT_ERR_NO_SPACE, LEAT_ERR_IO */
 LEAT_MUST_USE enum leat_err leat_store_copy(const char *path, const char *role, const char *to,
-                                            struct leat_why *why);
+                                            int64_t patience_ms, struct leat_why *why);
 
 #endif

@@ -2,6 +2,7 @@
  */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #include "store_faults.h"
 #include "store_journal_rig.h"
 
+#define PATIENCE_MS 1000
+
 static void path_in(char path[256], const char *directory, const char *name)
 {
     snprintf(path, 256, "%.120s/%s", directory, name);
@@ -33,7 +36,8 @@ static enum leat_err copy_to(const struct store_directory *from, const char *to,
     assert_true(child >= 0);
     if (child == 0) {
         struct leat_why why = {""};
-        enum leat_err err = leat_store_copy(from->path, store_directory_options.role, to, &why);
+        enum leat_err err =
+            leat_store_copy(from->path, store_directory_options.role, to, PATIENCE_MS, &why);
         ssize_t written = write(ends[1], why.text, sizeof why.text);
         _exit(written == (ssize_t)sizeof why.text ? (int)err : 99);
     }
@@ -113,6 +117,38 @@ static void a_journal_of_which_a_file_is_missing_is_told(void **state)
     }
 }
 
+/* The owner, in a process of its own: stands still while something is in its journal alone. */
+static pid_t stopped_owner(void **state)
+{
+    int status;
+    pid_t owner = fork();
+    assert_true(owner >= 0);
+    if (owner == 0) {
+        struct leat_store *store = open_with(*state, 1 << 20);
+        put_number(store, 0, 1000);
+        sync_store(store);
+        (void)raise(SIGSTOP);
+        sync_store(store); /* what is left goes to LMDB */
+        leat_store_close(&store);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(owner, &status, WUNTRACED), owner);
+    assert_true(WIFSTOPPED(status));
+    return owner;
+}
+
+static void an_owner_that_stands_still_is_not_waited_for_for_ever(void **state)
+{
+    struct store_directory backup = backup_of(state);
+    pid_t owner = stopped_owner(state);
+    assert_not_copied(*state, &backup, LEAT_ERR_TIMEOUT, ((struct store_directory *)*state)->path);
+    int status;
+    assert_int_equal(kill(owner, SIGCONT), 0);
+    assert_int_equal(waitpid(owner, &status, 0), owner);
+    assert_int_equal(status, 0);
+    assert_copied(*state, &backup);
+}
+
 static void the_copy_of_a_copy_is_one(void **state)
 {
     struct store_directory backup = backup_of(state);
@@ -166,9 +202,9 @@ static void a_process_of_the_owners_number_is_refused(void **state)
     struct store_directory backup = backup_of(state);
     struct leat_why why = {""};
     struct leat_store *store = open_with(*state, 1 << 20);
-    assert_int_equal(
-        leat_store_copy(directory->path, store_directory_options.role, backup.path, &why),
-        LEAT_ERR_STATE);
+    assert_int_equal(leat_store_copy(directory->path, store_directory_options.role, backup.path,
+                                     PATIENCE_MS, &why),
+                     LEAT_ERR_STATE);
     assert_non_null(strstr(why.text, "in the same container"));
     assert_copied(directory, &backup);
     leat_store_close(&store);
@@ -255,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_DIRECTORY(without_an_owner_nothing_of_a_journal_is_left_out),
         WITH_DIRECTORY(a_journal_of_which_a_file_is_missing_is_told),
+        WITH_DIRECTORY(an_owner_that_stands_still_is_not_waited_for_for_ever),
         WITH_DIRECTORY(the_copy_of_a_copy_is_one),
         WITH_DIRECTORY(a_start_does_not_fail_because_somebody_looks),
         WITH_DIRECTORY(a_process_of_the_owners_number_is_refused),
