@@ -140,8 +140,7 @@ uint32_t leat_crc32c(uint32_t crc, const void *data, size_t size)
 
 /* ---- joining: the first remainder is moved past the bytes of the second ---- */
 
-#define POLYNOMIAL 0x82f63b78
-#define ONE        0x80000000 /* coefficients stand in reverse */
+#define POLYNOMIAL 0x82f63b78U /* coefficients stand in reverse */
 
 /* x to the power of 2^n modulo the polynomial; a unit test joins at each n. */
 static const uint32_t powers[32] = {
@@ -155,8 +154,8 @@ static uint32_t times(uint32_t a, uint32_t b)
 {
     uint32_t product = 0;
     for (; a != 0; a <<= 1) {
-        product ^= (a & ONE) != 0 ? b : 0;
-        b = b >> 1 ^ ((b & 1) != 0 ? POLYNOMIAL : 0);
+        product ^= b & (0 - (a >> 31)); /* no branch: nobody can predict these bits */
+        b = b >> 1 ^ (POLYNOMIAL & (0 - (b & 1)));
     }
     return product;
 }
