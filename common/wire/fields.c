@@ -12,6 +12,9 @@ static size_t format_place(const struct leat_wire_place *place, char *text, size
         return 0;
     }
     size_t used = format_place(place->outer, text, size);
+    if (used + 1 >= size) {
+        return used;
+    }
     int more = snprintf(text + used, size - used, "%s%s[%" PRIu32 "]", used > 0 ? "." : "",
                         place->name, place->index);
     used += more > 0 ? (size_t)more : 0;
