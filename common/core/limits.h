@@ -83,11 +83,11 @@
 /* A start looks at the pages of a store, if it has no more in trees (256 MiB). */
 #define LEAT_STORE_CHECK_PAGES_MAX 65536
 /* --copy-store waits so long for a broker that brings nothing to LMDB. */
-#define LEAT_COPY_PATIENCE_MS 60000
-#define LEAT_DEDUPE_MS             3600000LL /* how long a settled id is remembered */
-#define LEAT_BUSY_RETRY_MS         500
-#define LEAT_DEDUPE_IDS_MAX        5000000      /* settled ids remembered at most */
-#define LEAT_FILLING_BYTES_MAX     (64LL << 20) /* writes that wait for a slow disk; then: BUSY */
+#define LEAT_COPY_PATIENCE_MS  60000
+#define LEAT_DEDUPE_MS         3600000LL /* how long a settled id is remembered */
+#define LEAT_BUSY_RETRY_MS     500
+#define LEAT_DEDUPE_IDS_MAX    5000000      /* settled ids remembered at most */
+#define LEAT_FILLING_BYTES_MAX (64LL << 20) /* writes that wait for a slow disk; then: BUSY */
 
 /* worker */
 #define LEAT_SLOTS_MAX          1024
