@@ -33,6 +33,22 @@ class Limits(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.err)
                 self.assertEqual(done.stdout, content, kind)
 
+    def test_who_asks_for_a_result_that_was_removed_is_told_so_each_time(self):
+        with lab.Lab() as laboratory:
+            laboratory.sink("--keep-results-count", "20"), laboratory.ventilator()
+            laboratory.worker("--slots", "4", "--exec", "job=true")
+            done = laboratory.run("leat-producer", "--lines", "-", "--type", "job", "--ids", "ids", stdin="1\n" * 100)
+            self.assertEqual(done.returncode, 0, done.err)
+
+            def removed():
+                sink = laboratory.stats()["sink"]
+                return sink["successes"] == 20 and sink["removed_total"] == 80
+            laboratory.wait_for(removed, "all but twenty results are removed")
+            with open(laboratory.dir + "/ids") as f:
+                answers = [laboratory.ask({"request": "job", "id": line.split("\t")[0]}) for line in f]
+            self.assertEqual(sum(answer.get("state") == "succeeded" for answer in answers), 20)
+            self.assertEqual(sum("its result is too old" in answer["error"]["text"] for answer in answers if "reply" not in answer), 80)
+
     def test_one_byte_more_is_refused_and_the_error_names_limit_and_value(self):
         with lab.Lab() as laboratory:
             laboratory.sink(), laboratory.ventilator()
