@@ -110,6 +110,9 @@ struct process {
     struct leat_sink_store *typed;
     struct leat_sink *sink;
     struct leat_runner *runner;
+    struct leat_metrics_sink figures; /* for the actor, as soon as this batch is durable */
+    uint64_t figures_need;
+    bool has_figures;
     uint64_t untold_total; /* figures that the actor was too busy to take */
     size_t topics;         /* that are subscribed to on `events` */
     char endpoints[3][LEAT_ENDPOINT_BYTES_MAX];
@@ -268,17 +271,10 @@ static void keys_changed(void *context, const struct leat_keyring *before,
     }
 }
 
-static void tell_figures(void *context, short revents)
+static void take_figures(struct process *process)
 {
-    struct process *process = context;
-    uint64_t expired;
-    if ((revents & POLLIN) == 0 ||
-        read(process->timer_fd, &expired, sizeof expired) != (ssize_t)sizeof expired) {
-        return;
-    }
-    reopen_events(process);
     struct leat_sink_info info = leat_sink_info(process->sink);
-    struct leat_metrics_sink figures = {
+    process->figures = (struct leat_metrics_sink){
         .successes = info.successes,
         .failures = info.failures,
         .unconfirmed = info.last - info.confirmed,
@@ -291,15 +287,41 @@ static void tell_figures(void *context, short revents)
         .store_bytes = leat_store_used_bytes(process->store),
         .dropped_total = leat_runner_counts(process->runner).dropped + process->untold_total,
     };
-    if (!leat_metrics_actor_tell(process->actor, &figures)) {
-        process->untold_total++;
+    process->figures_need = leat_store_awaited(process->store);
+    process->has_figures = true;
+}
+
+/* The figures count what was written just now, too: nobody hears of it before it is durable. */
+static void tell_figures(struct process *process)
+{
+    if (process->has_figures && leat_store_durable(process->store) >= process->figures_need) {
+        process->has_figures = false;
+        if (!leat_metrics_actor_tell(process->actor, &process->figures)) {
+            process->untold_total++;
+        }
     }
 }
 
-static void look_for_subscribers(void *context, struct leat_now now)
+static void on_timer(void *context, short revents)
+{
+    struct process *process = context;
+    uint64_t expired;
+    if ((revents & POLLIN) == 0 ||
+        read(process->timer_fd, &expired, sizeof expired) != (ssize_t)sizeof expired) {
+        return;
+    }
+    reopen_events(process);
+    tell_figures(process);
+    if (!process->has_figures) {
+        take_figures(process);
+    }
+}
+
+static void on_turn(void *context, struct leat_now now)
 {
     struct process *process = context;
     (void)now;
+    tell_figures(process);
     leat_socket_count_topics(process->events, &process->topics);
     leat_sink_publish(process->sink, process->topics > 0);
 }
@@ -325,7 +347,7 @@ static void new_runner(struct process *process)
         {.link = LEAT_LINK_EVENTS, .socket = process->events, .send_only = true, .may_drop = true},
     };
     struct leat_runner_fd fds[] = {
-        {.fd = process->timer_fd, .events = POLLIN, .ready = tell_figures, .context = process},
+        {.fd = process->timer_fd, .events = POLLIN, .ready = on_timer, .context = process},
     };
     struct leat_runner_config config;
     leat_runner_config_init(&config);
@@ -337,7 +359,7 @@ static void new_runner(struct process *process)
     config.link_count = LEAT_COUNT_OF(links);
     config.fds = fds;
     config.fd_count = LEAT_COUNT_OF(fds);
-    config.turn = look_for_subscribers; /* the figures' timer makes ten turns a second at least */
+    config.turn = on_turn; /* the figures' timer makes ten turns a second at least */
     config.turn_context = process;
     config.signal_fd = process->signal_fd;
     config.guard = process->guard;

@@ -64,6 +64,24 @@ class StalledDisk(unittest.TestCase):
             self.assertEqual(len(lab.read_results(os.path.join(laboratory.dir, "results"))), 200)
             laboratory.wait_for(lambda: laboratory.ended() == 225, "the sink counts them all")
 
+    def test_no_figure_counts_a_result_that_is_not_on_the_disk_yet(self):
+        with lab.Lab() as laboratory:
+            stall = os.path.join(laboratory.dir, "stall")
+            laboratory.sink(env={"LD_PRELOAD": STALLING, "STALL_FILE": stall})
+            laboratory.ventilator()
+            laboratory.worker("--exec", "good=cat")
+            open(stall, "w").close()
+            job = laboratory.run("leat", "submit", "--type", "good").out.strip()
+            laboratory.wait_for(lambda: os.path.exists(stall + ".seen"), "the flush of its result is held back")
+            # The sink takes its figures ten times a second, whatever its disk does.
+            until = time.monotonic() + 0.5
+            while time.monotonic() < until:
+                self.assertEqual(laboratory.ended(), 0)
+            self.assertIn("error", laboratory.result(job))
+            os.unlink(stall)
+            laboratory.wait_for(lambda: laboratory.ended() == 1, "the sink counts it")
+            self.assertEqual(laboratory.result(job)["state"], "succeeded")
+
 
 if __name__ == "__main__":
     lab.main()
