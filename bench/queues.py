@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 
-from processes import BenchError, Process, wait_for
+from processes import BenchError, Process, disk_written_bytes, wait_for
 
 
 def accepts(path):
@@ -24,7 +24,7 @@ def accepts(path):
 class Run:
     """What one run gave. rate: jobs per second, from the first submit to the last result."""
 
-    def __init__(self, jobs, produced, collected, used):
+    def __init__(self, jobs, produced, collected, used, written_bytes):
         self.jobs = jobs
         self.seconds = (collected["end_ns"] - produced["begin_ns"]) / 1e9
         self.rate = jobs / self.seconds
@@ -32,12 +32,12 @@ class Run:
         self.latency_us = {k: collected[k + "_us"] for k in ("p50", "p99", "p999", "max") if k + "_us" in collected}
         self.cpu_us = {name: 1e6 * u["cpu_s"] / jobs for name, u in used.items()}
         self.anonymous_kib = {name: u["anonymous_kib"] for name, u in used.items() if "anonymous_kib" in u}
-        self.written = {name: u["written_bytes"] / jobs for name, u in used.items() if u.get("written_bytes")}
+        self.written = None if written_bytes is None else written_bytes / jobs
 
     def as_dict(self):
         return {"jobs": self.jobs, "seconds": round(self.seconds, 3), "rate": round(self.rate), "acked_rate": round(self.acked_rate),
                 "latency_us": self.latency_us, "cpu_us_per_job": {k: round(v, 3) for k, v in self.cpu_us.items()},
-                "anonymous_kib": self.anonymous_kib, "written_bytes_per_job": {k: round(v) for k, v in self.written.items()}}
+                "anonymous_kib": self.anonymous_kib, "written_bytes_per_job": None if self.written is None else round(self.written)}
 
 
 class Queue:
@@ -81,7 +81,11 @@ class Queue:
         self.stop()
 
     def measured(self, clients):
-        """Runs clients to their end, the last one named first; ({name: result}, {name: used})."""
+        """Runs clients to their end, the last one named first; ({name: result}, {name: used}, bytes that the disk was given meanwhile,
+        None for a queue that keeps nothing there)."""
+        if self.durable:
+            os.sync()  # what others have left to be written
+        before = disk_written_bytes(self.home) if self.durable else None
         for server in self.servers:
             server.mark()
         results, used = {}, {}
@@ -97,7 +101,7 @@ class Queue:
                 process.stop(signal.SIGKILL)
         for server in self.servers:
             used[server.name.split()[-1]] = server.used()
-        return results, used
+        return results, used, None if before is None else disk_written_bytes(self.home) - before
 
 
 class Peer(Queue):
@@ -115,13 +119,13 @@ class Peer(Queue):
         worker = self.client("worker", self.program, at=at, batch=batch)
         self.servers.append(worker)
         try:
-            results, used = self.measured([
+            results, used, written = self.measured([
                 ("sink", lambda: self.client("sink", self.program, at=at, batch=batch, jobs=jobs, skip=skip)),
                 ("producer", lambda: self.client("producer", self.program, at=at, batch=batch, jobs=jobs, bytes=payload, rate=rate))])
         finally:
             self.servers.remove(worker)
             worker.stop()
-        return Run(jobs, results["producer"], results["sink"], used)
+        return Run(jobs, results["producer"], results["sink"], used, written)
 
 
 class Redis(Peer):
@@ -215,8 +219,8 @@ class Leat(Queue):
     def run(self, jobs, payload=128, batch=auto, rate=0, skip=0, events=False):
         """batch: most jobs sent and not acknowledged, two batches as with the peers. events: a subscriber takes note of each result."""
         results = self.at("e") if rate or events else "ask"
-        found, used = self.measured([("producer", lambda: self.load(jobs, results, payload, window=2 * batch, rate=rate, skip=skip))])
-        run = Run(jobs, found["producer"], found["producer"], used)
+        found, used, written = self.measured([("producer", lambda: self.load(jobs, results, payload, window=2 * batch, rate=rate, skip=skip))])
+        run = Run(jobs, found["producer"], found["producer"], used, written)
         if not rate:
             run.latency_us = {}
         return run
@@ -237,7 +241,7 @@ class ZeroMq(Queue):
         self.servers = [self.client("worker", "bench_zmq", at=self.at("w"), to=self.at("s"), bytes=payload),
                         self.client("ventilator", "bench_zmq", at=self.at("v"), to=self.at("w"))]
         try:
-            results, used = self.measured([
+            results, used, written = self.measured([
                 ("sink", lambda: self.client("sink", "bench_zmq", at=self.at("s"), jobs=jobs)),
                 ("producer", lambda: self.client("producer", "bench_zmq", to=self.at("v"), jobs=jobs, bytes=payload, batch=batch))])
         finally:
@@ -246,7 +250,7 @@ class ZeroMq(Queue):
             self.servers = []
         # Sockets connect while it begins; that is not what is looked for.
         results["producer"]["begin_ns"] = results["sink"]["first_ns"]
-        return Run(jobs, results["producer"], results["sink"], used)
+        return Run(jobs, results["producer"], results["sink"], used, written)
 
 
 class Lmdb(Queue):
@@ -263,8 +267,8 @@ class Lmdb(Queue):
         data = self.path("data")
         shutil.rmtree(data, ignore_errors=True)
         os.makedirs(data)
-        results, used = self.measured([("store", lambda: self.client("store", "bench_lmdb", at=data, jobs=jobs, bytes=payload, batch=batch))])
-        return Run(jobs, results["store"], {"end_ns": results["store"]["acked_ns"]}, used)
+        results, used, written = self.measured([("store", lambda: self.client("store", "bench_lmdb", at=data, jobs=jobs, bytes=payload, batch=batch))])
+        return Run(jobs, results["store"], {"end_ns": results["store"]["acked_ns"]}, used, written)
 
 
 ALL = (Leat, RedisAof, BeanstalkSync, Redis, Beanstalk, ZeroMq, Lmdb)

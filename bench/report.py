@@ -73,7 +73,7 @@ def throughput(found):
         cells = [cost.get("producer"), server, cost.get("worker"), cost.get("sink")]
         memory = sum(f["middle"]["anonymous_kib"].values()) / 1024
         costs.append([name, *("-" if c is None else number(c, 2) for c in cells), number(sum(cost.values()), 2),
-                      number(memory, 1) if memory else "-", number(sum(f["middle"]["written_bytes_per_job"].values())) if f["middle"]["written_bytes_per_job"] else "-"])
+                      number(memory, 1) if memory else "-", "-" if f["middle"]["written_bytes_per_job"] is None else number(f["middle"]["written_bytes_per_job"])])
     return (table(["queue", "synced", "jobs/s", "range", "acknowledged/s", "of leat", "batch"], rows) + "\nProcessor time in µs per job, of the middle round:\n\n" +
             table(["queue", "producer", "server", "worker", "sink", "all", "anonymous MiB", "bytes written per job"], costs))
 
