@@ -215,8 +215,7 @@ static void take_welcome(struct crowd *crowd, struct member *member,
     }
     member->is_open = true;
     crowd->welcomed++;
-    uint64_t quiet_ms = (welcome->lost_after_ms - welcome->ping_ms) / 2;
-    crowd->ping_ns = 1000000 * (quiet_ms > welcome->ping_ms ? quiet_ms : welcome->ping_ms);
+    crowd->ping_ns = 2 * welcome->ping_ms * 1000000;
     /* Spread, as those of real workers are that started at different times. */
     member->next_ns = peer_now_ns() + crowd->ping_ns * (member->place + 1) / (crowd->workers + 1);
     say_credit(crowd, member);

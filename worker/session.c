@@ -181,6 +181,16 @@ static int64_t between_ms(uint64_t value_ms, int64_t low_ms, int64_t high_ms)
                                           : (int64_t)value_ms;
 }
 
+/* Half as often is enough for who holds nothing, as long as one PING may still be lost before the
+ * ventilator takes its silence for an end. No rarer: it is by their answers that a worker learns of
+ * a ventilator that was restarted, or that jobs were lost on the way, and jobs wait meanwhile. */
+static int64_t quiet_period_us(const struct leat_worker_session *s)
+{
+    int64_t longest_us = (s->lost_after_us - s->ping_period_us) / 2;
+    int64_t period_us = leat_min_us(2 * s->ping_period_us, longest_us);
+    return period_us > s->ping_period_us ? period_us : s->ping_period_us;
+}
+
 void leat_worker_session_welcome(struct leat_worker *w, const struct leat_msg_welcome *welcome,
                                  int64_t now_us, struct leat_out *out)
 {
@@ -198,8 +208,7 @@ void leat_worker_session_welcome(struct leat_worker *w, const struct leat_msg_we
     s->ping_period_us = ping_ms * LEAT_US_PER_MS;
     s->lost_after_us =
         between_ms(welcome->lost_after_ms, 2 * ping_ms, SILENT_MS_MAX) * LEAT_US_PER_MS;
-    int64_t quiet_us = (s->lost_after_us - s->ping_period_us) / 2;
-    s->quiet_period_us = quiet_us > s->ping_period_us ? quiet_us : s->ping_period_us;
+    s->quiet_period_us = quiet_period_us(s);
     s->ping_us = now_us + s->ping_period_us;
     leat_out_note(out, LEAT_NOTE_SESSION_OPENED, &w->session_id, leat_str_of(""),
                   (int64_t)s->round);
@@ -262,10 +271,7 @@ void leat_worker_session_busy(struct leat_worker *w, int64_t now_us)
     w->session.ping_us = leat_min_us(w->session.ping_us, now_us + w->session.ping_period_us);
 }
 
-/* Who holds nothing is not missed at once: with the quiet period one PING may still be lost before
- * the ventilator takes its silence for an end. A thousand idle workers are heard half as often.
- *
- * Beside the regular PINGs, one at a time is sent for the sake of RETRYs that wait to be confirmed,
+/* Beside the regular PINGs, one at a time is sent for the sake of RETRYs that wait to be confirmed,
  * so that their number stays small. */
 void leat_worker_session_ping(struct leat_worker *w, int64_t now_us, struct leat_out *out)
 {

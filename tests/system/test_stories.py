@@ -62,6 +62,19 @@ class Stories(unittest.TestCase):
             laboratory.wait_for(lambda: laboratory.ended() == 2 and laboratory.left() == 0, "both ended")
             self.assertEqual(len(open(runs).readlines()), 2, "no job ran twice")
 
+    def test_an_idle_worker_notices_a_restarted_ventilator_however_patient_that_is(self):
+        with lab.Lab() as laboratory:
+            laboratory.sink()
+            patient = ("--lost-after", "600s", "--ping", "300ms", "--recovery-grace", "100ms")
+            ventilator = laboratory.ventilator(*patient)
+            worker = laboratory.worker("--slots", "1", "--exec", "job=echo done")
+            laboratory.wait_for(lambda: "event=session_opened" in worker.log_text(), "the worker has joined")
+            laboratory.kill(ventilator)
+            laboratory.ventilator(*patient)
+            begun = time.monotonic()
+            self.assertEqual(laboratory.run("leat", "submit", "--type", "job", "--wait").out, "done\n")
+            self.assertLess(time.monotonic() - begun, 15)  # two pings, a round, the grace; with a busy machine's patience
+
     def test_sigterm_drains_a_worker(self):
         with lab.Lab() as laboratory:
             laboratory.sink(), laboratory.ventilator()

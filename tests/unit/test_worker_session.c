@@ -152,7 +152,6 @@ static void pings_go_out_as_often_as_the_welcome_says(void **state)
     rig_expect(&rig, "PING number=3 busy=1 outbox=0\n");
 }
 
-/* 5 s of silence end a session, so with 2 s one PING may be lost. */
 static void pings_are_rarer_while_nothing_is_held(void **state)
 {
     (void)state;
@@ -176,6 +175,33 @@ static void pings_are_rarer_while_nothing_is_held(void **state)
     rig_expect(&rig, "PING number=4 busy=1 outbox=0\n");
     rig_pass(&rig, 1000000);
     rig_expect(&rig, "PING number=5 busy=1 outbox=0\n");
+}
+
+/* Twice the period; less, as far as else no PING might be lost. */
+static void an_idle_worker_pings_half_as_often_whatever_silence_is_allowed(void **state)
+{
+    static const struct {
+        uint64_t ping_ms, lost_after_ms;
+        int64_t expected_ms;
+    } rows[] = {
+        {1000, 3600000, 2000}, {1000, 5000, 2000}, {1000, 4000, 1500}, {1000, 3000, 1000},
+        {1000, 2000, 1000},    {300, 600000, 600}, {50, 60000, 100},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        start(2, 0);
+        rig.ping_ms = rows[i].ping_ms;
+        rig.lost_after_ms = rows[i].lost_after_ms;
+        rig_open(&rig);
+        rig_pass(&rig, (int64_t)rig.ping_ms * LEAT_US_PER_MS);
+        assert_int_equal(rig.pings, 1);
+        rig_pong(&rig);
+        rig_pass(&rig, rows[i].expected_ms * LEAT_US_PER_MS - 1);
+        assert_int_equal(rig.pings, 1);
+        rig_pass(&rig, 1);
+        assert_int_equal(rig.pings, 2);
+        rig_fini(&rig);
+    }
 }
 
 static void silence_starts_a_new_round_and_a_pong_ends_silence(void **state)
@@ -405,7 +431,8 @@ int main(void)
         TEST(the_ventilators_errors_start_one_new_round_however_many_there_are),
         TEST(other_errors_change_nothing),
         TEST(pings_go_out_as_often_as_the_welcome_says),
-        cmocka_unit_test(pings_are_rarer_while_nothing_is_held),
+        TEST(pings_are_rarer_while_nothing_is_held),
+        cmocka_unit_test(an_idle_worker_pings_half_as_often_whatever_silence_is_allowed),
         TEST(silence_starts_a_new_round_and_a_pong_ends_silence),
         TEST(work_goes_on_while_the_ventilator_is_away),
         TEST(a_send_that_fails_leads_to_a_new_round_after_a_while),

@@ -57,7 +57,7 @@ void rig_config(struct leat_worker_config *config, size_t slots, size_t prefetch
 void rig_init(struct rig *rig, const struct leat_worker_config *config)
 {
     struct leat_why why = {{0}};
-    *rig = (struct rig){.exit_status = -1};
+    *rig = (struct rig){.exit_status = -1, .ping_ms = 1000, .lost_after_ms = 5000};
     rig->now = (struct leat_now){.mono_us = 1000000, .wall = {RIG_WALL_US}};
     leat_out_init(&rig->out);
     if (leat_worker_new(config, &rig->worker, &why) != LEAT_OK) {
@@ -264,8 +264,8 @@ void rig_welcome(struct rig *rig, const struct leat_item_lease *refused, size_t 
     struct leat_msg msg = {.type = LEAT_MSG_WELCOME};
     msg.welcome.session = rig_id(0xabcdef);
     msg.welcome.round = rig->round;
-    msg.welcome.ping_ms = 1000;
-    msg.welcome.lost_after_ms = 5000;
+    msg.welcome.ping_ms = rig->ping_ms;
+    msg.welcome.lost_after_ms = rig->lost_after_ms;
     msg.welcome.refused.items = copy;
     msg.welcome.refused.count = count;
     rig->number = 0;

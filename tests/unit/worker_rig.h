@@ -28,8 +28,9 @@ struct rig {
     size_t trace_size;
     bool quiet; /* no trace */
 
-    uint64_t round;  /* of the last HELLO */
-    uint64_t number; /* last number that the test's ventilator has used in it */
+    uint64_t ping_ms, lost_after_ms; /* what WELCOMEs say; 1 s and 5 s at first */
+    uint64_t round;                  /* of the last HELLO */
+    uint64_t number;                 /* last number that the test's ventilator has used in it */
     uint64_t hello_count;
     uint64_t last_lease_count;
     uint64_t credit;       /* last CREDIT's total */
