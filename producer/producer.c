@@ -246,17 +246,26 @@ static enum leat_err make_submission(struct leat_producer *producer,
     return LEAT_OK;
 }
 
+/* The window counts bytes of bodies: memory that holds much more than its body is none to hold on
+ * to, as that which a larger job has left that was not taken. */
+static bool is_worth_adopting(const struct leat_wire_buffer *body)
+{
+    return body->size >= ADOPT_BYTES_MIN && body->capacity <= body->size + body->size / 4;
+}
+
 /* A large body is the submitter's from then on, as it lies in the buffer; a small one is copied, so
  * that the buffer is used again. */
 static enum leat_err offer(struct leat_producer *producer,
                            const struct leat_item_submission *submission, struct leat_now now,
                            struct leat_id *ret_id)
 {
-    uint8_t *adopted = submission->body.size < ADOPT_BYTES_MIN ? NULL : producer->body.data;
+    uint8_t *adopted = is_worth_adopting(&producer->body) ? producer->body.data : NULL;
     enum leat_err err = leat_submitter_adopt(producer->submitter, submission, adopted, now, ret_id);
     if (err == LEAT_OK && adopted != NULL) {
         size_t size;
         (void)leat_wire_buffer_release(&producer->body, &size);
+    } else if (err == LEAT_OK && producer->body.size >= ADOPT_BYTES_MIN) {
+        leat_wire_buffer_fini(&producer->body); /* the next one gets just what it needs */
     }
     return err;
 }

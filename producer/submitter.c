@@ -9,7 +9,7 @@
 #define IN_FLIGHT_MAX     8
 #define REPEAT_GROWTH_MAX 8
 _Static_assert(LEAT_PRODUCER_WINDOW_BYTES >= (IN_FLIGHT_MAX + 1) * LEAT_BATCH_FEW_BYTES,
-               "the next batch can form while all others are in flight");
+               "the next batch can form while all others are in flight, but of a few larger jobs");
 
 /* One job, with the texts and a body that was copied behind it in the same allocation. */
 struct job {

@@ -219,17 +219,18 @@ static bool has_place(const struct leat_worker *w, const struct leat_worker_lane
     return w->started_by_kind[lane->kind] < most;
 }
 
-/* The job that came first among those that may start now. Where one of a type with a rate waits for
- * nothing but a slot, what came later is not sent ahead: else there might never be a free one. */
+/* The job that came first among those that may start now. Where one waits for nothing but bytes, or
+ * one of a type with a rate for nothing but a slot, what came later is not sent ahead: else there
+ * might never be enough of them free. */
 static struct leat_worker_job *next_to_start(struct leat_worker *w, int64_t now_us)
 {
     struct leat_worker_job *first = NULL;
-    uint64_t next_in_slot = UINT64_MAX;
+    uint64_t next_to_fit = UINT64_MAX;
     for (size_t i = 0; i < w->lane_count; i++) {
         struct leat_worker_lane *lane = &w->lanes[i];
         struct leat_worker_job *job = leat_worker_job_of(leat_list_first(&lane->queue));
         bool has_room = job != NULL && has_place(w, lane);
-        if (job == NULL || !has_bytes(w, job) || (!has_room && !is_limited(w, lane)) ||
+        if (job == NULL || (!has_room && !is_limited(w, lane)) ||
             (first != NULL && first->sequence < job->sequence)) {
             continue;
         }
@@ -238,13 +239,13 @@ static struct leat_worker_job *next_to_start(struct leat_worker *w, int64_t now_
                 leat_min_us(w->token_us, leat_worker_limiter_next_us(&lane->limiter, now_us));
             continue;
         }
-        if (has_room) {
+        if (has_room && has_bytes(w, job)) {
             first = job;
-        } else if (job->sequence < next_in_slot) {
-            next_in_slot = job->sequence;
+        } else if (job->sequence < next_to_fit) {
+            next_to_fit = job->sequence;
         }
     }
-    if (first != NULL && next_in_slot < first->sequence) {
+    if (first != NULL && next_to_fit < first->sequence) {
         return NULL;
     }
     if (first != NULL && leat_worker_limiter_tokens(&w->limiter, now_us) == 0) {

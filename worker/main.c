@@ -13,9 +13,9 @@
 #include "worker/settings.h"
 #include "worker/spawner_link.h"
 
-/* All that the process holds, in the order in which it was opened. */
 #define HEAP_BYTES ((size_t)64 << 20)
 
+/* All that the process holds, in the order in which it was opened. */
 struct process {
     struct leat_options *options;
     struct leat_worker_settings settings;

@@ -56,6 +56,7 @@ static struct leat_session *next_in_line(struct leat_ventilator *v, struct leat_
          left > 0 && queue->ready > 0 && (node = leat_list_first(&queue->line)) != NULL; left--) {
         struct leat_session *session =
             LEAT_CONTAINER_OF(node, struct leat_session_queue, line_link)->session;
+        v->counts.looks_total++;
         if (!leat_session_is_hungry(session)) {
             leat_session_leave_lines(session);
             continue;
@@ -276,16 +277,21 @@ void leat_ventilator_dispatch(struct leat_ventilator *v, struct leat_out *out)
         return;
     }
     v->turn++;
-    size_t idle = 0;
-    while (idle < v->work.count && !turn.full && v->counts.leased < LEAT_LEASES_MAX) {
+    /* In one turn sessions only get less hungry and limits only fuller: a queue of which nobody may
+     * take a job now has had its look. */
+    size_t stuck = 0;
+    while (stuck < v->work.count && !turn.full && v->counts.leased < LEAT_LEASES_MAX) {
         struct leat_queue *queue = next_with_work(v);
+        if (queue->stuck_turn == v->turn) {
+            continue;
+        }
         struct leat_lane *lane = NULL;
         struct leat_session *session = queue->paused ? NULL : next_in_line(v, queue, &lane);
         if (session != NULL) {
-            idle = 0;
             take(&turn, session, lane);
         } else if (queue->ready > 0) { /* or it was miscounted, and takes no turns any more */
-            idle++;
+            queue->stuck_turn = v->turn;
+            stuck++;
         }
     }
     struct leat_list_node *node;

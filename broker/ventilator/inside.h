@@ -29,6 +29,7 @@ struct leat_queue {
     size_t lane_count, lane_capacity;
     uint64_t ready;                  /* the sum over its lanes */
     struct leat_list_node work_link; /* in v->work while ready > 0 */
+    uint64_t stuck_turn; /* the turn (v->turn) in which nobody in line could take a job of it */
     struct leat_list
         line; /* sessions that serve it and want jobs; who has waited longest is first */
 };

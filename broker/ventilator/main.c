@@ -71,7 +71,9 @@ static const struct leat_option rows[] = {
      .initial = "1s",
      .min = 10,
      .max = 60000,
-     .help = "how often workers are asked to say that they live; less than half of --lost-after"},
+     .help = "how often workers are asked to say that they live, those that hold no job half as "
+             "often; less "
+             "than half of --lost-after"},
     {.name = "deliveries",
      .kind = LEAT_OPTION_COUNT,
      .initial = "5",

@@ -90,6 +90,7 @@ struct leat_ventilator_counts {
     uint64_t accepted_total, known_total, busy_total, rejected_total, retried_total, lost_total;
     uint64_t redelivered_total, returned_total, expired_total, lost_too_often_total;
     uint64_t settled_total, malformed_total, forbidden_total, pushed_total;
+    uint64_t looks_total;   /* at sessions in line for a job: what giving out costs */
     uint64_t damaged_total; /* records that failed their checksum; `bytes` is inexact after one */
 };
 

@@ -130,6 +130,7 @@ _Static_assert(LEAT_SLOTS_MAX + LEAT_PREFETCH_MAX <= LEAT_OUTBOX_RESULTS_MAX,
                "the outbox has room for the result of every job that a worker holds");
 _Static_assert(2 * LEAT_OUTBOX_RESULTS_MAX <= LEAT_SESSION_LEASES_MAX,
                "what a worker may hold fits into one HELLO");
-_Static_assert(3 * LEAT_PING_MS < LEAT_LOST_AFTER_MS, "three pings may be lost before a worker is");
+_Static_assert(3 * LEAT_PING_MS < LEAT_LOST_AFTER_MS,
+               "three pings may be lost before a worker that holds jobs is");
 
 #endif

@@ -3,3 +3,6 @@ target_link_libraries(test_producer_submitter PRIVATE leat_producer_core)
 
 leat_test(test_producer_sources unit test_producer_sources.c)
 target_link_libraries(test_producer_sources PRIVATE leat_producer_sources)
+
+leat_test(test_producer_memory unit test_producer_memory.c)
+target_link_libraries(test_producer_memory PRIVATE libleat)

@@ -116,6 +116,47 @@ static void a_paused_queue_keeps_its_line(void **state)
     rig_close(&rig);
 }
 
+static void limit_type(struct rig *rig, unsigned worker, const char *type)
+{
+    struct leat_item_type_limit limit = {.type = leat_str_of(type), .total = 0};
+    struct leat_msg msg = {.type = LEAT_MSG_CREDIT};
+    msg.credit.round = 1;
+    msg.credit.number = 1;
+    msg.credit.total = 100;
+    msg.credit.limits.items = &limit;
+    msg.credit.limits.count = 1;
+    rig_tell(rig, worker, &msg);
+}
+
+/* Many wait at a queue whose only job they may not take: each is looked at once in a turn, however
+ * many jobs of another queue are given out in it. */
+static void a_line_that_may_take_nothing_is_walked_once_in_a_turn(void **state)
+{
+    (void)state;
+    enum { WAITING = 20, JOBS = 50 };
+    struct rig rig;
+    rig_open(&rig);
+    for (unsigned worker = 1; worker <= WAITING; worker++) {
+        rig_hello(&rig, worker, 1, "a", NULL, 0);
+        limit_type(&rig, worker, "rated");
+    }
+    rig_hello(&rig, WAITING + 1, 1, "b", NULL, 0);
+    rig_credit(&rig, WAITING + 1, 1, 1, JOBS);
+    struct leat_item_submission blocked = rig_job(1, "a", "rated");
+    rig_submit_jobs(&rig, 1, 1, &blocked, 1);
+    assert_int_equal(rig_count(&rig, LEAT_MSG_JOBS), 0);
+    struct leat_item_submission jobs[JOBS];
+    for (unsigned i = 0; i < JOBS; i++) {
+        jobs[i] = rig_job(2 + i, "b", "t");
+    }
+    uint64_t before = leat_ventilator_counts(rig.ventilator).looks_total;
+    rig_submit_jobs(&rig, 1, 2, jobs, JOBS);
+    assert_int_equal(rig_sent(&rig, LEAT_MSG_JOBS)->jobs.jobs.count, JOBS);
+    uint64_t looks = leat_ventilator_counts(rig.ventilator).looks_total - before;
+    assert_in_range(looks, WAITING + JOBS, 2 * (WAITING + JOBS));
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -124,6 +165,7 @@ int main(void)
         cmocka_unit_test(workers_wait_in_line_before_their_queue_is_there),
         cmocka_unit_test(a_new_round_begins_outside_of_the_lines),
         cmocka_unit_test(a_paused_queue_keeps_its_line),
+        cmocka_unit_test(a_line_that_may_take_nothing_is_walked_once_in_a_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -278,6 +278,42 @@ static void a_rate_of_one_type_keeps_only_that_type_from_being_sent_ahead(void *
     }
 }
 
+/* A large job of b comes when small ones of a take all bytes that may be started, and more of them
+ * come for each that ends: it is the next that starts, and takes its turn. */
+static void a_large_job_is_not_passed_for_ever_by_small_ones(void **state)
+{
+    (void)state;
+    static const struct leat_worker_handler plugins[] = {{{"a", 1}, LEAT_WORKER_PLUGIN},
+                                                         {{"b", 1}, LEAT_WORKER_PLUGIN}};
+    enum { SMALL_BYTES = 100 << 10, LARGE_BYTES = 900 << 10, SMALL = 700 };
+    static char small[SMALL_BYTES + 1], large[LARGE_BYTES + 1];
+    memset(small, 's', SMALL_BYTES);
+    memset(large, 'l', LARGE_BYTES);
+    struct leat_worker_config config;
+    rig_config(&config, 4, 2 * SMALL);
+    config.handlers = plugins;
+    config.handler_count = 2;
+    rig_init(&rig, &config);
+    rig_open(&rig);
+    uint64_t n = 0;
+    while (++n <= SMALL) {
+        rig_push(&rig, &(struct rig_job){.n = n, .type = "a", .payload = small});
+    }
+    size_t started = rig.run_count;
+    assert_true(started < SMALL); /* bytes are what the others wait for */
+    rig_push(&rig, &(struct rig_job){.n = n, .type = "b", .payload = large});
+    size_t ahead_of_it = SMALL - started; /* they came first */
+    for (size_t i = 0; i < started + ahead_of_it; i++) {
+        rig_ran_next(&rig);
+        rig_push(&rig, &(struct rig_job){.n = ++n, .type = "a", .payload = small});
+    }
+    bool has_run = false;
+    for (size_t i = 0; i < rig.run_count; i++) {
+        has_run |= strcmp(rig.runs[i].type, "b") == 0;
+    }
+    assert_true(has_run);
+}
+
 /* At most burst + rate * t starts in any window of time t, for the worker and for the type. Starts
  * are compared pairwise, which sees every window that begins and ends with a start. */
 static void check_windows(const char *type, uint64_t tokens, uint64_t per_us, uint64_t burst)
@@ -389,6 +425,7 @@ int main(void)
         TEST(a_limited_type_has_a_total_of_its_own_and_lets_others_pass),
         TEST(with_a_rate_nothing_is_sent_ahead_to_the_spawner),
         TEST(a_rate_of_one_type_keeps_only_that_type_from_being_sent_ahead),
+        TEST(a_large_job_is_not_passed_for_ever_by_small_ones),
         TEST(the_rate_is_never_exceeded_over_any_window),
         TEST(the_rate_is_used_up_when_there_are_jobs),
     };
