@@ -108,8 +108,7 @@ static const struct leat_option rows[] = {
      .value = "[TYPE=]N/s",
      .group = "Flow",
      .help = "most attempts started in a time (/s, /m, /h, /d), of the worker or of one type; what "
-             "has a "
-             "rate is not sent ahead to busy slots"},
+             "has a rate is not sent ahead to busy slots"},
     {.name = "burst",
      .kind = LEAT_OPTION_LIST,
      .value = "[TYPE=]N",

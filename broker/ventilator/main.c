@@ -72,8 +72,7 @@ static const struct leat_option rows[] = {
      .min = 10,
      .max = 60000,
      .help = "how often workers are asked to say that they live, those that hold no job half as "
-             "often; less "
-             "than half of --lost-after"},
+             "often; less than half of --lost-after"},
     {.name = "deliveries",
      .kind = LEAT_OPTION_COUNT,
      .initial = "5",
