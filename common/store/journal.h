@@ -11,9 +11,10 @@
  * is only there in part is the one that was being written when the power went, and was never
  * reported, if it comes right behind the last whole one; anything else is damage.
  *
- * A thread of its own writes. A full disk: what the file has blocks for goes on; then the record is
- * tried in the other file, if it is free, and again every LEAT_STORE_ROOM_CHECK_MS, until it is
- * taken back. Every other call comes from one thread, the owner's. */
+ * A thread of its own writes, or the owner (leat_journal_write_here). A full disk: what the file
+ * has blocks for goes on; then the record is tried in the other file, if it is free, and again
+ * every LEAT_STORE_ROOM_CHECK_MS, until it is taken back. Every other call comes from one thread,
+ * the owner's. */
 #ifndef LEAT_STORE_JOURNAL_H
 #define LEAT_STORE_JOURNAL_H
 
