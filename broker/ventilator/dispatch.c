@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "broker/ventilator/inside.h"
+#include "core/job.h"
 
 #define PICKS_PER_TURN LEAT_BATCH_ITEMS_MAX
 #define PICKS_FIRST    64 /* room for so many; it grows with what is pushed */
@@ -200,10 +201,7 @@ static void take(struct turn *turn, struct leat_session *session, struct leat_la
 
 static bool is_closed(const struct leat_ventilator *v, size_t count, size_t bytes)
 {
-    const struct leat_ventilator_config *config = &v->config;
-    return count >= config->batch_items_max ||
-           bytes >= (count < LEAT_BATCH_FEW_ITEMS ? config->batch_few_bytes
-                                                  : config->batch_bytes_target);
+    return count >= v->config.batch_items_max || bytes >= leat_batch_bytes(count);
 }
 
 static size_t batch_length(const struct leat_ventilator *v, size_t number)

@@ -24,8 +24,6 @@ void leat_ventilator_config_init(struct leat_ventilator_config *config)
         .dedupe_max = LEAT_DEDUPE_IDS_MAX,
         .deliveries_max = LEAT_DELIVERIES_DEFAULT,
         .batch_items_max = LEAT_BATCH_ITEMS_MAX,
-        .batch_bytes_target = LEAT_BATCH_BYTES_TARGET,
-        .batch_few_bytes = LEAT_BATCH_FEW_BYTES,
     };
 }
 

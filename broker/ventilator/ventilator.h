@@ -45,8 +45,6 @@ struct leat_ventilator_config {
     uint64_t dedupe_max;        /* how many of them at most */
     uint64_t deliveries_max;    /* workers lost until a job ends as failed; at least 1 */
     size_t batch_items_max;     /* jobs in one JOBS; 1 to LEAT_BATCH_ITEMS_MAX */
-    size_t batch_bytes_target;  /* a JOBS is closed when its bodies reach this */
-    size_t batch_few_bytes;     /* the same, of fewer than LEAT_BATCH_FEW_ITEMS */
 };
 
 /* The defaults of core/limits.h; seed 0 and sender zero are for the caller to set. */

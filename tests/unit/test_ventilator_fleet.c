@@ -101,36 +101,48 @@ static void workers_share_evenly_and_each_gets_one_message(void **state)
     rig_close(&rig);
 }
 
-static void a_message_of_jobs_is_closed_at_its_limits(void **state)
+static void submit_bodies(struct rig *rig, unsigned count, size_t bytes)
 {
-    (void)state;
+    static const unsigned char body[400 << 10];
+    struct leat_item_submission jobs[32];
+    assert_true(count <= 32 && bytes <= sizeof body);
+    for (unsigned i = 0; i < count; i++) {
+        jobs[i] = rig_job(1 + i, "q", "t");
+        jobs[i].body = leat_bytes_of(body, bytes);
+    }
+    rig_submit_jobs(rig, 1, 1, jobs, count);
+}
+
+/* How many jobs the first JOBS has of `count` with bodies of so many bytes, and how many JOBS. */
+static void expect_messages(size_t items_max, unsigned count, size_t bytes, size_t first,
+                            size_t messages)
+{
     struct rig rig;
     rig_begin(&rig);
-    rig.config.batch_items_max = 4;
-    rig.config.batch_few_bytes = 15; /* bodies have 6 bytes: 3 reach it */
+    rig.config.batch_items_max = items_max;
     rig_boot(&rig);
     rig_hello(&rig, 1, 1, "q", NULL, 0);
     rig_credit(&rig, 1, 1, 1, 100);
-    rig_submit(&rig, 1, 1, 1, 10);
-    assert_int_equal(rig_count(&rig, LEAT_MSG_JOBS), 4);
-    assert_int_equal(rig_sent(&rig, LEAT_MSG_JOBS)->jobs.jobs.count, 3);
+    submit_bodies(&rig, count, bytes);
+    assert_int_equal(rig_count(&rig, LEAT_MSG_JOBS), messages);
+    assert_int_equal(rig_sent(&rig, LEAT_MSG_JOBS)->jobs.jobs.count, first);
     rig_close(&rig);
 }
 
+static void a_message_of_jobs_is_closed_at_its_limits(void **state)
+{
+    (void)state;
+    expect_messages(4, 10, 6, 4, 3);
+    expect_messages(4, 10, LEAT_BATCH_FEW_BYTES / 3 + 1, 3, 4);
+    expect_messages(LEAT_BATCH_ITEMS_MAX, 30, LEAT_BATCH_BYTES_TARGET / 18 + 1, 18, 2);
+}
+
+/* Fourteen of these reach what closes a batch of many. */
 static void few_jobs_may_be_more_bytes_than_many(void **state)
 {
     (void)state;
-    struct rig rig;
-    rig_begin(&rig);
-    rig.config.batch_few_bytes = 1000;
-    rig.config.batch_bytes_target = 18 * 6;
-    rig_boot(&rig);
-    rig_hello(&rig, 1, 1, "q", NULL, 0);
-    rig_credit(&rig, 1, 1, 1, 100);
-    rig_submit(&rig, 1, 1, 1, 30);
-    assert_int_equal(rig_count(&rig, LEAT_MSG_JOBS), 2);
-    assert_int_equal(rig_sent(&rig, LEAT_MSG_JOBS)->jobs.jobs.count, 18);
-    rig_close(&rig);
+    expect_messages(LEAT_BATCH_ITEMS_MAX, 30, LEAT_BATCH_BYTES_TARGET / 14 + 1,
+                    LEAT_BATCH_FEW_ITEMS, 2);
 }
 
 static void repeated_messages_and_those_of_older_rounds_are_ignored(void **state)
