@@ -48,7 +48,7 @@ static struct leat_lane *oldest_lane(struct leat_ventilator *v, const struct lea
 }
 
 /* The first in line that may take a job of the queue, and the lane of that job; NULL: nobody. Who
- * may not lets the others pass. */
+ * may not goes to the end, before whoever takes: see line.c. */
 static struct leat_session *next_in_line(struct leat_ventilator *v, struct leat_queue *queue,
                                          struct leat_lane **ret_lane)
 {

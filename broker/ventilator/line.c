@@ -1,6 +1,11 @@
 /* Lines: at each queue the sessions that would take a job of it wait in line, and the queues that
  * have ready jobs take turns. So a push finds its two sides without a look at anybody else, however
- * many sessions are connected and idle. */
+ * many sessions are connected and idle.
+ *
+ * Who is first in line, but may take none of the ready jobs (limits of types), goes to its end,
+ * just before whoever takes one. So it comes behind those that stood behind the taker, also for
+ * jobs that it may take, but never behind the taker; and after a walk in which nobody takes, the
+ * line is as it was. Left in place it would be looked at again for each job that passes it. */
 #include "broker/ventilator/inside.h"
 
 void leat_queue_set_ready(struct leat_ventilator *v, struct leat_queue *queue, uint64_t ready)

@@ -157,6 +157,82 @@ static void a_line_that_may_take_nothing_is_walked_once_in_a_turn(void **state)
     rig_close(&rig);
 }
 
+static void submit_one(struct rig *rig, unsigned number, const char *type)
+{
+    struct leat_item_submission job = rig_job(number, "q", type);
+    rig_submit_jobs(rig, 1, number, &job, 1);
+}
+
+/* The first two wait for a job that is not of the rated type. The third takes one; then the fourth
+ * is before them, but the third is not. */
+static void who_may_take_nothing_stands_behind_all_but_the_taker(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    for (unsigned worker = 1; worker <= 4; worker++) {
+        rig_hello(&rig, worker, 1, "q", NULL, 0);
+        if (worker <= 2) {
+            limit_type(&rig, worker, "rated");
+        } else {
+            rig_credit(&rig, worker, 1, 1, 100);
+        }
+    }
+    static const struct {
+        const char *type;
+        unsigned taker;
+    } cases[] = {{"rated", 3}, {"t", 4}, {"t", 1}, {"t", 2}, {"t", 3}};
+    for (unsigned i = 0; i < 5; i++) {
+        submit_one(&rig, 1 + i, cases[i].type);
+        assert_int_equal(taker_of(&rig), cases[i].taker);
+    }
+    rig_close(&rig);
+}
+
+static void a_walk_in_which_nobody_takes_leaves_the_line_as_it_was(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig);
+    for (unsigned worker = 1; worker <= 3; worker++) {
+        rig_hello(&rig, worker, 1, "q", NULL, 0);
+        limit_type(&rig, worker, "rated");
+    }
+    submit_one(&rig, 1, "rated");
+    assert_int_equal(rig_count(&rig, LEAT_MSG_JOBS), 0);
+    for (unsigned worker = 1; worker <= 3; worker++) {
+        submit_one(&rig, 1 + worker, "t");
+        assert_int_equal(taker_of(&rig), worker);
+    }
+    rig_close(&rig);
+}
+
+/* As many may take the jobs as may not: about two looks for each job, not one at everybody. */
+static void who_may_take_nothing_is_not_passed_for_each_job(void **state)
+{
+    (void)state;
+    enum { EACH = 20, JOBS = 200 };
+    struct rig rig;
+    rig_open(&rig);
+    for (unsigned worker = 1; worker <= 2 * EACH; worker++) {
+        rig_hello(&rig, worker, 1, "q", NULL, 0);
+        if (worker <= EACH) {
+            limit_type(&rig, worker, "rated");
+        } else {
+            rig_credit(&rig, worker, 1, 1, 100);
+        }
+    }
+    struct leat_item_submission jobs[JOBS];
+    for (unsigned i = 0; i < JOBS; i++) {
+        jobs[i] = rig_job(1 + i, "q", "rated");
+    }
+    uint64_t before = leat_ventilator_counts(rig.ventilator).looks_total;
+    rig_submit_jobs(&rig, 1, 1, jobs, JOBS);
+    assert_int_equal(rig_counts(&rig).leased, JOBS);
+    assert_in_range(leat_ventilator_counts(rig.ventilator).looks_total - before, JOBS, 3 * JOBS);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +242,9 @@ int main(void)
         cmocka_unit_test(a_new_round_begins_outside_of_the_lines),
         cmocka_unit_test(a_paused_queue_keeps_its_line),
         cmocka_unit_test(a_line_that_may_take_nothing_is_walked_once_in_a_turn),
+        cmocka_unit_test(who_may_take_nothing_stands_behind_all_but_the_taker),
+        cmocka_unit_test(a_walk_in_which_nobody_takes_leaves_the_line_as_it_was),
+        cmocka_unit_test(who_may_take_nothing_is_not_passed_for_each_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
