@@ -68,8 +68,7 @@ static struct leat_session *next_in_line(struct leat_ventilator *v, struct leat_
             *ret_lane = lane;
             return session;
         }
-        leat_list_remove(&queue->line, node);
-        leat_list_push_back(&queue->line, node);
+        leat_list_move_to_back(&queue->line, node);
     }
     return NULL;
 }
@@ -255,8 +254,8 @@ static void send_picks(struct turn *turn, struct leat_session *session)
 
 static struct leat_queue *next_with_work(struct leat_ventilator *v)
 {
-    struct leat_list_node *node = leat_list_pop_front(&v->work);
-    leat_list_push_back(&v->work, node);
+    struct leat_list_node *node = leat_list_first(&v->work);
+    leat_list_move_to_back(&v->work, node);
     return LEAT_CONTAINER_OF(node, struct leat_queue, work_link);
 }
 

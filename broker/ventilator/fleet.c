@@ -58,8 +58,7 @@ static void hear(struct leat_ventilator *v, struct leat_session *session)
 {
     session->heard_us = v->now.mono_us;
     session->unreachable = false;
-    leat_list_remove(&v->heard, &session->heard_link);
-    leat_list_push_back(&v->heard, &session->heard_link);
+    leat_list_move_to_back(&v->heard, &session->heard_link);
     leat_session_line_up(session);
 }
 

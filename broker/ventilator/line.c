@@ -49,8 +49,7 @@ void leat_session_go_last(struct leat_session *session)
     for (size_t i = 0; i < session->queue_count; i++) {
         struct leat_session_queue *served = &session->queues[i];
         if (served->queue != NULL && leat_list_last(&served->queue->line) != &served->line_link) {
-            leat_list_remove(&served->queue->line, &served->line_link);
-            leat_list_push_back(&served->queue->line, &served->line_link);
+            leat_list_move_to_back(&served->queue->line, &served->line_link);
         }
     }
 }

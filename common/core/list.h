@@ -81,6 +81,13 @@ static inline void leat_list_remove(struct leat_list *list, struct leat_list_nod
     list->count--;
 }
 
+/* `node` is in this list. */
+static inline void leat_list_move_to_back(struct leat_list *list, struct leat_list_node *node)
+{
+    leat_list_remove(list, node);
+    leat_list_push_back(list, node);
+}
+
 /* First, last, and what follows; NULL when there is none. */
 static inline struct leat_list_node *leat_list_first(const struct leat_list *list)
 {

@@ -67,7 +67,11 @@ static void a_list_does_what_an_array_does(void **state)
         struct leat_list_node *node = &items[number].link;
         size_t at = position_of(model, count, number);
         assert_int_equal(leat_list_is_linked(node), at < count);
-        if (at < count) {
+        if (at < count && leat_rng_below(&rng, 4) == 0) {
+            leat_list_move_to_back(&list, node);
+            memmove(model + at, model + at + 1, (count - at - 1) * sizeof(model[0]));
+            model[count - 1] = number;
+        } else if (at < count) {
             leat_list_remove(&list, node);
             count--;
             memmove(model + at, model + at + 1, (count - at) * sizeof(model[0]));
