@@ -44,6 +44,17 @@ static void become_quick(struct leat_store *store, uint64_t *number)
     fail_msg("no batch of %d was flushed in this thread", TRIES);
 }
 
+static void assert_numbers_after_crash(struct store_directory *directory, struct leat_store *store,
+                                       uint64_t number)
+{
+    struct store_directory left;
+    crash(directory, &left);
+    leat_store_close(&store);
+    store = store_directory_open(&left);
+    assert_numbers(store, number);
+    leat_store_close(&store);
+}
+
 static void a_small_batch_is_flushed_here_while_the_disk_is_quick(void **state)
 {
     struct leat_store *store = open_with(*state, 64 << 20);
@@ -61,12 +72,7 @@ static void a_small_batch_is_flushed_here_while_the_disk_is_quick(void **state)
     put_number(store, number++, LEAT_JOURNAL_HERE_BYTES);
     assert_false(is_flushed_here(store));
 
-    struct store_directory left;
-    crash(*state, &left);
-    leat_store_close(&store);
-    store = store_directory_open(&left);
-    assert_numbers(store, number);
-    leat_store_close(&store);
+    assert_numbers_after_crash(*state, store, number);
 }
 
 /* Meanwhile the journal's thread wakes to remind its owner that something has not been applied for
@@ -122,12 +128,7 @@ static void what_finds_no_room_here_is_tried_again_by_the_journals_thread(void *
         advance_until(store, has_room);
     }
     assert_numbers(store, number);
-    struct store_directory left;
-    crash(*state, &left);
-    leat_store_close(&store);
-    store = store_directory_open(&left);
-    assert_numbers(store, number);
-    leat_store_close(&store);
+    assert_numbers_after_crash(*state, store, number);
 }
 
 static void a_write_or_flush_that_fails_here_is_final(void **state)

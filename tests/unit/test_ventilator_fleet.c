@@ -3,19 +3,6 @@
 
 #include "tests/unit/ventilator_rig.h"
 
-static void credit_with_limits(struct rig *rig, unsigned worker, uint64_t number, uint64_t total,
-                               const char *type, uint64_t of_type)
-{
-    struct leat_item_type_limit limit = {.type = leat_str_of(type), .total = of_type};
-    struct leat_msg msg = {.type = LEAT_MSG_CREDIT};
-    msg.credit.round = 1;
-    msg.credit.number = number;
-    msg.credit.total = total;
-    msg.credit.limits.items = &limit;
-    msg.credit.limits.count = 1;
-    rig_tell(rig, worker, &msg);
-}
-
 static void jobs_leave_a_queue_in_the_order_of_acceptance_over_all_types(void **state)
 {
     (void)state;
@@ -45,9 +32,9 @@ static void a_type_without_tokens_lets_the_others_pass(void **state)
                                           rig_job(3, "q", "fast"), rig_job(4, "other", "slow")};
     rig_submit_jobs(&rig, 1, 1, jobs, 4);
     rig_hello(&rig, 1, 1, "q,other", NULL, 0);
-    credit_with_limits(&rig, 1, 1, 9, "slow", 1);
+    rig_credit_limited(&rig, 1, 1, 9, "slow", 1);
     rig_say(&rig, "one more");
-    credit_with_limits(&rig, 1, 2, 9, "slow", 2);
+    rig_credit_limited(&rig, 1, 2, 9, "slow", 2);
     rig_say(&rig, "no limit");
     rig_credit(&rig, 1, 1, 3, 9);
     rig_expect_trace(&rig, "  w101 <- ACCEPTED batch 1, known 0\n"

@@ -116,18 +116,6 @@ static void a_paused_queue_keeps_its_line(void **state)
     rig_close(&rig);
 }
 
-static void limit_type(struct rig *rig, unsigned worker, const char *type)
-{
-    struct leat_item_type_limit limit = {.type = leat_str_of(type), .total = 0};
-    struct leat_msg msg = {.type = LEAT_MSG_CREDIT};
-    msg.credit.round = 1;
-    msg.credit.number = 1;
-    msg.credit.total = 100;
-    msg.credit.limits.items = &limit;
-    msg.credit.limits.count = 1;
-    rig_tell(rig, worker, &msg);
-}
-
 /* Many wait at a queue whose only job they may not take: each is looked at once in a turn, however
  * many jobs of another queue are given out in it. */
 static void a_line_that_may_take_nothing_is_walked_once_in_a_turn(void **state)
@@ -138,7 +126,7 @@ static void a_line_that_may_take_nothing_is_walked_once_in_a_turn(void **state)
     rig_open(&rig);
     for (unsigned worker = 1; worker <= WAITING; worker++) {
         rig_hello(&rig, worker, 1, "a", NULL, 0);
-        limit_type(&rig, worker, "rated");
+        rig_credit_limited(&rig, worker, 1, 100, "rated", 0);
     }
     rig_hello(&rig, WAITING + 1, 1, "b", NULL, 0);
     rig_credit(&rig, WAITING + 1, 1, 1, JOBS);
@@ -173,7 +161,7 @@ static void who_may_take_nothing_stands_behind_all_but_the_taker(void **state)
     for (unsigned worker = 1; worker <= 4; worker++) {
         rig_hello(&rig, worker, 1, "q", NULL, 0);
         if (worker <= 2) {
-            limit_type(&rig, worker, "rated");
+            rig_credit_limited(&rig, worker, 1, 100, "rated", 0);
         } else {
             rig_credit(&rig, worker, 1, 1, 100);
         }
@@ -196,7 +184,7 @@ static void a_walk_in_which_nobody_takes_leaves_the_line_as_it_was(void **state)
     rig_open(&rig);
     for (unsigned worker = 1; worker <= 3; worker++) {
         rig_hello(&rig, worker, 1, "q", NULL, 0);
-        limit_type(&rig, worker, "rated");
+        rig_credit_limited(&rig, worker, 1, 100, "rated", 0);
     }
     submit_one(&rig, 1, "rated");
     assert_int_equal(rig_count(&rig, LEAT_MSG_JOBS), 0);
@@ -217,7 +205,7 @@ static void who_may_take_nothing_is_not_passed_for_each_job(void **state)
     for (unsigned worker = 1; worker <= 2 * EACH; worker++) {
         rig_hello(&rig, worker, 1, "q", NULL, 0);
         if (worker <= EACH) {
-            limit_type(&rig, worker, "rated");
+            rig_credit_limited(&rig, worker, 1, 100, "rated", 0);
         } else {
             rig_credit(&rig, worker, 1, 1, 100);
         }

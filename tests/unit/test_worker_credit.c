@@ -246,21 +246,27 @@ static void with_a_rate_nothing_is_sent_ahead_to_the_spawner(void **state)
     assert_int_equal(leat_worker_counts(rig.worker).started, 3);
 }
 
+/* Plug-ins "a" and "b"; a rate, or NULL. */
+static void start_plugins(size_t slots, size_t prefetch, const struct leat_worker_rate *rate)
+{
+    static const struct leat_worker_handler plugins[] = {{{"a", 1}, LEAT_WORKER_PLUGIN},
+                                                         {{"b", 1}, LEAT_WORKER_PLUGIN}};
+    struct leat_worker_config config;
+    rig_config(&config, slots, prefetch);
+    config.handlers = plugins;
+    config.handler_count = 2;
+    config.rates = rate;
+    config.rate_count = rate == NULL ? 0 : 1;
+    rig_init(&rig, &config);
+}
+
 /* Type b has a rate. It gets the first slot that is free, however many of a could be sent ahead;
  * and of the others that have come before, as many are ahead as without. */
 static void a_rate_of_one_type_keeps_only_that_type_from_being_sent_ahead(void **state)
 {
     (void)state;
-    static const struct leat_worker_handler plugins[] = {{{"a", 1}, LEAT_WORKER_PLUGIN},
-                                                         {{"b", 1}, LEAT_WORKER_PLUGIN}};
     static const struct leat_worker_rate rate = {{"b", 1}, {1000, 1000000}, 100};
-    struct leat_worker_config config;
-    rig_config(&config, 3, 100);
-    config.handlers = plugins;
-    config.handler_count = 2;
-    config.rates = &rate;
-    config.rate_count = 1;
-    rig_init(&rig, &config);
+    start_plugins(3, 100, &rate);
     rig_open(&rig);
     rig_jobs(&rig, "a", 1, 20);
     assert_int_equal(leat_worker_counts(rig.worker).started, 20);
@@ -283,17 +289,11 @@ static void a_rate_of_one_type_keeps_only_that_type_from_being_sent_ahead(void *
 static void a_large_job_is_not_passed_for_ever_by_small_ones(void **state)
 {
     (void)state;
-    static const struct leat_worker_handler plugins[] = {{{"a", 1}, LEAT_WORKER_PLUGIN},
-                                                         {{"b", 1}, LEAT_WORKER_PLUGIN}};
     enum { SMALL_BYTES = 100 << 10, LARGE_BYTES = 900 << 10, SMALL = 700 };
     static char small[SMALL_BYTES + 1], large[LARGE_BYTES + 1];
     memset(small, 's', SMALL_BYTES);
     memset(large, 'l', LARGE_BYTES);
-    struct leat_worker_config config;
-    rig_config(&config, 4, 2 * SMALL);
-    config.handlers = plugins;
-    config.handler_count = 2;
-    rig_init(&rig, &config);
+    start_plugins(4, 2 * SMALL, NULL);
     rig_open(&rig);
     uint64_t n = 0;
     while (++n <= SMALL) {

@@ -150,7 +150,7 @@ static void jobs_start_in_the_order_in_which_they_came(void **state)
     }
 }
 
-static void start_kinds(size_t slots, size_t prefetch)
+static void start_kinds(size_t slots, size_t prefetch, const struct leat_worker_rate *rate)
 {
     static const struct leat_worker_handler handlers[] = {{{"a", 1}, LEAT_WORKER_EXEC},
                                                           {{"b", 1}, LEAT_WORKER_PLUGIN}};
@@ -158,13 +158,15 @@ static void start_kinds(size_t slots, size_t prefetch)
     rig_config(&config, slots, prefetch);
     config.handlers = handlers;
     config.handler_count = 2;
+    config.rates = rate;
+    config.rate_count = rate == NULL ? 0 : 1;
     rig_init(&rig, &config);
 }
 
 static void commands_get_one_attempt_per_slot_and_plugins_a_pipeline(void **state)
 {
     (void)state;
-    start_kinds(2, 1000);
+    start_kinds(2, 1000, NULL);
     rig_open(&rig);
     rig_jobs(&rig, "a", 1, 10);
     assert_int_equal(leat_worker_counts(rig.worker).started, 2);
@@ -184,7 +186,7 @@ static void end_one_a_ms(int ms)
 static void quick_commands_are_started_ahead_and_slow_ones_are_not(void **state)
 {
     (void)state;
-    start_kinds(2, 1000);
+    start_kinds(2, 1000, NULL);
     rig.quiet = true;
     rig_open(&rig);
     rig_jobs(&rig, "a", 1, 300);
@@ -218,7 +220,7 @@ static void quick_commands_are_started_ahead_and_slow_ones_are_not(void **state)
 static void quick_plug_ins_start_no_commands_ahead(void **state)
 {
     (void)state;
-    start_kinds(2, 1000);
+    start_kinds(2, 1000, NULL);
     rig.quiet = true;
     rig_open(&rig);
     rig_jobs(&rig, "b", 1, 200);
@@ -233,15 +235,7 @@ static void jobs_of_different_types_start_in_the_order_in_which_they_came(void *
 {
     (void)state;
     static const struct leat_worker_rate rate = {{"", 0}, {1, 1000000}, 1};
-    static const struct leat_worker_handler handlers[] = {{{"a", 1}, LEAT_WORKER_EXEC},
-                                                          {{"b", 1}, LEAT_WORKER_PLUGIN}};
-    struct leat_worker_config config;
-    rig_config(&config, 1, 10);
-    config.handlers = handlers;
-    config.handler_count = 2;
-    config.rates = &rate;
-    config.rate_count = 1;
-    rig_init(&rig, &config);
+    start_kinds(1, 10, &rate);
     rig_open(&rig);
     for (uint64_t i = 1; i <= 8; i++) {
         rig_jobs(&rig, i % 3 == 0 ? "a" : "b", i, 1);

@@ -404,6 +404,19 @@ void rig_credit(struct rig *rig, unsigned worker, uint64_t round, uint64_t numbe
     rig_tell(rig, worker, &msg);
 }
 
+void rig_credit_limited(struct rig *rig, unsigned worker, uint64_t number, uint64_t total,
+                        const char *type, uint64_t of_type)
+{
+    struct leat_item_type_limit limit = {.type = leat_str_of(type), .total = of_type};
+    struct leat_msg msg = {.type = LEAT_MSG_CREDIT};
+    msg.credit.round = 1;
+    msg.credit.number = number;
+    msg.credit.total = total;
+    msg.credit.limits.items = &limit;
+    msg.credit.limits.count = 1;
+    rig_tell(rig, worker, &msg);
+}
+
 void rig_ping(struct rig *rig, unsigned worker, uint64_t round, uint64_t number)
 {
     struct leat_msg msg = {.type = LEAT_MSG_PING};

@@ -57,6 +57,9 @@ struct leat_item_lease rig_lease(unsigned job, uint64_t delivery);
 void rig_hello(struct rig *rig, unsigned worker, uint64_t round, const char *queues,
                const struct leat_item_lease *leases, size_t count);
 void rig_credit(struct rig *rig, unsigned worker, uint64_t round, uint64_t number, uint64_t total);
+/* The same in round 1, of which only `of_type` may be of one type. */
+void rig_credit_limited(struct rig *rig, unsigned worker, uint64_t number, uint64_t total,
+                        const char *type, uint64_t of_type);
 void rig_ping(struct rig *rig, unsigned worker, uint64_t round, uint64_t number);
 void rig_retry(struct rig *rig, unsigned worker, uint64_t round, uint64_t number, unsigned job,
                uint64_t delivery, uint64_t delay_ms);
