@@ -1,6 +1,7 @@
 """Processes of the bench: started, waited for, ended by their ids; and what they used: processor time with everything below them,
 anonymous memory; and what a disk was given to write. Everything comes from /proc."""
 import json
+import mmap
 import os
 import select
 import signal
@@ -58,6 +59,25 @@ def status_kib(pid, field):
     except OSError:
         pass
     return 0
+
+
+def cpu_split_s(pid):
+    """(in the program, in the kernel): seconds of processor time of a process, in ticks of 10 ms."""
+    fields = read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()
+    tick = os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) / tick, int(fields[12]) / tick
+
+
+def touch_memory(gib):
+    """The kernel gets so much fresh memory to use next as this machine has really given: at most half of what is free.
+
+    A virtual machine gets a page from its host when it first touches it, which costs the kernel microseconds, and may give back within
+    seconds what lies free. What writes a gigabyte of new files would be measured with that or without, by chance."""
+    with open("/proc/meminfo", encoding="ascii") as f:
+        free_kib = next(int(line.split()[1]) for line in f if line.startswith("MemFree:"))
+    size = min(gib << 30, free_kib * 512) & -mmap.PAGESIZE
+    if size > 0:
+        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def disk_written_bytes(path):

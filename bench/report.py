@@ -106,6 +106,8 @@ def backlog(found):
     memory = "; ".join(f"{number(n)}: {m} MiB" for n, m in found["memory_mib"])
     return table(["jobs/s", "empty", f"{number(found['waiting'])} waiting", "ratio"], rows) + (
         f"\nThe ventilator's anonymous memory by waiting jobs: {memory}; after a restart {found['memory_after_restart_mib']} MiB.\n"
+        f"Submitting, by fifths of these: {', '.join(map(number, found['submit_by_step']))} jobs/s. The ventilator's µs per job submitted, in its program and in the kernel: "
+        f"{' and '.join(map(str, found['submit_us']['empty']))} with none waiting, {' and '.join(map(str, found['submit_us']['full']))} with all.\n"
         f"Restart after kill -9: ready after {found['restart']['ready_s']} s, first push after {found['restart']['first_push_s']} s (of which 2 s are --recovery-grace).\n")
 
 

@@ -6,7 +6,7 @@ import time
 
 import queues
 from parts import jobs_for, median, spread
-from processes import BenchError, Process, say, wait_for
+from processes import BenchError, Process, cpu_split_s, say, touch_memory, wait_for
 
 
 def wait_settled(leat, timeout_s=60):
@@ -26,6 +26,15 @@ def wait_settled(leat, timeout_s=60):
 def submit(leat, jobs):
     found, _ = leat.load(jobs, "none").result()
     return jobs / ((found["acked_ns"] - found["begin_ns"]) / 1e9)
+
+
+def submit_alike(leat, jobs):
+    """The same on memory that was touched just before; and the ventilator's microseconds per job, in its program and in the kernel."""
+    touch_memory(3)
+    pid = leat.server("ventilator").pid
+    before = cpu_split_s(pid)
+    rate = submit(leat, jobs)
+    return rate, [round(1e6 * (now - then) / jobs, 2) for now, then in zip(cpu_split_s(pid), before)]
 
 
 def recorded(leat):
@@ -79,10 +88,11 @@ def backlog(bench):
     waiting = bench.backlog or (100_000 if bench.quick else 1_000_000)
     with queues.Leat(bench.tools, bench.folder) as leat:
         leat.end("worker")
-        rate = submit(leat, 20000)
-        piece = min(waiting, jobs_for(rate, 0.5 if bench.quick else 2))
-        drain(leat, 20000)
-        empty = {"submit": submit(leat, piece)}
+        first = 20_000 if bench.quick else 500_000  # the ventilator's own memory is there as well, before anything is compared
+        piece = min(waiting, jobs_for(submit(leat, first), 0.5 if bench.quick else 2))
+        drain(leat, first * 9 // 10)
+        rate, empty_us = submit_alike(leat, piece)
+        empty = {"submit": rate}
         empty["drain"] = drain(leat, piece * 9 // 10)  # what a killed worker held comes back late
         time.sleep(6)  # until the leases of the killed workers are given back
         memory = [[0, round(memory_mib(leat), 1)]]
@@ -91,13 +101,15 @@ def backlog(bench):
         for step in range(1, steps + 1):
             rates.append(submit(leat, waiting // steps))
             memory.append([waiting * step // steps, round(memory_mib(leat), 1)])
-        full = {"submit": submit(leat, piece)}
+        rate, full_us = submit_alike(leat, piece)
+        full = {"submit": rate}
         restart = restart_s(leat)
         memory_after = round(memory_mib(leat), 1)
         full["drain"] = drain(leat, piece * 9 // 10)
     found = {"waiting": waiting, "empty": {k: round(v) for k, v in empty.items()}, "full": {k: round(v) for k, v in full.items()},
-             "ratio": {k: round(full[k] / empty[k], 2) for k in empty}, "submit_by_step": [round(r) for r in rates],
+             "ratio": {k: round(full[k] / empty[k], 2) for k in empty}, "submit_us": {"empty": empty_us, "full": full_us}, "submit_by_step": [round(r) for r in rates],
              "memory_mib": memory, "memory_after_restart_mib": memory_after, "restart": {k: round(v, 2) for k, v in restart.items()}}
+    say(f"  submit by fifths of {waiting}: {found['submit_by_step']}; us per job in program and kernel: {found['submit_us']}")
     say(f"  {waiting} waiting: submit {found['ratio']['submit']} and drain {found['ratio']['drain']} of empty, {memory[-1][1]} MiB, "
         f"first push {found['restart']['first_push_s']} s after a restart")
     return found
