@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 
+#include "core/check.h"
 #include "core/err.h"
 #include "core/view.h"
 #include "wire/buffer.h"
@@ -55,6 +56,7 @@ LEAT_MUST_USE enum leat_err leat_record_unseal(struct leat_bytes sealed,
 /* The payload of a record that needs no look at its checksum: it has not left memory. */
 static inline struct leat_bytes leat_record_payload(struct leat_bytes sealed)
 {
+    LEAT_ASSERT(sealed.size >= LEAT_RECORD_SEAL_BYTES);
     return leat_bytes_of(sealed.data + LEAT_RECORD_SEAL_BYTES,
                          sealed.size - LEAT_RECORD_SEAL_BYTES);
 }

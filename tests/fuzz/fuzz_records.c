@@ -340,7 +340,16 @@ static void live_on(struct rig *rig)
     }
 }
 
-/* The valid store, with everything on its disk; made once, and copied for each execution. */
+/* What was put lies on the disk: as long as it is in memory alone nobody looks for damage in it. */
+static void write_to_disk(struct rig *rig)
+{
+    struct leat_why why;
+    if (leat_store_sync(rig->store, &why) != LEAT_OK) {
+        fuzz_fail("the store is not written: %s", why.text);
+    }
+}
+
+/* The valid store; made once, and copied for each execution. */
 static struct leat_store *valid_store(struct rig *rig, bool sink)
 {
     static struct leat_store *stores[2];
@@ -351,10 +360,7 @@ static struct leat_store *valid_store(struct rig *rig, bool sink)
         }
         sink ? fill_sink(rig) : fill_ventilator(rig);
         stop(rig);
-        struct leat_why why;
-        if (leat_store_sync(rig->store, &why) != LEAT_OK) {
-            fuzz_fail("the valid store is not written: %s", why.text);
-        }
+        write_to_disk(rig);
         stores[sink] = rig->store;
     }
     return leat_store_memory_copy(stores[sink]);
@@ -368,6 +374,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int i = 0; i < 64 && !fuzz_is_done(&rig.world->in); i++) {
         damage(&rig);
     }
+    write_to_disk(&rig);
     if (sink ? start_sink(&rig) : start_ventilator(&rig)) {
         live_on(&rig);
     }
