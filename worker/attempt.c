@@ -312,6 +312,7 @@ void leat_worker_start_jobs(struct leat_worker *w, struct leat_now now, struct l
         bool taken = leat_worker_limiter_take(&w->limiter, now.mono_us) &&
                      leat_worker_limiter_take(&lane->limiter, now.mono_us);
         LEAT_ASSERT(taken);
+        LEAT_ASSERT(!is_limited(w, lane) || w->started.count < w->slots);
         job->begun = now.wall;
         leat_worker_job_move(&w->table, job, LEAT_WORKER_STARTED);
         leat_list_push_back(&w->started, &job->link);

@@ -100,11 +100,23 @@ static void check_outbox(const struct leat_worker *w)
     LEAT_LIST_FOR_EACH(&w->table.held, node, after)
     {
         const struct leat_worker_job *job = leat_worker_held_of(node);
-        LEAT_ASSERT(leat_worker_job_find(&w->table, &job->id, job->delivery) == job);
         bytes += job->place == LEAT_WORKER_FINISHED ? leat_worker_job_bytes(job) : 0;
     }
     LEAT_ASSERT(bytes == w->outbox.bytes);
     LEAT_ASSERT(w->outbox.apart <= w->outbox.waiting.count);
+}
+
+/* A search finds each job that is held, and so none twice: of two with the same lease it would find
+ * one. */
+static void check_leases(const struct leat_worker *w)
+{
+    struct leat_list_node *node;
+    struct leat_list_node *after;
+    LEAT_LIST_FOR_EACH(&w->table.held, node, after)
+    {
+        const struct leat_worker_job *job = leat_worker_held_of(node);
+        LEAT_ASSERT(leat_worker_job_find(&w->table, &job->id, job->delivery) == job);
+    }
 }
 
 static void check_session(const struct leat_worker *w)
@@ -135,5 +147,6 @@ void leat_worker_check(const struct leat_worker *w)
     check_started(w);
     check_repeating(w);
     check_outbox(w);
+    check_leases(w);
     check_session(w);
 }

@@ -107,8 +107,10 @@ static const struct leat_option rows[] = {
      .kind = LEAT_OPTION_LIST,
      .value = "[TYPE=]N/s",
      .group = "Flow",
-     .help = "most attempts started in a time (/s, /m, /h, /d), of the worker or of one type; what "
-             "has a rate is not sent ahead to busy slots"},
+     .help =
+         "most attempts started in a time (/s, /m, /h, /d), of the worker or of one type; a "
+         "rate of the worker keeps all types from being sent ahead to busy slots, a rate of one "
+         "type only that type"},
     {.name = "burst",
      .kind = LEAT_OPTION_LIST,
      .value = "[TYPE=]N",

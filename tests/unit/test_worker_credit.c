@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -314,6 +315,31 @@ static void a_large_job_is_not_passed_for_ever_by_small_ones(void **state)
     assert_true(has_run);
 }
 
+/* It waits until nothing is started any more, and nothing passes it; then it goes alone. */
+static void a_job_larger_than_all_that_may_be_started_goes_alone(void **state)
+{
+    (void)state;
+    start(2, 6, NULL, 0);
+    rig.quiet = true;
+    rig_open(&rig);
+    char *huge = malloc(LEAT_STARTED_BYTES_MAX + 1);
+    assert_non_null(huge);
+    memset(huge, 'h', LEAT_STARTED_BYTES_MAX);
+    huge[LEAT_STARTED_BYTES_MAX] = '\0'; /* with its head the body is larger */
+    rig_jobs(&rig, "a", 1, 2);
+    rig_push(&rig, &(struct rig_job){.n = 3, .type = "b", .payload = huge});
+    rig_jobs(&rig, "a", 4, 2);
+    free(huge);
+    assert_int_equal(rig.run_count, 2);
+    rig_ran_next(&rig);
+    assert_int_equal(rig.run_count, 2);
+    rig_ran_next(&rig);
+    assert_int_equal(rig.run_count, 3);
+    assert_string_equal(rig.runs[2].type, "b");
+    rig_ran_next(&rig);
+    assert_int_equal(rig.run_count, 5);
+}
+
 /* At most burst + rate * t starts in any window of time t, for the worker and for the type. Starts
  * are compared pairwise, which sees every window that begins and ends with a start. */
 static void check_windows(const char *type, uint64_t tokens, uint64_t per_us, uint64_t burst)
@@ -426,6 +452,7 @@ int main(void)
         TEST(with_a_rate_nothing_is_sent_ahead_to_the_spawner),
         TEST(a_rate_of_one_type_keeps_only_that_type_from_being_sent_ahead),
         TEST(a_large_job_is_not_passed_for_ever_by_small_ones),
+        TEST(a_job_larger_than_all_that_may_be_started_goes_alone),
         TEST(the_rate_is_never_exceeded_over_any_window),
         TEST(the_rate_is_used_up_when_there_are_jobs),
     };

@@ -299,7 +299,7 @@ static void encode_body(const struct rig_job *job, struct leat_wire_buffer *buff
 void rig_push(struct rig *rig, const struct rig_job *job)
 {
     struct leat_wire_buffer buffer;
-    leat_wire_buffer_init(&buffer, 1 << 20);
+    leat_wire_buffer_init(&buffer, LEAT_MESSAGE_BYTES_MAX);
     encode_body(job, &buffer);
     struct leat_item_delivery item = {
         .id = rig_id(job->n),
