@@ -18,6 +18,7 @@ static atomic_int faults[STORE_FAULT_COUNT];
 static atomic_int hits[STORE_FAULT_COUNT];
 static atomic_int flusher;
 static atomic_int journal_flushes;
+static atomic_int failed_in;
 
 void store_faults_set(enum store_fault fault, int error)
 {
@@ -27,6 +28,7 @@ void store_faults_set(enum store_fault fault, int error)
 void store_faults_clear(void)
 {
     atomic_store(&journal_flushes, 0);
+    atomic_store(&failed_in, 0);
     for (int i = 0; i < STORE_FAULT_COUNT; i++) {
         atomic_store(&faults[i], 0);
         atomic_store(&hits[i], 0);
@@ -44,9 +46,15 @@ static int is_failing(enum store_fault fault)
     if (error == 0) {
         return 0;
     }
+    atomic_store(&failed_in, gettid());
     atomic_fetch_add(&hits[fault], 1);
     errno = error;
     return 1;
+}
+
+int store_faults_failed_in(void)
+{
+    return atomic_load(&failed_in);
 }
 
 int store_faults_flusher(void)

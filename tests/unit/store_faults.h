@@ -20,6 +20,8 @@ void store_faults_set(enum store_fault fault, int error);
 void store_faults_clear(void);
 /* How often a call was made to fail since the last clear. */
 int store_faults_hits(enum store_fault fault);
+/* The thread (gettid) in which a call was made to fail last; 0: none was since the last clear. */
+int store_faults_failed_in(void);
 /* The thread (gettid) that flushed a file of a journal last; 0: none has since the last call. */
 int store_faults_flusher(void);
 /* How often a file of a journal was flushed since the last clear. */
