@@ -81,17 +81,18 @@ static void what_is_flushed_here_is_flushed_once(void **state)
 {
     struct leat_store *store = open_with(*state, 64 << 20);
     uint64_t number = 0;
-    store_faults_clear();
     bool is_here = false;
+    int flushes = 0;
     while (!is_here) {
         become_quick(store, &number);
+        flushes = store_faults_journal_flushes();
         store_faults_set(STORE_FAULT_SLOW, LEAT_JOURNAL_AGE_MS + 200);
         put_number(store, number++, 100);
         is_here = is_flushed_here(store);
         store_faults_set(STORE_FAULT_SLOW, 0);
     }
     leat_store_close(&store);
-    assert_int_equal(store_faults_journal_flushes(), number);
+    assert_int_equal(store_faults_journal_flushes(), flushes + 1);
 }
 
 static void a_disk_that_has_become_slow_is_waited_for_by_the_journals_thread(void **state)
