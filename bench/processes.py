@@ -69,7 +69,7 @@ def cpu_split_s(pid):
 
 
 def touch_memory(gib):
-    """The kernel gets so much fresh memory to use next as this machine has really given: at most half of what is free.
+    """The kernel gets so much fresh memory to use next as this machine has really given: at most half of what is free. GiB it was.
 
     A virtual machine gets a page from its host when it first touches it, which costs the kernel microseconds, and may give back within
     seconds what lies free. What writes a gigabyte of new files would be measured with that or without, by chance."""
@@ -78,6 +78,7 @@ def touch_memory(gib):
     size = min(gib << 30, free_kib * 512) & -mmap.PAGESIZE
     if size > 0:
         mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
+    return round(size / (1 << 30), 1)
 
 
 def disk_written_bytes(path):

@@ -104,11 +104,20 @@ def commands(found):
 def backlog(found):
     rows = [[what, number(found["empty"][what]), number(found["full"][what]), found["ratio"][what]] for what in ("submit", "drain")]
     memory = "; ".join(f"{number(n)}: {m} MiB" for n, m in found["memory_mib"])
-    return table(["jobs/s", "empty", f"{number(found['waiting'])} waiting", "ratio"], rows) + (
+    return table(["jobs/s", "empty", f"{number(found['waiting'])} waiting", "ratio"], rows) + submits(found) + (
         f"\nThe ventilator's anonymous memory by waiting jobs: {memory}; after a restart {found['memory_after_restart_mib']} MiB.\n"
-        f"Submitting, by fifths of these: {', '.join(map(number, found['submit_by_step']))} jobs/s. The ventilator's µs per job submitted, in its program and in the kernel: "
-        f"{' and '.join(map(str, found['submit_us']['empty']))} with none waiting, {' and '.join(map(str, found['submit_us']['full']))} with all.\n"
         f"Restart after kill -9: ready after {found['restart']['ready_s']} s, first push after {found['restart']['first_push_s']} s (of which 2 s are --recovery-grace).\n")
+
+
+def submits(found):
+    """What lies behind the ratio of submits; a JSON of before has it not."""
+    if "submits" not in found:
+        return ""
+    empty, full, fifths = found["submits"]["empty"], found["submits"]["full"], found["submit_by_step"]
+    return (f"\nSubmits: medians of {empty['rate']['rounds']}, from {number(empty['rate']['min'])} to {number(empty['rate']['max'])} and from {number(full['rate']['min'])} to "
+            f"{number(full['rate']['max'])}, each after {min(empty['touched_gib'], full['touched_gib'])} GiB of memory were touched. The ventilator's µs of processor time per job, in its program and in the "
+            f"kernel: {' and '.join(map(str, empty['us']))} empty, {' and '.join(map(str, full['us']))} beside the backlog. Without the touch, by fifths of the backlog: "
+            f"{', '.join(map(number, fifths))} jobs/s; the last is {round(fifths[-1] / empty['rate']['median'], 2)} of empty.\n")
 
 
 def sink(found):

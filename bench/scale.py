@@ -28,13 +28,21 @@ def submit(leat, jobs):
     return jobs / ((found["acked_ns"] - found["begin_ns"]) / 1e9)
 
 
-def submit_alike(leat, jobs):
-    """The same on memory that was touched just before; and the ventilator's microseconds per job, in its program and in the kernel."""
-    touch_memory(3)
+def submit_alike(leat, jobs, touched_gib):
+    """The same when nothing of before is left to do, on memory that was touched just before; with the ventilator's microseconds of processor
+    time per job, in its program and in the kernel, until it has brought them to their last place."""
+    wait_settled(leat)
+    touched = touch_memory(touched_gib)
     pid = leat.server("ventilator").pid
     before = cpu_split_s(pid)
     rate = submit(leat, jobs)
-    return rate, [round(1e6 * (now - then) / jobs, 2) for now, then in zip(cpu_split_s(pid), before)]
+    wait_settled(leat)
+    return {"rate": rate, "us": [1e6 * (now - then) / jobs for now, then in zip(cpu_split_s(pid), before)], "touched_gib": touched}
+
+
+def summary(rounds):
+    return {"rate": spread([round(r["rate"]) for r in rounds]), "us": [round(median(column), 2) for column in zip(*(r["us"] for r in rounds))],
+            "touched_gib": min(r["touched_gib"] for r in rounds)}
 
 
 def recorded(leat):
@@ -86,30 +94,34 @@ def restart_s(leat):
 def backlog(bench):
     """With `bench.backlog` jobs waiting, against none: what is submitted and drained per second, the ventilator's memory, a restart."""
     waiting = bench.backlog or (100_000 if bench.quick else 1_000_000)
+    rounds, gib = (1, 1) if bench.quick else (3, 3)
     with queues.Leat(bench.tools, bench.folder) as leat:
         leat.end("worker")
         first = 20_000 if bench.quick else 500_000  # the ventilator's own memory is there as well, before anything is compared
         piece = min(waiting, jobs_for(submit(leat, first), 0.5 if bench.quick else 2))
-        drain(leat, first * 9 // 10)
-        rate, empty_us = submit_alike(leat, piece)
-        empty = {"submit": rate}
-        empty["drain"] = drain(leat, piece * 9 // 10)  # what a killed worker held comes back late
-        time.sleep(6)  # until the leases of the killed workers are given back
+        drain(leat, first)
+        empty, drained = [], []
+        for _ in range(rounds):
+            empty.append(submit_alike(leat, piece, gib))
+            drained.append(drain(leat, piece))
+        wait_settled(leat)
         memory = [[0, round(memory_mib(leat), 1)]]
         steps = 5
         rates = []
         for step in range(1, steps + 1):
             rates.append(submit(leat, waiting // steps))
             memory.append([waiting * step // steps, round(memory_mib(leat), 1)])
-        rate, full_us = submit_alike(leat, piece)
-        full = {"submit": rate}
+        full = [submit_alike(leat, piece, gib) for _ in range(rounds)]
         restart = restart_s(leat)
         memory_after = round(memory_mib(leat), 1)
-        full["drain"] = drain(leat, piece * 9 // 10)
-    found = {"waiting": waiting, "empty": {k: round(v) for k, v in empty.items()}, "full": {k: round(v) for k, v in full.items()},
-             "ratio": {k: round(full[k] / empty[k], 2) for k in empty}, "submit_us": {"empty": empty_us, "full": full_us}, "submit_by_step": [round(r) for r in rates],
-             "memory_mib": memory, "memory_after_restart_mib": memory_after, "restart": {k: round(v, 2) for k, v in restart.items()}}
-    say(f"  submit by fifths of {waiting}: {found['submit_by_step']}; us per job in program and kernel: {found['submit_us']}")
+        drain_full = drain(leat, piece)
+    submits = {"empty": summary(empty), "full": summary(full)}
+    empty = {"submit": submits["empty"]["rate"]["median"], "drain": round(median(drained))}
+    full = {"submit": submits["full"]["rate"]["median"], "drain": round(drain_full)}
+    found = {"waiting": waiting, "empty": empty, "full": full, "ratio": {k: round(full[k] / empty[k], 2) for k in empty}, "submits": submits,
+             "submit_by_step": [round(r) for r in rates], "memory_mib": memory, "memory_after_restart_mib": memory_after,
+             "restart": {k: round(v, 2) for k, v in restart.items()}}
+    say(f"  submit by fifths of {waiting}, on memory that was not touched: {found['submit_by_step']}")
     say(f"  {waiting} waiting: submit {found['ratio']['submit']} and drain {found['ratio']['drain']} of empty, {memory[-1][1]} MiB, "
         f"first push {found['restart']['first_push_s']} s after a restart")
     return found

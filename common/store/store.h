@@ -63,8 +63,8 @@ void leat_store_tell_checksum(struct leat_store *store, uint32_t crc);
 LEAT_MUST_USE enum leat_err leat_store_get(struct leat_store *store, leat_table table,
                                            struct leat_bytes key, struct leat_bytes *ret_value);
 
-/* As get. *ret_is_kept: the value lies in memory as it was put, and comes from no disk, so there is
- * no damage to be looked for in it. */
+/* As get. *ret_is_kept: the value lies in memory as it was put, or was read back from the journal
+ * under its checksum, so there is no damage to be looked for in it. */
 LEAT_MUST_USE enum leat_err leat_store_get_kept(struct leat_store *store, leat_table table,
                                                 struct leat_bytes key, struct leat_bytes *ret_value,
                                                 bool *ret_is_kept);

@@ -16,9 +16,9 @@
 
 static atomic_int faults[STORE_FAULT_COUNT];
 static atomic_int hits[STORE_FAULT_COUNT];
-static atomic_int flusher;
+static atomic_int own_hits[STORE_FAULT_COUNT];
 static atomic_int journal_flushes;
-static atomic_int failed_in;
+static atomic_int own_flushes;
 
 void store_faults_set(enum store_fault fault, int error)
 {
@@ -28,10 +28,11 @@ void store_faults_set(enum store_fault fault, int error)
 void store_faults_clear(void)
 {
     atomic_store(&journal_flushes, 0);
-    atomic_store(&failed_in, 0);
+    atomic_store(&own_flushes, 0);
     for (int i = 0; i < STORE_FAULT_COUNT; i++) {
         atomic_store(&faults[i], 0);
         atomic_store(&hits[i], 0);
+        atomic_store(&own_hits[i], 0);
     }
 }
 
@@ -40,26 +41,31 @@ int store_faults_hits(enum store_fault fault)
     return atomic_load(&hits[fault]);
 }
 
+int store_faults_own_hits(enum store_fault fault)
+{
+    return atomic_load(&own_hits[fault]);
+}
+
+static int is_first_thread(void)
+{
+    return gettid() == getpid();
+}
+
 static int is_failing(enum store_fault fault)
 {
     int error = atomic_load(&faults[fault]);
     if (error == 0) {
         return 0;
     }
-    atomic_store(&failed_in, gettid());
     atomic_fetch_add(&hits[fault], 1);
+    atomic_fetch_add(&own_hits[fault], is_first_thread());
     errno = error;
     return 1;
 }
 
-int store_faults_failed_in(void)
+int store_faults_own_flushes(void)
 {
-    return atomic_load(&failed_in);
-}
-
-int store_faults_flusher(void)
-{
-    return atomic_exchange(&flusher, 0);
+    return atomic_load(&own_flushes);
 }
 
 int store_faults_journal_flushes(void)
@@ -88,8 +94,8 @@ static bool is_file(int fd, const char *name)
 int fdatasync(int fd)
 {
     if (is_file(fd, "/journal-")) {
-        atomic_store(&flusher, gettid());
         atomic_fetch_add(&journal_flushes, 1);
+        atomic_fetch_add(&own_flushes, is_first_thread());
     }
     return is_failing(STORE_FAULT_FLUSH) ? -1 : (int)syscall(SYS_fdatasync, fd);
 }
@@ -101,10 +107,9 @@ static bool is_growing(int fd, off_t end)
            end > status.st_size;
 }
 
-static bool is_failing_data(int fd)
+static bool is_failing_in(int fd, const char *name, enum store_fault fault)
 {
-    return atomic_load(&faults[STORE_FAULT_DATA]) != 0 && is_file(fd, "/data.mdb") &&
-           is_failing(STORE_FAULT_DATA);
+    return atomic_load(&faults[fault]) != 0 && is_file(fd, name) && is_failing(fault);
 }
 
 static void be_slow(int fd)
@@ -121,7 +126,8 @@ static void be_slow(int fd)
 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
-    if (offset >= META_BYTES && is_failing_data(fd)) {
+    if ((offset >= META_BYTES && is_failing_in(fd, "/data.mdb", STORE_FAULT_DATA)) ||
+        is_failing_in(fd, "/journal-", STORE_FAULT_JOURNAL)) {
         return -1;
     }
     if (!is_growing(fd, offset + (off_t)size)) {
@@ -135,6 +141,9 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
+    if (is_failing_in(fd, "/journal-", STORE_FAULT_JOURNAL)) {
+        return -1;
+    }
     off_t end = offset;
     for (int i = 0; i < count; i++) {
         end += (off_t)parts[i].iov_len;
@@ -155,7 +164,7 @@ ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
-    return is_failing_data(fd) || is_failing(STORE_FAULT_WRITE)
+    return is_failing_in(fd, "/data.mdb", STORE_FAULT_DATA) || is_failing(STORE_FAULT_WRITE)
                ? -1
                : syscall(SYS_writev, fd, parts, count);
 }

@@ -12,6 +12,7 @@ enum store_fault {
     STORE_FAULT_DATA = 5,     /* pwrite, writev of LMDB's file */
     STORE_FAULT_SLOW = 6,     /* a record of the journal is written this many ms late */
     STORE_FAULT_SHORT = 7,    /* pwritev writes at most so many bytes */
+    STORE_FAULT_JOURNAL = 8,  /* pwrite, pwritev of a file of a journal */
     STORE_FAULT_COUNT
 };
 
@@ -20,11 +21,11 @@ void store_faults_set(enum store_fault fault, int error);
 void store_faults_clear(void);
 /* How often a call was made to fail since the last clear. */
 int store_faults_hits(enum store_fault fault);
-/* The thread (gettid) in which a call was made to fail last; 0: none was since the last clear. */
-int store_faults_failed_in(void);
-/* The thread (gettid) that flushed a file of a journal last; 0: none has since the last call. */
-int store_faults_flusher(void);
+/* The same of calls of the process' first thread alone, which is the test's. */
+int store_faults_own_hits(enum store_fault fault);
 /* How often a file of a journal was flushed since the last clear. */
 int store_faults_journal_flushes(void);
+/* The same by the process' first thread alone. */
+int store_faults_own_flushes(void);
 
 #endif
