@@ -422,7 +422,7 @@ static enum leat_err open_tables(struct leat_lmdb *lmdb, const struct leat_store
     }
     lmdb->table_count = options->table_count;
     lmdb->store.used_bytes = leat_lmdb_used_bytes(lmdb, txn);
-    rc = mdb_txn_commit(txn);
+    rc = leat_lmdb_commit(lmdb, txn);
     return rc == 0 ? LEAT_OK : fail_open(lmdb, rc, why);
 }
 
@@ -527,7 +527,7 @@ enum leat_err leat_store_lmdb_end_journal(struct leat_store *store, struct leat_
         mdb_txn_abort(txn);
         return err;
     }
-    rc = mdb_txn_commit(txn);
+    rc = leat_lmdb_commit(lmdb, txn);
     return rc == 0 ? LEAT_OK : fail_open(lmdb, rc, why);
 }
 

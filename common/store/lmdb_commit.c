@@ -9,6 +9,21 @@
 
 #define ROOM_MARGIN_BYTES ((uint64_t)8 << 20)
 
+/* ---- commits, and who reads beside them ---- */
+
+int leat_lmdb_commit(struct leat_lmdb *lmdb, MDB_txn *txn)
+{
+    atomic_store(&lmdb->begun, mdb_txn_id(txn));
+    atomic_thread_fence(memory_order_seq_cst);
+    return mdb_txn_commit(txn);
+}
+
+bool leat_lmdb_is_settled(const struct leat_lmdb *lmdb, MDB_txn *snapshot)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    return atomic_load(&lmdb->begun) <= mdb_txn_id(snapshot) + 1;
+}
+
 /* ---- writing a batch: in the order of the keys, so that LMDB's cursor stays on its page ---- */
 
 /* Whether a key lies beyond everything in the table: then all that follow it in the batch do as
@@ -88,7 +103,7 @@ static int write_batch(struct leat_lmdb *lmdb, const struct leat_batch *batch,
         return rc;
     }
     uint64_t used_bytes = leat_lmdb_used_bytes(lmdb, txn);
-    rc = mdb_txn_commit(txn);
+    rc = leat_lmdb_commit(lmdb, txn);
     if (rc == 0) {
         *ret_used_bytes = used_bytes;
     }

@@ -14,6 +14,7 @@
 
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "core/id.h"
 #include "store/backend.h"
@@ -73,6 +74,9 @@ struct leat_lmdb {
     /* Readers hold it shared while they look into the map, the owner alone while it moves the map.
      */
     pthread_rwlock_t map_lock;
+
+    /* Of the newest commit that has begun, in LMDB's count: see leat_lmdb_is_settled. */
+    _Atomic uint64_t begun;
 
     struct leat_committer committer;
 
@@ -138,6 +142,13 @@ enum leat_err leat_lmdb_check_pages(const struct leat_lmdb *lmdb,
 
 /* ---- lmdb_commit.c ---- */
 
+/* mdb_txn_commit, so that readers on other threads know of it before it writes. */
+int leat_lmdb_commit(struct leat_lmdb *lmdb, MDB_txn *txn);
+/* Whether a snapshot that was just taken on another thread than the owner's is what its number
+ * says. LMDB has the newest states in two places by turns. It looks at the number first, then at
+ * the place; a thread that stands still in between for two commits finds there what the second one
+ * is writing: not durable yet, perhaps half written. */
+bool leat_lmdb_is_settled(const struct leat_lmdb *lmdb, MDB_txn *snapshot);
 enum leat_err leat_committer_start(struct leat_lmdb *lmdb, struct leat_why *why);
 /* Waits for the batch on its way, unless a full disk keeps it. */
 void leat_committer_stop(struct leat_lmdb *lmdb);

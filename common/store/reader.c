@@ -83,7 +83,12 @@ void leat_store_reader_close(struct leat_store_reader **reader)
 static enum leat_err begin_snapshot(struct leat_store_reader *reader)
 {
     pthread_rwlock_rdlock(&reader->lmdb->map_lock);
-    if (mdb_txn_renew(reader->txn) != 0) {
+    int rc = mdb_txn_renew(reader->txn);
+    while (rc == 0 && !leat_lmdb_is_settled(reader->lmdb, reader->txn)) {
+        mdb_txn_reset(reader->txn);
+        rc = mdb_txn_renew(reader->txn);
+    }
+    if (rc != 0) {
         pthread_rwlock_unlock(&reader->lmdb->map_lock);
         return LEAT_ERR_IO;
     }

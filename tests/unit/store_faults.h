@@ -13,6 +13,7 @@ enum store_fault {
     STORE_FAULT_SLOW = 6,     /* a record of the journal is written this many ms late */
     STORE_FAULT_SHORT = 7,    /* pwritev writes at most so many bytes */
     STORE_FAULT_JOURNAL = 8,  /* pwrite, pwritev of a file of a journal */
+    STORE_FAULT_LATE = 9,     /* mdb_txn_id says two commits less, `error` times */
     STORE_FAULT_COUNT
 };
 

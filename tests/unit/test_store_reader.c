@@ -225,6 +225,22 @@ static void a_record_that_is_gone_is_told(void **state)
     leat_store_close(&store);
 }
 
+/* As for a thread that LMDB took a snapshot for while two commits went by. */
+static void a_snapshot_that_may_have_been_written_over_is_taken_again(void **state)
+{
+    struct leat_store *store = store_directory_open(*state);
+    struct leat_store_reader *reader = open_reader(store);
+    for (uint64_t i = 0; i < 4; i++) {
+        put_number(store, i, 100);
+        commit(store);
+    }
+    store_faults_set(STORE_FAULT_LATE, 3);
+    assert_int_equal(get(reader, 3), LEAT_OK);
+    assert_int_equal(store_faults_hits(STORE_FAULT_LATE), 3);
+    leat_store_reader_close(&reader);
+    leat_store_close(&store);
+}
+
 /* ---- at the same time ---- */
 
 struct reading {
@@ -348,6 +364,7 @@ int main(void)
         WITH_DIRECTORY(large_records_are_read_whole),
         WITH_DIRECTORY(a_record_that_is_gone_is_told),
         WITH_DIRECTORY(readers_on_other_threads_see_whole_batches_and_all_durable_ones),
+        WITHOUT_JOURNAL(a_snapshot_that_may_have_been_written_over_is_taken_again),
         WITHOUT_JOURNAL(readers_on_other_threads_see_whole_batches_and_all_durable_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
