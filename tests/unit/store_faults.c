@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <lmdb.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -175,6 +176,52 @@ int fallocate(int fd, int mode, off_t offset, off_t size)
                                             : (int)syscall(SYS_fallocate, fd, mode, offset, size);
 }
 
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool is_wanted;
+    bool is_there;
+} hold = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void want_hold(bool is_wanted)
+{
+    pthread_mutex_lock(&hold.mutex);
+    hold.is_wanted = is_wanted;
+    pthread_cond_broadcast(&hold.changed);
+    pthread_mutex_unlock(&hold.mutex);
+}
+
+void store_faults_hold_commits(void)
+{
+    want_hold(true);
+}
+
+void store_faults_release_commits(void)
+{
+    want_hold(false);
+}
+
+void store_faults_await_commit(void)
+{
+    pthread_mutex_lock(&hold.mutex);
+    while (!hold.is_there) {
+        pthread_cond_wait(&hold.changed, &hold.mutex);
+    }
+    pthread_mutex_unlock(&hold.mutex);
+}
+
+static void stand_still(void)
+{
+    pthread_mutex_lock(&hold.mutex);
+    hold.is_there = hold.is_wanted;
+    pthread_cond_broadcast(&hold.changed);
+    while (hold.is_wanted) {
+        pthread_cond_wait(&hold.changed, &hold.mutex);
+    }
+    hold.is_there = false;
+    pthread_mutex_unlock(&hold.mutex);
+}
+
 int mdb_txn_commit(MDB_txn *txn)
 {
     static int (*real)(MDB_txn *);
@@ -188,6 +235,7 @@ int mdb_txn_commit(MDB_txn *txn)
         mdb_txn_abort(txn);
         return MDB_MAP_FULL;
     }
+    stand_still();
     return real(txn);
 }
 
@@ -198,10 +246,10 @@ size_t mdb_txn_id(MDB_txn *txn)
         void *found = dlsym(RTLD_NEXT, "mdb_txn_id");
         *(void **)&real = found;
     }
-    if (atomic_load(&faults[STORE_FAULT_LATE]) > 0) {
+    if (is_first_thread() && atomic_load(&faults[STORE_FAULT_LATE]) > 0) {
         atomic_fetch_sub(&faults[STORE_FAULT_LATE], 1);
         atomic_fetch_add(&hits[STORE_FAULT_LATE], 1);
-        return real(txn) - 2;
+        return real(txn) - 1;
     }
     return real(txn);
 }

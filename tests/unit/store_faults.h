@@ -13,7 +13,7 @@ enum store_fault {
     STORE_FAULT_SLOW = 6,     /* a record of the journal is written this many ms late */
     STORE_FAULT_SHORT = 7,    /* pwritev writes at most so many bytes */
     STORE_FAULT_JOURNAL = 8,  /* pwrite, pwritev of a file of a journal */
-    STORE_FAULT_LATE = 9,     /* mdb_txn_id says two commits less, `error` times */
+    STORE_FAULT_LATE = 9,     /* mdb_txn_id says one commit less, `error` times: first thread */
     STORE_FAULT_COUNT
 };
 
@@ -28,5 +28,11 @@ int store_faults_own_hits(enum store_fault fault);
 int store_faults_journal_flushes(void);
 /* The same by the process' first thread alone. */
 int store_faults_own_flushes(void);
+
+/* Commits of LMDB stand still just before they write anything, until they are released. */
+void store_faults_hold_commits(void);
+/* Until one does. */
+void store_faults_await_commit(void);
+void store_faults_release_commits(void);
 
 #endif
