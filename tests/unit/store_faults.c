@@ -64,6 +64,17 @@ static int is_failing(enum store_fault fault)
     return 1;
 }
 
+/* Of a fault that is set to a number of times: once more. */
+static bool is_due(enum store_fault fault)
+{
+    if (atomic_load(&faults[fault]) <= 0) {
+        return false;
+    }
+    atomic_fetch_sub(&faults[fault], 1);
+    atomic_fetch_add(&hits[fault], 1);
+    return true;
+}
+
 int store_faults_own_flushes(void)
 {
     return atomic_load(&own_flushes);
@@ -183,22 +194,12 @@ static struct {
     bool is_there;
 } hold = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-static void want_hold(bool is_wanted)
+void store_faults_hold_commits(bool is_wanted)
 {
     pthread_mutex_lock(&hold.mutex);
     hold.is_wanted = is_wanted;
     pthread_cond_broadcast(&hold.changed);
     pthread_mutex_unlock(&hold.mutex);
-}
-
-void store_faults_hold_commits(void)
-{
-    want_hold(true);
-}
-
-void store_faults_release_commits(void)
-{
-    want_hold(false);
 }
 
 void store_faults_await_commit(void)
@@ -229,9 +230,7 @@ int mdb_txn_commit(MDB_txn *txn)
         void *found = dlsym(RTLD_NEXT, "mdb_txn_commit");
         *(void **)&real = found;
     }
-    if (atomic_load(&faults[STORE_FAULT_MAP_FULL]) > 0) {
-        atomic_fetch_sub(&faults[STORE_FAULT_MAP_FULL], 1);
-        atomic_fetch_add(&hits[STORE_FAULT_MAP_FULL], 1);
+    if (is_due(STORE_FAULT_MAP_FULL)) {
         mdb_txn_abort(txn);
         return MDB_MAP_FULL;
     }
@@ -246,10 +245,5 @@ size_t mdb_txn_id(MDB_txn *txn)
         void *found = dlsym(RTLD_NEXT, "mdb_txn_id");
         *(void **)&real = found;
     }
-    if (is_first_thread() && atomic_load(&faults[STORE_FAULT_LATE]) > 0) {
-        atomic_fetch_sub(&faults[STORE_FAULT_LATE], 1);
-        atomic_fetch_add(&hits[STORE_FAULT_LATE], 1);
-        return real(txn) - 1;
-    }
-    return real(txn);
+    return real(txn) - (is_first_thread() && is_due(STORE_FAULT_LATE) ? 1 : 0);
 }

@@ -3,6 +3,8 @@
 #ifndef LEAT_TESTS_STORE_FAULTS_H
 #define LEAT_TESTS_STORE_FAULTS_H
 
+#include <stdbool.h>
+
 enum store_fault {
     STORE_FAULT_FLUSH = 0,    /* fdatasync */
     STORE_FAULT_WRITE = 1,    /* pwrite, pwritev, writev */
@@ -29,10 +31,9 @@ int store_faults_journal_flushes(void);
 /* The same by the process' first thread alone. */
 int store_faults_own_flushes(void);
 
-/* Commits of LMDB stand still just before they write anything, until they are released. */
-void store_faults_hold_commits(void);
+/* While this is wanted, commits of LMDB stand still just before they write anything. */
+void store_faults_hold_commits(bool is_wanted);
 /* Until one does. */
 void store_faults_await_commit(void);
-void store_faults_release_commits(void);
 
 #endif

@@ -236,7 +236,7 @@ static void a_snapshot_that_may_have_been_written_over_is_taken_again(void **sta
         put_number(store, i, 100);
         commit(store);
     }
-    store_faults_hold_commits();
+    store_faults_hold_commits(true);
     put_number(store, 3, 100);
     leat_store_seal(store);
     store_faults_await_commit();
@@ -245,7 +245,7 @@ static void a_snapshot_that_may_have_been_written_over_is_taken_again(void **sta
     store_faults_set(STORE_FAULT_LATE, 3);
     assert_int_equal(get(reader, 2), LEAT_OK);
     assert_int_equal(store_faults_hits(STORE_FAULT_LATE), 3);
-    store_faults_release_commits();
+    store_faults_hold_commits(false);
     advance_until(store, is_committed);
     assert_int_equal(get(reader, 3), LEAT_OK);
     leat_store_reader_close(&reader);

@@ -145,6 +145,19 @@ static void a_line_that_may_take_nothing_is_walked_once_in_a_turn(void **state)
     rig_close(&rig);
 }
 
+/* So many workers, one after the other; the first of them may take no job of type "rated". */
+static void line_up(struct rig *rig, unsigned workers, unsigned limited)
+{
+    for (unsigned worker = 1; worker <= workers; worker++) {
+        rig_hello(rig, worker, 1, "q", NULL, 0);
+        if (worker <= limited) {
+            rig_credit_limited(rig, worker, 1, 100, "rated", 0);
+        } else {
+            rig_credit(rig, worker, 1, 1, 100);
+        }
+    }
+}
+
 static void submit_one(struct rig *rig, unsigned number, const char *type)
 {
     struct leat_item_submission job = rig_job(number, "q", type);
@@ -158,14 +171,7 @@ static void who_may_take_nothing_stands_behind_all_but_the_taker(void **state)
     (void)state;
     struct rig rig;
     rig_open(&rig);
-    for (unsigned worker = 1; worker <= 4; worker++) {
-        rig_hello(&rig, worker, 1, "q", NULL, 0);
-        if (worker <= 2) {
-            rig_credit_limited(&rig, worker, 1, 100, "rated", 0);
-        } else {
-            rig_credit(&rig, worker, 1, 1, 100);
-        }
-    }
+    line_up(&rig, 4, 2);
     static const struct {
         const char *type;
         unsigned taker;
@@ -182,10 +188,7 @@ static void a_walk_in_which_nobody_takes_leaves_the_line_as_it_was(void **state)
     (void)state;
     struct rig rig;
     rig_open(&rig);
-    for (unsigned worker = 1; worker <= 3; worker++) {
-        rig_hello(&rig, worker, 1, "q", NULL, 0);
-        rig_credit_limited(&rig, worker, 1, 100, "rated", 0);
-    }
+    line_up(&rig, 3, 3);
     submit_one(&rig, 1, "rated");
     assert_int_equal(rig_count(&rig, LEAT_MSG_JOBS), 0);
     for (unsigned worker = 1; worker <= 3; worker++) {
@@ -202,14 +205,7 @@ static void who_may_take_nothing_is_not_passed_for_each_job(void **state)
     enum { EACH = 20, JOBS = 200 };
     struct rig rig;
     rig_open(&rig);
-    for (unsigned worker = 1; worker <= 2 * EACH; worker++) {
-        rig_hello(&rig, worker, 1, "q", NULL, 0);
-        if (worker <= EACH) {
-            rig_credit_limited(&rig, worker, 1, 100, "rated", 0);
-        } else {
-            rig_credit(&rig, worker, 1, 1, 100);
-        }
-    }
+    line_up(&rig, 2 * EACH, EACH);
     struct leat_item_submission jobs[JOBS];
     for (unsigned i = 0; i < JOBS; i++) {
         jobs[i] = rig_job(1 + i, "q", "rated");
