@@ -223,13 +223,17 @@ static void stand_still(void)
     pthread_mutex_unlock(&hold.mutex);
 }
 
+/* LMDB's own function of that name, into a pointer to one. */
+static void find_real(const char *name, void *ret_function)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+    memcpy(ret_function, &found, sizeof found);
+}
+
 int mdb_txn_commit(MDB_txn *txn)
 {
-    static int (*real)(MDB_txn *);
-    if (real == NULL) {
-        void *found = dlsym(RTLD_NEXT, "mdb_txn_commit");
-        *(void **)&real = found;
-    }
+    int (*real)(MDB_txn *);
+    find_real("mdb_txn_commit", &real);
     if (is_due(STORE_FAULT_MAP_FULL)) {
         mdb_txn_abort(txn);
         return MDB_MAP_FULL;
@@ -240,10 +244,7 @@ int mdb_txn_commit(MDB_txn *txn)
 
 size_t mdb_txn_id(MDB_txn *txn)
 {
-    static size_t (*real)(MDB_txn *);
-    if (real == NULL) {
-        void *found = dlsym(RTLD_NEXT, "mdb_txn_id");
-        *(void **)&real = found;
-    }
+    size_t (*real)(MDB_txn *);
+    find_real("mdb_txn_id", &real);
     return real(txn) - (is_first_thread() && is_due(STORE_FAULT_LATE) ? 1 : 0);
 }
