@@ -10,7 +10,7 @@
 /* Waits until LMDB has all that was in the journal when this was called, which takes a second or so
  * while the broker works; then copies LMDB's file, as it is at one moment, to `to`/data.mdb,
  * flushed and with that name only when it is whole. `to` is made if it is missing, with mode 0700;
- * its parent must exist.
+ * its parent must exist. The copy is asked itself whether it has all that, and made again if not.
  *
  *   LEAT_ERR_INVALID   there is no store in `path`
  *   LEAT_ERR_REFUSED   it is another role's or version's, or none of leat's

@@ -15,9 +15,14 @@ enum store_fault {
     STORE_FAULT_SLOW = 6,     /* a record of the journal is written this many ms late */
     STORE_FAULT_SHORT = 7,    /* pwritev writes at most so many bytes */
     STORE_FAULT_JOURNAL = 8,  /* pwrite, pwritev of a file of a journal */
-    STORE_FAULT_LATE = 9,     /* mdb_txn_id says one commit less, `error` times: first thread */
+    STORE_FAULT_LATE = 9,     /* mdb_txn_id says `error` commits less, then one less than that, and
+                                 so on: first thread */
+    STORE_FAULT_COPY = 10,    /* mdb_env_copyfd2 copies STORE_FAULTS_COPY instead, `error` times */
     STORE_FAULT_COUNT
 };
+
+/* A file beside LMDB's. */
+#define STORE_FAULTS_COPY "instead.mdb"
 
 /* From now on, until it is set to 0. */
 void store_faults_set(enum store_fault fault, int error);

@@ -236,6 +236,104 @@ static void of_two_copies_to_one_place_one_is_refused(void **state)
     leat_store_close(&store);
 }
 
+/* ---- what another process may see of a commit that fails after all ---- */
+
+static void put_and_close(const struct store_directory *directory, uint64_t number)
+{
+    struct leat_store *store = open_with(directory, 1 << 20);
+    put_number(store, number, 1000);
+    sync_store(store);
+    leat_store_close(&store);
+}
+
+/* In this process, whose calls fail as the test says: nobody else has the store open. */
+static enum leat_err copy_here(const struct store_directory *from, const struct store_directory *to,
+                               struct leat_why *ret_why)
+{
+    *ret_why = (struct leat_why){""};
+    return leat_store_copy(from->path, store_directory_options.role, to->path, PATIENCE_MS,
+                           ret_why);
+}
+
+static void assert_backup(const struct store_directory *backup, uint64_t numbers)
+{
+    struct leat_store *store = store_directory_open(backup);
+    assert_numbers(store, numbers);
+    leat_store_close(&store);
+}
+
+/* A look that commits overtake may have seen what the last of them was writing. */
+static void a_look_that_was_overtaken_is_repeated(void **state)
+{
+    struct store_directory backup = backup_of(state);
+    struct leat_why why;
+    put_and_close(*state, 0);
+    store_faults_set(STORE_FAULT_LATE, 3);
+    if (copy_here(*state, &backup, &why) != LEAT_OK) {
+        fail_msg("%s", why.text);
+    }
+    assert_int_equal(store_faults_hits(STORE_FAULT_LATE), 3);
+    assert_backup(&backup, 1);
+}
+
+/* Two numbers are in the store. The next copies are of when it had one. */
+static void put_two_and_copy_one(const struct store_directory *directory, int copies)
+{
+    char from[256];
+    char to[256];
+    put_and_close(directory, 0);
+    path_in(from, directory->path, "data.mdb");
+    path_in(to, directory->path, STORE_FAULTS_COPY);
+    copy_file(from, to);
+    put_and_close(directory, 1);
+    store_faults_set(STORE_FAULT_COPY, copies);
+}
+
+static void a_copy_that_has_less_than_was_seen_is_made_again(void **state)
+{
+    struct store_directory backup = backup_of(state);
+    struct leat_why why;
+    put_two_and_copy_one(*state, 1);
+    if (copy_here(*state, &backup, &why) != LEAT_OK) {
+        fail_msg("%s", why.text);
+    }
+    assert_int_equal(store_faults_hits(STORE_FAULT_COPY), 1);
+    assert_backup(&backup, 2);
+}
+
+static void assert_no_copy_here(const struct store_directory *from,
+                                const struct store_directory *to, const char *text)
+{
+    static const char *const names[] = {"data.mdb", "data.mdb.part"};
+    struct leat_why why;
+    char path[256];
+    assert_int_equal(copy_here(from, to, &why), LEAT_ERR_IO);
+    assert_non_null(strstr(why.text, text));
+    for (size_t i = 0; i < 2; i++) {
+        path_in(path, to->path, names[i]);
+        assert_int_equal(access(path, F_OK), -1);
+    }
+}
+
+static void a_copy_that_has_less_again_and_again_is_none(void **state)
+{
+    struct store_directory backup = backup_of(state);
+    put_two_and_copy_one(*state, 1000);
+    assert_no_copy_here(*state, &backup, "had less of the journal than the file itself");
+}
+
+/* Its newest state may be of a commit that LMDB could neither write nor take back. */
+static void a_copy_that_is_cut_short_is_none(void **state)
+{
+    const struct store_directory *directory = *state;
+    struct store_directory backup = backup_of(state);
+    char path[256];
+    put_two_and_copy_one(directory, 1);
+    path_in(path, directory->path, STORE_FAULTS_COPY);
+    assert_int_equal(truncate(path, 2 * sysconf(_SC_PAGESIZE)), 0);
+    assert_no_copy_here(directory, &backup, "cut short");
+}
+
 /* As a copy that is killed in the middle does. */
 static void look_and_be_killed(const struct store_directory *directory)
 {
@@ -296,6 +394,10 @@ int main(void)
         WITH_DIRECTORY(a_start_does_not_fail_because_somebody_looks),
         WITH_DIRECTORY(a_process_of_the_owners_number_is_refused),
         WITH_DIRECTORY(of_two_copies_to_one_place_one_is_refused),
+        WITH_DIRECTORY(a_look_that_was_overtaken_is_repeated),
+        WITH_DIRECTORY(a_copy_that_has_less_than_was_seen_is_made_again),
+        WITH_DIRECTORY(a_copy_that_has_less_again_and_again_is_none),
+        WITH_DIRECTORY(a_copy_that_is_cut_short_is_none),
         WITH_DIRECTORY(a_copy_that_was_killed_keeps_no_freed_page_from_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
