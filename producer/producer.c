@@ -15,6 +15,7 @@
 #define DEFAULT_VENTILATOR "tcp://127.0.0.1:5170"
 #define DEFAULT_SINK       "tcp://127.0.0.1:5171"
 #define ADOPT_BYTES_MIN    (16 << 10) /* of a body that the submitter takes over */
+#define SPARE_BYTES_MAX    (64 << 10) /* of memory that is kept for the next body, whatever it is */
 #define BODY_ROOM_BYTES    256        /* of what is in a body beside payload and headers */
 #define HEADER_ROOM_BYTES  64
 
@@ -155,7 +156,8 @@ void leat_producer_close(struct leat_producer **producer)
 
 /* ---- a job ---- */
 
-/* What a body is encoded into, about, and no less: it may be kept in it. */
+/* What a body is encoded into: enough for it, and little more when it is large, for then it may be
+ * kept in this memory. */
 static size_t body_room(const struct leat_item_body *body)
 {
     size_t room = body->payload.size + BODY_ROOM_BYTES;
@@ -253,6 +255,16 @@ static bool is_worth_adopting(const struct leat_wire_buffer *body)
     return body->size >= ADOPT_BYTES_MIN && body->capacity <= body->size + body->size / 4;
 }
 
+/* The memory of a large job that found no room stays for when it is tried again: who does so in a
+ * loop does not allocate each time. Another job that is refused or taken instead, or a flush, says
+ * that it is not. */
+static void leave_no_spare(struct leat_producer *producer)
+{
+    if (producer->body.capacity > SPARE_BYTES_MAX) {
+        leat_wire_buffer_fini(&producer->body);
+    }
+}
+
 /* A large body is the submitter's from then on, as it lies in the buffer; a small one is copied, so
  * that the buffer is used again. */
 static enum leat_err offer(struct leat_producer *producer,
@@ -266,6 +278,8 @@ static enum leat_err offer(struct leat_producer *producer,
         (void)leat_wire_buffer_release(&producer->body, &size);
     } else if (err == LEAT_OK && producer->body.size >= ADOPT_BYTES_MIN) {
         leat_wire_buffer_fini(&producer->body); /* the next one gets just what it needs */
+    } else if (err != LEAT_ERR_BUSY) {
+        leave_no_spare(producer);
     }
     return err;
 }
@@ -280,6 +294,7 @@ int leat_producer_submit(struct leat_producer *producer, const struct leat_produ
     struct leat_item_submission submission;
     enum leat_err err = make_submission(producer, job, &submission);
     if (err != LEAT_OK) {
+        leave_no_spare(producer);
         return public_result(err);
     }
     struct leat_now now;
@@ -318,6 +333,7 @@ int leat_producer_pump(struct leat_producer *producer, int64_t wait_ms)
 
 int leat_producer_flush(struct leat_producer *producer, int64_t timeout_ms)
 {
+    leave_no_spare(producer);
     struct leat_now now;
     leat_clock_now(&now);
     int64_t end_us = leat_add_us(now.mono_us, leat_us_of_ms(timeout_ms));

@@ -58,7 +58,8 @@ struct leat_producer_options {
     const char *ventilator; /* endpoint; NULL: $LEAT_VENTILATOR, else tcp://127.0.0.1:5170 */
     const char *sink; /* endpoint; NULL: $LEAT_SINK, else tcp://127.0.0.1:5171; only for results */
     size_t window_jobs;       /* most jobs held unacknowledged; 0: 65536 */
-    size_t window_bytes;      /* most bytes of payloads held; 0: 16 MiB */
+    size_t window_bytes;      /* most bytes of payloads and headers held, but one job may always be;
+                                 0: 16 MiB */
     size_t payload_bytes_max; /* larger payloads are refused; 0: 1 MiB; at most 64 MiB */
     const char *key;          /* path of the private key (leat keys new NAME --role producer); NULL:
                                  $LEAT_KEY, else nothing is encrypted */
@@ -118,8 +119,9 @@ int leat_producer_connect(const struct leat_producer_options *options,
                           struct leat_producer **ret_producer, char *error);
 
 /* Takes a copy of the job; `ret_id` (may be NULL) gets its id. Waits up to wait_ms for room in the
- * window: 0 returns BUSY at once, -1 waits as long as it takes. INVALID: see leat_producer_error().
- */
+ * window: 0 returns BUSY at once, -1 waits as long as it takes; after BUSY the memory that the job
+ * would have taken is kept for the next try, until another job is taken or refused, or a flush.
+ * INVALID: see leat_producer_error(). */
 int leat_producer_submit(struct leat_producer *producer, const struct leat_producer_job *job,
                          int64_t wait_ms, char ret_id[LEAT_PRODUCER_ID_TEXT_BYTES]);
 
