@@ -1,6 +1,7 @@
 #include "broker/sink/metrics_actor.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,6 +192,7 @@ static void loop(struct actor *actor, zsock_t *pipe)
 
 static void run(zsock_t *pipe, void *argument)
 {
+    pthread_setname_np(pthread_self(), "leat-metrics");
     struct actor *actor = argument;
     actor->metrics = leat_metrics_new();
     actor->stats = (struct leat_stats){

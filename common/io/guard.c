@@ -322,6 +322,7 @@ static void loop(struct watch *watch)
 
 static void run(zsock_t *pipe, void *argument)
 {
+    pthread_setname_np(pthread_self(), "leat-guard");
     struct watch watch = {.guard = argument,
                           .pipe = pipe,
                           .look_us = LEAT_NEVER_US,
