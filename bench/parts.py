@@ -75,9 +75,9 @@ def summary(runs, sizes, best):
 LOADS = (10, 50, 80)
 
 
-def at_load(queue, rate, seconds, batch, name, capacity):
-    """One open-loop run: the first quarter of it is left out."""
-    if capacity < 1.1 * rate:
+def at_load(queue, rate, seconds, batch, name, capacity=None):
+    """One open-loop run: the first quarter of it is left out. capacity None: more than enough."""
+    if capacity is not None and capacity < 1.1 * rate:
         return {"rate": rate, "note": f"more than it takes ({capacity:.0f}/s)"}
     jobs = jobs_for(rate, seconds, 100)
     run = queue.run(jobs, batch=batch, rate=max(1, round(rate)), skip=jobs // 4)
@@ -89,8 +89,9 @@ def latency(bench):
     """From the time at which a job was due to its result at who waits for it, in rounds interleaved. Capacity is taken with somebody
     waiting for each result: leat's subscribers of events cost something, the peers' sinks are always there."""
     seconds, rounds = (1.0, 1) if bench.quick else (2.5, 3)
-    kinds = bench.kinds([k for k in queues.ALL if k not in (queues.ZeroMq, queues.Lmdb)])
+    kinds = bench.kinds([k for k in queues.ALL if k not in queues.NO_LATENCY])
     found = {kind.name: {"capacity": [], "loads": {}} for kind in kinds}
+    limits = {kind.name: [] for kind in bench.kinds(queues.HOPS)}
     for number in range(rounds):
         say(f"  round {number + 1} of {rounds}")
         for kind in kinds:
@@ -101,7 +102,11 @@ def latency(bench):
                 found[kind.name]["capacity"].append(round(capacity))
                 for name, rate in [("1000/s", 1000)] + [(f"{p} %", capacity * p / 100) for p in LOADS]:
                     found[kind.name]["loads"].setdefault(name, []).append(at_load(queue, rate, seconds, batch, name, capacity))
-    return {name: {"capacity": spread(f["capacity"]), "loads": {n: middle_of(runs) for n, runs in f["loads"].items()}} for name, f in found.items()}
+        for kind in bench.kinds(queues.HOPS):
+            with kind(bench.tools, bench.folder) as queue:
+                limits[kind.name].append(at_load(queue, 1000, seconds, 256, "1000/s"))
+    return {**{name: {"capacity": spread(f["capacity"]), "loads": {n: middle_of(runs) for n, runs in f["loads"].items()}} for name, f in found.items()},
+            **{name: {"loads": {"1000/s": middle_of(runs)}} for name, runs in limits.items()}}
 
 
 def middle_of(runs):

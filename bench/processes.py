@@ -40,15 +40,18 @@ def tree_of(pid):
     return found
 
 
-def cpu_ns(pid):
-    """Processor time of all living threads of a process: exact, where the ticks of stat are 10 ms."""
-    total = 0
+def threads_of(pid):
+    """{(process, thread): (name, nanoseconds of processor time, ticks in the program, ticks in the kernel)} of a process' living threads. The
+    nanoseconds are exact; ticks are 10 ms, and good for a share."""
+    found = {}
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
-            total += int(read(f"/proc/{pid}/task/{task}/schedstat").split()[0])
+            name, fields = read(f"/proc/{pid}/task/{task}/stat").split("(", 1)[1].rsplit(")", 1)
+            fields = fields.split()
+            found[pid, int(task)] = (name, int(read(f"/proc/{pid}/task/{task}/schedstat").split()[0]), int(fields[11]), int(fields[12]))
     except (OSError, IndexError):
         pass
-    return total
+    return found
 
 
 def status_kib(pid, field):
@@ -97,7 +100,7 @@ class Process:
 
     def __init__(self, name, command, log, ready_fd=False, env=None):
         self.name, self.command, self.log = name, [str(c) for c in command], log
-        self.before = {"cpu_ns": 0}
+        self.before = {"threads": {}}
         with open(log, "ab") as errors:
             if ready_fd:
                 there, here = os.pipe()
@@ -121,21 +124,30 @@ class Process:
 
     def used_now(self):
         pids = tree_of(self.pid)
-        return {"cpu_ns": sum(map(cpu_ns, pids)), "anonymous_kib": sum(status_kib(p, "RssAnon") for p in pids)}
+        return {"threads": {at: used for pid in pids for at, used in threads_of(pid).items()}, "anonymous_kib": sum(status_kib(p, "RssAnon") for p in pids)}
 
     def used(self):
-        """Since mark(): "cpu_s"; and "anonymous_kib" now."""
+        """Since mark(): "cpu_s"; "threads", for each name of a thread (seconds in the program, in the kernel); and "anonymous_kib" now."""
         now = self.used_now()
-        return {"cpu_s": (now["cpu_ns"] - self.before["cpu_ns"]) / 1e9, "anonymous_kib": now["anonymous_kib"]}
+        threads, cpu_s = {}, 0
+        for at, (name, ns, program, kernel) in now["threads"].items():
+            before = self.before["threads"].get(at, (name, 0, 0, 0))
+            seconds, program, kernel = (ns - before[1]) / 1e9, program - before[2], kernel - before[3]
+            share = kernel / (program + kernel) if program + kernel else 0
+            sums = threads.setdefault(name, [0, 0])
+            sums[0] += seconds * (1 - share)
+            sums[1] += seconds * share
+            cpu_s += seconds
+        return {"cpu_s": cpu_s, "threads": threads, "anonymous_kib": now["anonymous_kib"]}
 
     def result(self, timeout_s=600):
-        """Waits for a client to end; (its JSON object, processor seconds)."""
+        """Waits for a client to end; (its JSON object, what it used: seconds in the program, in the kernel)."""
         text = self.read_all(time.monotonic() + timeout_s)
         _, status, usage = os.wait4(self.pid, 0)
         self.popen.returncode = os.waitstatus_to_exitcode(status)
         if self.popen.returncode != 0:
             raise BenchError(f"{self.name}: exit status {self.popen.returncode}\n{self.tail()}")
-        return json.loads(text), usage.ru_utime + usage.ru_stime
+        return json.loads(text), {"cpu_s": usage.ru_utime + usage.ru_stime, "threads": {"all threads": [usage.ru_utime, usage.ru_stime]}}
 
     def read_all(self, deadline):
         pieces = []
@@ -163,6 +175,16 @@ class Process:
                 self.popen.wait()
         if self.popen.stdout is not None:
             self.popen.stdout.close()
+
+
+def spent_s(command):
+    """Runs a command to its end; seconds of processor time that it used."""
+    before = os.times()
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=600, check=False)
+    if done.returncode != 0:
+        raise BenchError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stderr}")
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def wait_for(condition, what, timeout_s=20):

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 
-from processes import BenchError, Process, disk_written_bytes, wait_for
+from processes import BenchError, Process, disk_written_bytes, spent_s, wait_for
 
 
 def accepts(path):
@@ -31,12 +31,14 @@ class Run:
         self.acked_rate = jobs / max(1e-9, (produced["acked_ns"] - produced["begin_ns"]) / 1e9)
         self.latency_us = {k: collected[k + "_us"] for k in ("p50", "p99", "p999", "max") if k + "_us" in collected}
         self.cpu_us = {name: 1e6 * u["cpu_s"] / jobs for name, u in used.items()}
+        self.thread_us = {name: {thread: [1e6 * s / jobs for s in both] for thread, both in u["threads"].items()} for name, u in used.items()}
         self.anonymous_kib = {name: u["anonymous_kib"] for name, u in used.items() if "anonymous_kib" in u}
         self.written = None if written_bytes is None else written_bytes / jobs
 
     def as_dict(self):
         return {"jobs": self.jobs, "seconds": round(self.seconds, 3), "rate": round(self.rate), "acked_rate": round(self.acked_rate),
                 "latency_us": self.latency_us, "cpu_us_per_job": {k: round(v, 3) for k, v in self.cpu_us.items()},
+                "thread_us_per_job": {name: {t: [round(v, 3) for v in both] for t, both in threads.items()} for name, threads in self.thread_us.items()},
                 "anonymous_kib": self.anonymous_kib, "written_bytes_per_job": None if self.written is None else round(self.written)}
 
 
@@ -53,8 +55,9 @@ class Queue:
     def path(self, name):
         return os.path.join(self.home, name)
 
-    def client(self, role, program, **settings):
-        return Process(f"{self.name} {role}", [os.path.join(self.tools, "bench", program), f"role={role}", *(f"{k}={v}" for k, v in settings.items())],
+    def client(self, name, program, **settings):
+        """A process that is called so; its role is of the same name, if the settings do not say another one."""
+        return Process(f"{self.name} {name}", [os.path.join(self.tools, "bench", program), *(f"{k}={v}" for k, v in {"role": name, **settings}.items())],
                        self.path("log"))
 
     def start(self):
@@ -94,8 +97,7 @@ class Queue:
             for role, start in clients:
                 started.append((role, start()))
             for role, process in started:
-                results[role], cpu_s = process.result()
-                used[role] = {"cpu_s": cpu_s}
+                results[role], used[role] = process.result()
         finally:
             for _, process in started:
                 process.stop(signal.SIGKILL)
@@ -230,6 +232,7 @@ class ZeroMq(Queue):
     """The limit of the transport: no store, no acknowledgement."""
     name = "zeromq push/pull"
     guess = 2000000
+    chain = ("ventilator", "worker")  # between producer and sink
 
     def open(self):
         pass
@@ -237,20 +240,40 @@ class ZeroMq(Queue):
     def at(self, name):
         return f"ipc://{self.path(name)}"
 
+    def hop(self, name, to):
+        more = {"role": "forward"} if name != "worker" else {}
+        if self.durable:
+            more.update({"child": 1} if name == "worker" else {"sync": self.path(name + ".data")})
+        return self.client(name, "bench_zmq", at=self.at(name), to=self.at(to), **more)
+
     def run(self, jobs, payload=128, batch=256, rate=0, skip=0):
-        self.servers = [self.client("worker", "bench_zmq", at=self.at("w"), to=self.at("s"), bytes=payload),
-                        self.client("ventilator", "bench_zmq", at=self.at("v"), to=self.at("w"))]
+        ends = [*self.chain, "end"]
+        self.servers = [self.hop(name, to) for name, to in zip(ends, ends[1:])]
         try:
             results, used, written = self.measured([
-                ("sink", lambda: self.client("sink", "bench_zmq", at=self.at("s"), jobs=jobs)),
-                ("producer", lambda: self.client("producer", "bench_zmq", to=self.at("v"), jobs=jobs, bytes=payload, batch=batch))])
+                ("sink", lambda: self.client("sink", "bench_zmq", at=self.at("end"), jobs=jobs, skip=skip)),
+                ("producer", lambda: self.client("producer", "bench_zmq", to=self.at(ends[0]), jobs=jobs, bytes=payload, batch=batch, rate=rate))])
         finally:
             for server in self.servers:
                 server.stop()
             self.servers = []
-        # Sockets connect while it begins; that is not what is looked for.
-        results["producer"]["begin_ns"] = results["sink"]["first_ns"]
+        if not rate:
+            # Sockets connect while it begins; that is not what is looked for.
+            results["producer"]["begin_ns"] = results["sink"]["first_ns"]
         return Run(jobs, results["producer"], results["sink"], used, written)
+
+
+class ZeroMqHops(ZeroMq):
+    """The limit of latency: a job's way as it is with leat, four hops, whoever waits for the result being the last."""
+    name = "zeromq, 4 hops"
+    chain = ("ventilator", "worker", "keeper")
+
+
+class ZeroMqFloor(ZeroMqHops):
+    """And what leat promises takes at least: ventilator and who keeps the result write and flush before anything goes on, and the handler
+    has a process of its own."""
+    name = "zeromq, 4 hops, 2 syncs, child"
+    durable = True
 
 
 class Lmdb(Queue):
@@ -271,4 +294,28 @@ class Lmdb(Queue):
         return Run(jobs, results["store"], {"end_ns": results["store"]["acked_ns"]}, used, written)
 
 
-ALL = (Leat, RedisAof, BeanstalkSync, Redis, Beanstalk, ZeroMq, Lmdb)
+class Cores(Queue):
+    """The limit of leat's own logic: each core with its messages decoded and encoded and its store in memory, one after the other. Nothing
+    is sent or written, nothing waits, and what a job needs is in the cache: leat_guard does it, which counts the instructions of the same."""
+    name = "leat's cores alone"
+    guess = 300000
+    batches = (256,)
+    jobs_max = 2000 * 256  # the sink keeps them all
+
+    def open(self):
+        pass
+
+    def run(self, jobs, payload=128, batch=256, rate=0, skip=0):
+        jobs = min(-(-jobs // batch), self.jobs_max // batch) * batch
+        used = {}
+        for role, stage in (("producer", "submitter"), ("ventilator", "ventilator"), ("worker", "worker"), ("sink", "sink")):
+            used[role] = {"cpu_s": spent_s([os.path.join(self.tools, "bench", "leat_guard"), stage, str(jobs // batch)]), "threads": {}}
+        all_ns = 1e9 * sum(u["cpu_s"] for u in used.values())
+        return Run(jobs, {"begin_ns": 0, "acked_ns": 1e9 * (used["producer"]["cpu_s"] + used["ventilator"]["cpu_s"])}, {"end_ns": all_ns}, used, None)
+
+
+# Only for latency, at a load that is no burden.
+HOPS = (ZeroMqHops, ZeroMqFloor)
+# Limits of throughput that have no latency: nobody waits in them.
+NO_LATENCY = (ZeroMq, Lmdb, Cores)
+ALL = (Leat, RedisAof, BeanstalkSync, Redis, Beanstalk, ZeroMq, Lmdb, Cores)

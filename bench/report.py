@@ -75,7 +75,21 @@ def throughput(found):
         costs.append([name, *("-" if c is None else number(c, 2) for c in cells), number(sum(cost.values()), 2),
                       number(memory, 1) if memory else "-", "-" if f["middle"]["written_bytes_per_job"] is None else number(f["middle"]["written_bytes_per_job"])])
     return (table(["queue", "synced", "jobs/s", "range", "acknowledged/s", "of leat", "batch"], rows) + "\nProcessor time in µs per job, of the middle round:\n\n" +
-            table(["queue", "producer", "server", "worker", "sink", "all", "anonymous MiB", "bytes written per job"], costs))
+            table(["queue", "producer", "server", "worker", "sink", "all", "anonymous MiB", "bytes written per job"], costs) + threads(found.get("leat")))
+
+
+def threads(leat):
+    """What each thread of leat used; a JSON of before has it not."""
+    if leat is None or "thread_us_per_job" not in leat["middle"]:
+        return ""
+    all_us = sum(leat["middle"]["cpu_us_per_job"].values())
+    rows = []
+    for process in ("producer", "ventilator", "worker", "sink"):
+        for thread, (program, kernel) in sorted(leat["middle"]["thread_us_per_job"][process].items(), key=lambda kept: -sum(kept[1])):
+            if program + kernel >= 0.005:
+                rows.append([process, thread, number(program, 2), number(kernel, 2), number(program + kernel, 2), f"{100 * (program + kernel) / all_us:.0f} %"])
+    return "\nThe same of leat by thread, as `top -H` names them; children that run handlers are `leat-plugin`, libzmq's thread is `ZMQbg/IO/0`:\n\n" + table(
+        ["process", "thread", "in the program", "in the kernel", "both", "of all"], rows)
 
 
 def latency(found):

@@ -14,7 +14,7 @@ def wait_settled(leat, timeout_s=60):
     quiet_since, last = time.monotonic(), -1
     deadline = time.monotonic() + timeout_s
     while time.monotonic() - quiet_since < 0.3 and time.monotonic() < deadline:
-        now = sum(s.used_now()["cpu_ns"] for s in leat.servers)
+        now = sum(used[1] for s in leat.servers for used in s.used_now()["threads"].values())
         if last < 0 or now - last > 2_000_000:  # more than 2 ms in 50
             quiet_since = time.monotonic()
         last = now
