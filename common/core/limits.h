@@ -92,8 +92,8 @@
 /* worker */
 #define LEAT_SLOTS_MAX          1024
 #define LEAT_HANDLERS_MAX       128
-#define LEAT_PIPELINE_JOBS      256 /* jobs sent ahead to one plug-in child */
-#define LEAT_PIPELINE_COMMANDS  16  /* quick commands in one slot, the running one included */
+#define LEAT_PIPELINE_JOBS      1024 /* jobs sent ahead to one plug-in child */
+#define LEAT_PIPELINE_COMMANDS  16   /* quick commands in one slot, the running one included */
 #define LEAT_GRACE_MS_DEFAULT   5000
 #define LEAT_DRAIN_MS_DEFAULT   30000
 #define LEAT_STARTED_BYTES_MAX  (64LL << 20) /* bodies with the spawner, or one big job */

@@ -68,7 +68,7 @@ static void commands_fill_empty_slots_first_and_then_follow_each_other(void **st
     finish(&plan, 0);
     assert_string_equal(give_out(&plan, text), "4:0");
     for (int i = 0; i < 10; i++) {
-        leat_plan_note_quick(&plan, 0);
+        leat_plan_note_quick(&plan, 0, 0);
     }
     for (uint64_t i = 5; i <= LEAT_PIPELINE_COMMANDS + 10; i++) {
         add(&plan, i, EXEC);
@@ -89,8 +89,8 @@ static void a_slot_forgets_how_quick_it_was_when_the_other_kind_comes(void **sta
     assert_int_equal(leat_plan_init(&plan, 1, 64), LEAT_OK);
     add(&plan, 1, PLUGIN);
     assert_string_equal(give_out(&plan, text), "1:0");
-    leat_plan_note_quick(&plan, 0);
-    leat_plan_note_quick(&plan, 0);
+    leat_plan_note_quick(&plan, 0, 0);
+    leat_plan_note_quick(&plan, 0, 0);
     add(&plan, 2, EXEC);
     add(&plan, 3, EXEC);
     assert_string_equal(give_out(&plan, text), "");
@@ -112,9 +112,9 @@ static void a_slot_is_crowded_only_while_another_has_nothing_to_do(void **state)
     }
     assert_string_equal(give_out(&plan, text), "1:0 2:1 3:2");
     for (size_t i = 0; i < 3; i++) {
-        leat_plan_note_quick(&plan, i);
+        leat_plan_note_quick(&plan, i, 0);
     }
-    leat_plan_note_quick(&plan, 1);
+    leat_plan_note_quick(&plan, 1, 0);
     for (uint64_t i = 4; i <= 8; i++) {
         add(&plan, i, EXEC);
     }
@@ -138,7 +138,7 @@ static void a_slot_is_crowded_only_while_another_has_nothing_to_do(void **state)
     assert_int_equal(leat_plan_crowded(&plan), LEAT_PLAN_NONE); /* each has one, which runs */
     add(&plan, 9, PLUGIN);
     assert_string_equal(give_out(&plan, text), "9:2");
-    leat_plan_note_quick(&plan, 2);
+    leat_plan_note_quick(&plan, 2, 0);
     add(&plan, 10, PLUGIN);
     assert_string_equal(give_out(&plan, text), "10:2");
     finish(&plan, 0);
@@ -156,11 +156,11 @@ static void plug_in_attempts_fill_empty_slots_first_and_then_follow_each_other(v
         add(&plan, i, PLUGIN);
     }
     assert_string_equal(give_out(&plan, text), "1:0 2:1");
-    leat_plan_note_quick(&plan, 0);
+    leat_plan_note_quick(&plan, 0, 0);
     assert_string_equal(give_out(&plan, text), "3:0");
-    leat_plan_note_quick(&plan, 0);
-    leat_plan_note_quick(&plan, 0);
-    leat_plan_note_quick(&plan, 1);
+    leat_plan_note_quick(&plan, 0, 0);
+    leat_plan_note_quick(&plan, 0, 0);
+    leat_plan_note_quick(&plan, 1, 0);
     assert_string_equal(give_out(&plan, text), "4:1 5:0 6:0");
     leat_plan_note_slow(&plan, 0);
     finish(&plan, 0);
@@ -170,6 +170,42 @@ static void plug_in_attempts_fill_empty_slots_first_and_then_follow_each_other(v
     assert_string_equal(give_out(&plan, text), "5:1");
     finish(&plan, 0);
     assert_string_equal(give_out(&plan, text), "6:0");
+    clear(&plan);
+}
+
+static void a_flight_is_no_longer_than_ends_within_a_second(void **state)
+{
+    (void)state;
+    struct leat_plan plan;
+    size_t slot;
+    enum { MOST = 1024 };
+    assert_int_equal(leat_plan_init(&plan, 1, MOST), LEAT_OK);
+    const struct {
+        uint64_t run_us;
+        size_t depth;
+    } paces[] = {{1, MOST}, {976, MOST}, {977, 1023}, {2000, 500}, {4999, 200}, {976, 400}};
+    add(&plan, 1, PLUGIN);
+    assert_non_null(leat_plan_next(&plan, &slot));
+    for (int i = 0; i < 12; i++) {
+        leat_plan_note_quick(&plan, 0, 0);
+    }
+    for (size_t i = 0; i < sizeof paces / sizeof paces[0]; i++) {
+        leat_plan_note_quick(&plan, 0, paces[i].run_us);
+        assert_int_equal(plan.slots[0].depth, paces[i].depth);
+    }
+    leat_plan_note_quick(&plan, 0, 0);
+    leat_plan_note_quick(&plan, 0, 0);
+    for (uint64_t i = 2; i <= MOST + 10; i++) {
+        add(&plan, i, PLUGIN);
+    }
+    while (leat_plan_next(&plan, &slot) != NULL) {
+    }
+    assert_int_equal(plan.slots[0].flight.count, MOST);
+    assert_false(leat_plan_is_too_long(&plan, 0, 0));
+    assert_false(leat_plan_is_too_long(&plan, 0, 976));
+    assert_true(leat_plan_is_too_long(&plan, 0, 977));
+    leat_plan_give_back(&plan, 0, 200);
+    assert_false(leat_plan_is_too_long(&plan, 0, 4999));
     clear(&plan);
 }
 
@@ -183,7 +219,7 @@ static void what_is_given_back_goes_to_its_old_place(void **state)
     add(&plan, 2, EXEC);
     assert_string_equal(give_out(&plan, text), "1:0 2:1");
     for (size_t i = 0; i < 6; i++) {
-        leat_plan_note_quick(&plan, i % 2);
+        leat_plan_note_quick(&plan, i % 2, 0);
     }
     for (uint64_t i = 3; i <= 8; i++) {
         add(&plan, i, EXEC);
@@ -213,8 +249,8 @@ static void a_command_waits_for_an_empty_slot_and_nothing_passes_it(void **state
     assert_int_equal(leat_plan_init(&plan, 1, 4), LEAT_OK);
     add(&plan, 1, PLUGIN);
     assert_string_equal(give_out(&plan, text), "1:0");
-    leat_plan_note_quick(&plan, 0);
-    leat_plan_note_quick(&plan, 0);
+    leat_plan_note_quick(&plan, 0, 0);
+    leat_plan_note_quick(&plan, 0, 0);
     add(&plan, 2, EXEC);
     add(&plan, 3, PLUGIN);
     assert_string_equal(give_out(&plan, text), "");
@@ -253,8 +289,8 @@ static void large_orders_are_not_sent_ahead(void **state)
         assert_non_null(leat_plan_add(&plan, &run, 200 << 10, PLUGIN, 0));
     }
     assert_string_equal(give_out(&plan, text), "1:0");
-    leat_plan_note_quick(&plan, 0);
-    leat_plan_note_quick(&plan, 0);
+    leat_plan_note_quick(&plan, 0, 0);
+    leat_plan_note_quick(&plan, 0, 0);
     assert_string_equal(give_out(&plan, text), "");
     finish(&plan, 0);
     assert_string_equal(give_out(&plan, text), "2:0");
@@ -291,7 +327,7 @@ static void no_attempt_is_lost_or_doubled_in_random_runs(void **state)
                 }
                 break;
             case 3:
-                leat_plan_note_quick(&plan, slot);
+                leat_plan_note_quick(&plan, slot, 0);
                 break;
             case 4:
                 if (rand() % 4 == 0) {
@@ -340,6 +376,7 @@ int main(void)
         cmocka_unit_test(a_slot_forgets_how_quick_it_was_when_the_other_kind_comes),
         cmocka_unit_test(a_slot_is_crowded_only_while_another_has_nothing_to_do),
         cmocka_unit_test(plug_in_attempts_fill_empty_slots_first_and_then_follow_each_other),
+        cmocka_unit_test(a_flight_is_no_longer_than_ends_within_a_second),
         cmocka_unit_test(what_is_given_back_goes_to_its_old_place),
         cmocka_unit_test(a_command_waits_for_an_empty_slot_and_nothing_passes_it),
         cmocka_unit_test(a_closed_slot_gets_nothing_and_a_warm_one_is_for_plug_ins),

@@ -166,7 +166,7 @@ static void start_kinds(size_t slots, size_t prefetch, const struct leat_worker_
 static void commands_get_one_attempt_per_slot_and_plugins_a_pipeline(void **state)
 {
     (void)state;
-    start_kinds(2, 1000, NULL);
+    start_kinds(2, 3 * LEAT_PIPELINE_JOBS, NULL);
     rig_open(&rig);
     rig_jobs(&rig, "a", 1, 10);
     assert_int_equal(leat_worker_counts(rig.worker).started, 2);

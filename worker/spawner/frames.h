@@ -57,6 +57,12 @@ LEAT_MUST_USE enum leat_err leat_frames_send(struct leat_frames *frames, struct 
 /* Sends what the socket takes. LEAT_OK (also when some is left), LEAT_ERR_CLOSED, LEAT_ERR_IO. */
 LEAT_MUST_USE enum leat_err leat_frames_flush(struct leat_frames *frames);
 
+/* Received and not yet handed out. */
+static inline size_t leat_frames_unread_bytes(const struct leat_frames *frames)
+{
+    return frames->in.size - frames->consumed;
+}
+
 static inline size_t leat_frames_queued_bytes(const struct leat_frames *frames)
 {
     return frames->out.size - frames->sent;

@@ -2,10 +2,13 @@
 
 #include <stdlib.h>
 
+#include "core/instant.h"
 #include "worker/spawner/bodies.h"
 
 /* More than this is not sent ahead to one child, whatever its depth. */
 #define AHEAD_BYTES (256u << 10)
+/* Nor more than end in this time, by what the last one took. */
+#define AHEAD_US ((uint64_t)LEAT_US_PER_S)
 
 enum leat_err leat_plan_init(struct leat_plan *plan, size_t slots, size_t depth_max)
 {
@@ -122,12 +125,20 @@ struct leat_attempt *leat_plan_head(const struct leat_plan *plan, size_t slot)
     return first == NULL ? NULL : leat_attempt_of(first);
 }
 
-void leat_plan_note_quick(struct leat_plan *plan, size_t slot)
+static bool is_too_long(size_t count, uint64_t run_us)
+{
+    return count * run_us > AHEAD_US;
+}
+
+void leat_plan_note_quick(struct leat_plan *plan, size_t slot, uint64_t run_us)
 {
     struct leat_plan_slot *it = &plan->slots[slot];
     size_t most = plan->depth_max;
     if (it->kind == LEAT_SPAWNER_EXEC && most > LEAT_PIPELINE_COMMANDS) {
         most = LEAT_PIPELINE_COMMANDS;
+    }
+    if (is_too_long(most, run_us)) {
+        most = (size_t)(AHEAD_US / run_us);
     }
     it->depth = it->depth > most / 2 ? most : it->depth * 2;
 }
@@ -135,6 +146,11 @@ void leat_plan_note_quick(struct leat_plan *plan, size_t slot)
 void leat_plan_note_slow(struct leat_plan *plan, size_t slot)
 {
     plan->slots[slot].depth = 1;
+}
+
+bool leat_plan_is_too_long(const struct leat_plan *plan, size_t slot, uint64_t run_us)
+{
+    return is_too_long(plan->slots[slot].flight.count, run_us);
 }
 
 void leat_plan_give_back(struct leat_plan *plan, size_t slot, size_t keep)

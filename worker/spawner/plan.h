@@ -2,11 +2,12 @@
  *
  * Attempts wait in one list, first come, first served. Attempts of one kind may follow each other
  * into one slot, up to the slot's depth, so that its process never waits for the spawner; but an
- * empty slot comes first. The depth doubles with each attempt that was quick and falls to 1 with
- * one that is slow, or of the other kind: what would stand behind a slow attempt waits here
- * instead, for whichever slot is free first; what comes back to the list goes to its old place, so
- * that it is in the order in which all have come. The first of the list is never passed by another,
- * so commands cannot be starved by plug-ins, nor the other way round. */
+ * empty slot comes first. The depth doubles with each attempt that was quick, as long as all would
+ * end within a second at its pace, and falls to 1 with one that is slow, or of the other kind: what
+ * would stand behind a slow attempt waits here instead, for whichever slot is free first; what
+ * comes back to the list goes to its old place, so that it is in the order in which all have come.
+ * The first of the list is never passed by another, so commands cannot be starved by plug-ins, nor
+ * the other way round. */
 #ifndef LEAT_WORKER_SPAWNER_PLAN_H
 #define LEAT_WORKER_SPAWNER_PLAN_H
 
@@ -73,9 +74,13 @@ size_t leat_plan_crowded(const struct leat_plan *plan);
 
 /* Which runs in the slot; NULL: none. */
 struct leat_attempt *leat_plan_head(const struct leat_plan *plan, size_t slot);
-/* The slot's depth after an attempt that was quick, or is slow. */
-void leat_plan_note_quick(struct leat_plan *plan, size_t slot);
+/* The slot's depth after an attempt that was quick (run_us is far less than a second), or is slow.
+ */
+void leat_plan_note_quick(struct leat_plan *plan, size_t slot, uint64_t run_us);
 void leat_plan_note_slow(struct leat_plan *plan, size_t slot);
+/* Whether the flight has grown too long for such a pace, so that some of it is better given back.
+ */
+bool leat_plan_is_too_long(const struct leat_plan *plan, size_t slot, uint64_t run_us);
 
 /* All in flight but the first `keep` go back to their places among the waiting ones. */
 void leat_plan_give_back(struct leat_plan *plan, size_t slot, size_t keep);

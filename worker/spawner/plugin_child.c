@@ -19,8 +19,10 @@
 /* A buffer that has grown beyond this is given back. */
 #define KEPT_BYTES (1u << 20)
 /* See teller.h. A slow attempt does not notice what a word costs. */
-#define UNTOLD_MAX 128
+#define UNTOLD_MAX (LEAT_PIPELINE_JOBS / 2)
 #define UNTOLD_US  500
+/* So many are worth a word in the middle of what came together. */
+#define UNTOLD_MIDDLE 128
 
 struct result {
     struct leat_handler_result calls; /* first, so that the handler's pointer is ours */
@@ -37,6 +39,7 @@ struct child {
     const struct leat_slot_setup *setup;
     struct leat_frames frames;
     struct leat_teller teller;
+    size_t middle_bytes; /* half of the orders that came together, until that was told of */
     int64_t ended_us; /* when the last attempt ended, if nothing else was done since; 0: something
                          was */
     const struct leat_handlers *plugins[LEAT_HANDLERS_MAX];
@@ -192,6 +195,16 @@ static void tell(struct child *child)
     flush(child);
 }
 
+/* So that the spawner has sent others by the time at which the rest is done. */
+static void tell_in_the_middle(struct child *child)
+{
+    if (leat_frames_unread_bytes(&child->frames) < child->middle_bytes &&
+        child->teller.untold >= UNTOLD_MIDDLE) {
+        child->middle_bytes = 0;
+        tell(child);
+    }
+}
+
 static void run_attempt(struct child *child, const struct leat_slot_order *order,
                         int64_t started_us)
 {
@@ -222,6 +235,7 @@ static void run_attempt(struct child *child, const struct leat_slot_order *order
         _exit(1);
     }
     flush(child);
+    tell_in_the_middle(child);
     if (child->payload.capacity > KEPT_BYTES) {
         leat_wire_buffer_fini(&child->payload);
     }
@@ -302,6 +316,7 @@ noreturn void leat_plugin_child(const struct leat_slot_setup *setup)
         if (err == LEAT_ERR_NOT_FOUND) {
             child.ended_us = 0;
             err = leat_frames_fill(&child.frames);
+            child.middle_bytes = leat_frames_unread_bytes(&child.frames) / 2;
         }
         if (err == LEAT_ERR_NOT_FOUND) {
             tell(&child);

@@ -21,8 +21,8 @@
 #include "core/view.h"
 #include "wire/buffer.h"
 
-#define LEAT_RING_BYTES (64u << 10) /* a power of two */
-#define LEAT_RING_LINE  64          /* apart, so that writer and taker do not share a cache line */
+#define LEAT_RING_BYTES (256u << 10) /* a power of two */
+#define LEAT_RING_LINE  64           /* apart, so that writer and taker do not share a cache line */
 
 struct leat_ring {
     _Alignas(LEAT_RING_LINE) _Atomic uint64_t written;

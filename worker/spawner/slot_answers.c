@@ -15,7 +15,10 @@ static void note_end(struct leat_spawner_loop *loop, size_t slot, struct leat_sl
     process->answered++;
     loop->slots[slot].crashes = 0;
     if (run_us < (uint64_t)leat_spawner_slow_us(process->kind)) {
-        leat_plan_note_quick(&loop->plan, slot);
+        leat_plan_note_quick(&loop->plan, slot, run_us);
+        if (leat_plan_is_too_long(&loop->plan, slot, run_us)) {
+            leat_spawner_take_back(loop, slot);
+        }
     }
     /* A plug-in attempt that was to be killed once it is the first. */
     struct leat_attempt *head = leat_plan_head(&loop->plan, slot);

@@ -15,12 +15,18 @@ void leat_teller_init(struct leat_teller *teller, struct leat_frames *frames,
     leat_wire_buffer_init(&teller->answer, LEAT_MESSAGE_BYTES_MAX);
 }
 
+static void begin_anew(struct leat_teller *teller)
+{
+    teller->untold = 0;
+    teller->untold_bytes = 0;
+}
+
 enum leat_err leat_teller_tell(struct leat_teller *teller)
 {
     if (teller->untold == 0) {
         return LEAT_OK;
     }
-    teller->untold = 0;
+    begin_anew(teller);
     return leat_frames_send(teller->frames, nothing, nothing);
 }
 
@@ -31,7 +37,7 @@ static enum leat_err send_whole(struct leat_teller *teller)
     }
     enum leat_err err =
         leat_frames_send(teller->frames, leat_wire_buffer_view(&teller->answer), nothing);
-    teller->untold = 0; /* it says that there is something in the ring, too */
+    begin_anew(teller); /* it says that there is something in the ring, too */
     if (teller->answer.capacity > KEPT_BYTES) {
         leat_wire_buffer_fini(&teller->answer);
     }
@@ -47,7 +53,7 @@ enum leat_err leat_teller_answer(struct leat_teller *teller, uint64_t seq,
         return err;
     }
     if (leat_ring_is_taken(&teller->ring) && teller->untold > 0) {
-        teller->untold = 0; /* the spawner was awake for another reason, after the last answer */
+        begin_anew(teller); /* the spawner was awake for another reason, after the last answer */
         teller->told_us = teller->answered_us;
     }
     teller->answered_us = now_us;
@@ -55,7 +61,9 @@ enum leat_err leat_teller_answer(struct leat_teller *teller, uint64_t seq,
         return send_whole(teller);
     }
     teller->untold++;
-    if (teller->untold < teller->untold_max && now_us - teller->told_us < teller->untold_us) {
+    teller->untold_bytes += teller->answer.size;
+    if (teller->untold < teller->untold_max && teller->untold_bytes < LEAT_RING_BYTES / 2 &&
+        now_us - teller->told_us < teller->untold_us) {
         return LEAT_OK;
     }
     teller->told_us = now_us;

@@ -16,11 +16,12 @@ struct leat_teller {
     struct leat_frames *frames; /* borrowed */
     struct leat_ring_writer ring;
     struct leat_wire_buffer answer;
-    /* Answers in the ring that the spawner was not told of: at most untold_max, and none that is
-     * older than untold_us when another one comes. */
+    /* Answers in the ring that the spawner was not told of: at most untold_max or half of the ring,
+     * and none that is older than untold_us when another one comes. */
     unsigned untold_max;
     int64_t untold_us;
     unsigned untold;
+    size_t untold_bytes;
     int64_t told_us;     /* when a word was due last, or up to when all was taken without one */
     int64_t answered_us; /* when the last answer was put */
 };
