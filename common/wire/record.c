@@ -12,15 +12,23 @@ enum { VERSION_AT = 0, CRC_AT = 1, CRC_BYTES = 4 };
 /* Of many bytes so many are copied before their checksum is taken: while they are near. */
 #define STEP_BYTES (32 << 10)
 
+/* Least significant byte first. */
+static void store_u32(uint8_t at[4], uint32_t value)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        at[i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
 /* The version is covered too: a damaged version byte must not pass for a record of another age. The
- * key's size tells where the key ends and the payload begins. */
+ * key's size tells where the key ends and the payload begins. Put together in a word: it is read as
+ * one right afterwards, and the processor waits for a word that was just written byte by byte. */
 static uint32_t checksum_of_head(const uint8_t *sealed, struct leat_record_place place)
 {
     assert(place.table <= UINT8_MAX && place.key.size <= UINT16_MAX);
-    const uint8_t head[] = {sealed[VERSION_AT], (uint8_t)place.table, (uint8_t)place.key.size,
-                            (uint8_t)(place.key.size >> 8)};
-    uint32_t crc = leat_crc32c(0, head, sizeof head);
-    return leat_crc32c(crc, place.key.data, place.key.size);
+    uint8_t head[4];
+    store_u32(head, sealed[VERSION_AT] | place.table << 8 | (uint32_t)place.key.size << 16);
+    return leat_crc32c(leat_crc32c(0, head, sizeof head), place.key.data, place.key.size);
 }
 
 static uint32_t checksum(const uint8_t *sealed, size_t size, struct leat_record_place place)
@@ -29,20 +37,13 @@ static uint32_t checksum(const uint8_t *sealed, size_t size, struct leat_record_
                        size - LEAT_RECORD_SEAL_BYTES);
 }
 
-static void store_checksum(uint8_t *sealed, uint32_t crc)
-{
-    for (unsigned i = 0; i < CRC_BYTES; i++) {
-        sealed[CRC_AT + i] = (uint8_t)(crc >> (8 * i));
-    }
-}
-
 enum leat_err leat_record_begin(struct leat_wire_buffer *out, size_t *ret_start)
 {
-    static const uint8_t empty[LEAT_RECORD_SEAL_BYTES] = {LEAT_STORE_VERSION};
-    size_t start = out->size;
-    enum leat_err err = leat_wire_buffer_append(out, empty, sizeof(empty));
+    enum leat_err err = leat_wire_buffer_reserve(out, LEAT_RECORD_SEAL_BYTES);
     if (err == LEAT_OK) {
-        *ret_start = start;
+        *ret_start = out->size;
+        out->data[out->size + VERSION_AT] = LEAT_STORE_VERSION; /* end writes the rest */
+        out->size += LEAT_RECORD_SEAL_BYTES;
     }
     return err;
 }
@@ -51,7 +52,7 @@ void leat_record_end(struct leat_wire_buffer *out, size_t start, struct leat_rec
 {
     assert(start + LEAT_RECORD_SEAL_BYTES <= out->size);
     uint8_t *sealed = out->data + start;
-    store_checksum(sealed, checksum(sealed, out->size - start, place));
+    store_u32(sealed + CRC_AT, checksum(sealed, out->size - start, place));
 }
 
 /* Room for each of the three heads, which writes more than it is long. */
@@ -86,7 +87,8 @@ uint32_t leat_record_seal_bin(struct leat_record_place place, struct leat_bytes 
         crc = leat_crc32c(crc, at + done, size);
     }
     const size_t size = head_bytes + bytes.size;
-    store_checksum(ret_sealed, leat_crc32c_join(checksum_of_head(ret_sealed, place), crc, size));
+    store_u32(ret_sealed + CRC_AT,
+              leat_crc32c_join(checksum_of_head(ret_sealed, place), crc, size));
     return leat_crc32c_join(leat_crc32c(0, ret_sealed, LEAT_RECORD_SEAL_BYTES), crc, size);
 }
 
