@@ -33,24 +33,26 @@ struct leat_slab_free {
     struct leat_slab_free *next;
 };
 
-static size_t class_of(size_t size)
+/* Which list a small piece belongs to, and how many bytes it really has. */
+struct size_class {
+    size_t list;
+    size_t bytes;
+};
+
+static inline struct size_class class_of(size_t size)
 {
     assert(size > 0 && size <= LEAT_SLAB_SMALL_BYTES_MAX);
     if (size <= FINE_BYTES_MAX) {
-        return (size + FINE_STEP - 1) / FINE_STEP - 1;
+        size_t steps = (size + FINE_STEP - 1) / FINE_STEP;
+        return (struct size_class){steps - 1, steps * FINE_STEP};
     }
-    return FINE_CLASSES + (size - FINE_BYTES_MAX + COARSE_STEP - 1) / COARSE_STEP - 1;
+    size_t steps = (size - FINE_BYTES_MAX + COARSE_STEP - 1) / COARSE_STEP;
+    return (struct size_class){FINE_CLASSES + steps - 1, FINE_BYTES_MAX + steps * COARSE_STEP};
 }
 
 size_t leat_slab_capacity(size_t size)
 {
-    if (size > LEAT_SLAB_SMALL_BYTES_MAX) {
-        return size;
-    }
-    if (size <= FINE_BYTES_MAX) {
-        return (size + FINE_STEP - 1) / FINE_STEP * FINE_STEP;
-    }
-    return FINE_BYTES_MAX + (size - FINE_BYTES_MAX + COARSE_STEP - 1) / COARSE_STEP * COARSE_STEP;
+    return size > LEAT_SLAB_SMALL_BYTES_MAX ? size : class_of(size).bytes;
 }
 
 static void *allocate(size_t size)
@@ -124,7 +126,8 @@ void leat_slab_reset(struct leat_slab *slab)
     *slab = fresh;
 }
 
-static void add_block(struct leat_slab *slab)
+/* Apart from leat_slab_take, which is quick without. */
+__attribute__((noinline)) static void add_block(struct leat_slab *slab)
 {
     struct leat_slab_block *block = slab->spare;
     if (block != NULL) {
@@ -138,10 +141,11 @@ static void add_block(struct leat_slab *slab)
     }
     block->next = slab->blocks;
     slab->blocks = block;
-    slab->cut_bytes = 0;
+    slab->cut = block->data;
+    slab->cut_left = block->bytes;
 }
 
-static void *take_large(struct leat_slab *slab, size_t size)
+__attribute__((noinline)) static void *take_large(struct leat_slab *slab, size_t size)
 {
     struct leat_slab_large *large = allocate(sizeof *large + size);
     large->holders = 1;
@@ -156,23 +160,24 @@ static void *take_large(struct leat_slab *slab, size_t size)
 
 void *leat_slab_take(struct leat_slab *slab, size_t size)
 {
-    slab->used_bytes += leat_slab_capacity(size);
     if (size > LEAT_SLAB_SMALL_BYTES_MAX) {
+        slab->used_bytes += size;
         return take_large(slab, size);
     }
-    struct leat_slab_free **list = &slab->free[class_of(size)];
-    if (*list != NULL) {
-        struct leat_slab_free *piece = *list;
-        *list = piece->next;
-        __builtin_prefetch(piece->next); /* the next one taken: it was given back long ago */
-        return piece;
+    const struct size_class class = class_of(size);
+    slab->used_bytes += class.bytes;
+    struct leat_slab_free *free_piece = slab->free[class.list];
+    if (free_piece != NULL) {
+        slab->free[class.list] = free_piece->next;
+        __builtin_prefetch(free_piece->next); /* the next one taken: it was given back long ago */
+        return free_piece;
     }
-    size_t piece_bytes = leat_slab_capacity(size);
-    if (slab->blocks == NULL || slab->blocks->bytes - slab->cut_bytes < piece_bytes) {
+    if (slab->cut_left < class.bytes) {
         add_block(slab);
     }
-    void *piece = slab->blocks->data + slab->cut_bytes;
-    slab->cut_bytes += piece_bytes;
+    void *piece = slab->cut;
+    slab->cut += class.bytes;
+    slab->cut_left -= class.bytes;
     return piece;
 }
 
@@ -193,8 +198,8 @@ void leat_slab_let_go(void *piece)
 
 void leat_slab_give(struct leat_slab *slab, void *piece, size_t size)
 {
-    slab->used_bytes -= leat_slab_capacity(size);
     if (size > LEAT_SLAB_SMALL_BYTES_MAX) {
+        slab->used_bytes -= size;
         struct leat_slab_large *large = large_of(piece);
         if (large->next != NULL) {
             large->next->previous = large->previous;
@@ -207,8 +212,9 @@ void leat_slab_give(struct leat_slab *slab, void *piece, size_t size)
         let_go(large);
         return;
     }
+    const struct size_class class = class_of(size);
+    slab->used_bytes -= class.bytes;
     struct leat_slab_free *free_piece = piece;
-    struct leat_slab_free **list = &slab->free[class_of(size)];
-    free_piece->next = *list;
-    *list = free_piece;
+    free_piece->next = slab->free[class.list];
+    slab->free[class.list] = free_piece;
 }

@@ -25,7 +25,8 @@ struct leat_slab {
     struct leat_slab_block *spare;  /* owned; kept by reset */
     struct leat_slab_large *large;  /* owned */
     struct leat_slab_free *free[LEAT_SLAB_CLASSES];
-    size_t cut_bytes;   /* of the first block */
+    unsigned char *cut; /* in the first block: where the next piece is cut off */
+    size_t cut_left;    /* bytes behind it in that block */
     size_t block_bytes; /* size of the next block; doubles */
     size_t used_bytes;  /* taken and not given back */
     size_t keep_bytes;

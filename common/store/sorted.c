@@ -323,8 +323,10 @@ static void insert_at(struct leat_sorted *sorted, struct path *path, unsigned in
 static void append(struct leat_sorted *sorted, const struct probe *probe,
                    const struct leat_sorted_entry *content)
 {
-    leaf_insert(sorted->last, sorted->last->node.count, probe->prefix,
-                make_entry(sorted->slab, content));
+    struct leat_sorted_leaf *leaf = sorted->last;
+    leaf->prefixes[leaf->node.count] = probe->prefix;
+    leaf->entries[leaf->node.count] = make_entry(sorted->slab, content);
+    leaf->node.count++;
     sorted->count++;
 }
 
@@ -335,25 +337,31 @@ static void grow_first(struct leat_sorted *sorted)
     sorted->height = 0;
 }
 
+/* Apart from write_entry: most keys are appended, and what this needs would be set up for them. */
+__attribute__((noinline)) static void write_within(struct leat_sorted *sorted,
+                                                   const struct probe *probe,
+                                                   const struct leat_sorted_entry *content)
+{
+    struct path path;
+    descend(sorted, probe, &path);
+    unsigned index = leaf_lower_bound(path.leaf, probe);
+    if (leaf_has(path.leaf, index, probe)) {
+        replace_entry(sorted, &path.leaf->entries[index], content);
+    } else {
+        insert_at(sorted, &path, index, probe, content);
+    }
+}
+
 static void write_entry(struct leat_sorted *sorted, const struct leat_sorted_entry *content)
 {
     struct probe probe = probe_of(content->key);
     if (sorted->root == NULL) {
         grow_first(sorted);
         append(sorted, &probe, content);
-        return;
-    }
-    if (can_append(sorted, &probe)) {
+    } else if (can_append(sorted, &probe)) {
         append(sorted, &probe, content);
-        return;
-    }
-    struct path path;
-    descend(sorted, &probe, &path);
-    unsigned index = leaf_lower_bound(path.leaf, &probe);
-    if (leaf_has(path.leaf, index, &probe)) {
-        replace_entry(sorted, &path.leaf->entries[index], content);
     } else {
-        insert_at(sorted, &path, index, &probe, content);
+        write_within(sorted, &probe, content);
     }
 }
 
