@@ -330,6 +330,7 @@ struct ready_scan {
 struct leat_ventilator_store_row {
     struct leat_ventilator_store *store;
     struct leat_bytes key, value;
+    bool is_kept;
 };
 
 enum leat_err leat_ventilator_store_read_row(const struct leat_ventilator_store_row *row,
@@ -337,10 +338,15 @@ enum leat_err leat_ventilator_store_read_row(const struct leat_ventilator_store_
                                              struct leat_bytes *ret_body)
 {
     struct leat_item_held_job held;
-    leat_arena_clear(&row->store->scratch);
-    if (leat_wire_unseal_item_held_job(row->value,
-                                       leat_ventilator_at(LEAT_VENTILATOR_TABLE_READY, row->key),
-                                       &row->store->scratch, &held, NULL) != LEAT_OK) {
+    struct leat_arena *scratch = &row->store->scratch;
+    leat_arena_clear(scratch);
+    enum leat_err err =
+        row->is_kept
+            ? leat_wire_decode_item_held_job(leat_record_payload(row->value), scratch, &held, NULL)
+            : leat_wire_unseal_item_held_job(
+                  row->value, leat_ventilator_at(LEAT_VENTILATOR_TABLE_READY, row->key), scratch,
+                  &held, NULL);
+    if (err != LEAT_OK) {
         return LEAT_ERR_CORRUPT;
     }
     if (is_large(held.body_bytes)) {
@@ -355,7 +361,7 @@ enum leat_err leat_ventilator_store_read_row(const struct leat_ventilator_store_
 }
 
 /* Only the key is looked at here: whoever wants the row reads it. */
-static bool visit_ready(struct leat_bytes key, struct leat_bytes value, void *context)
+static bool visit_ready(struct leat_bytes key, struct leat_bytes value, bool is_kept, void *context)
 {
     struct ready_scan *scan = context;
     struct leat_id id;
@@ -363,7 +369,7 @@ static bool visit_ready(struct leat_bytes key, struct leat_bytes value, void *co
     if (leat_ventilator_key_read_job(LEAT_VENTILATOR_READY, key, &id, &place) != LEAT_OK) {
         return true;
     }
-    const struct leat_ventilator_store_row row = {scan->store, key, value};
+    const struct leat_ventilator_store_row row = {scan->store, key, value, is_kept};
     return place.lane == scan->lane && scan->visit(&id, place.seq, &row, scan->context);
 }
 
@@ -373,8 +379,8 @@ enum leat_err leat_ventilator_store_each_ready(struct leat_ventilator_store *sto
 {
     struct ready_scan scan = {store, lane, visit, context};
     struct leat_ventilator_key key = leat_ventilator_key_ready_from(lane, from);
-    return leat_store_scan(store->store, LEAT_VENTILATOR_TABLE_READY,
-                           leat_ventilator_key_view(&key), visit_ready, &scan);
+    return leat_store_scan_kept(store->store, LEAT_VENTILATOR_TABLE_READY,
+                                leat_ventilator_key_view(&key), visit_ready, &scan);
 }
 
 struct lane_scan {

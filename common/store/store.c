@@ -240,8 +240,9 @@ static void overlay_seek(const struct leat_store *store, leat_table table, struc
     overlay_settle(ret_overlay);
 }
 
-enum leat_err leat_store_scan(struct leat_store *store, leat_table table, struct leat_bytes from,
-                              leat_store_visit_fn *visit, void *context)
+enum leat_err leat_store_scan_kept(struct leat_store *store, leat_table table,
+                                   struct leat_bytes from, leat_store_visit_kept_fn *visit,
+                                   void *context)
 {
     assert(table < LEAT_STORE_TABLES_MAX);
     if (store->is_broken) {
@@ -257,9 +258,9 @@ enum leat_err leat_store_scan(struct leat_store *store, leat_table table, struct
                                         : -1;
         bool goes_on = true;
         if (order < 0) {
-            goes_on = visit(base.key, base.value, context);
+            goes_on = visit(base.key, base.value, false, context);
         } else if (!overlay.entry.is_tombstone) {
-            goes_on = visit(overlay.entry.key, overlay.entry.value, context);
+            goes_on = visit(overlay.entry.key, overlay.entry.value, true, context);
         }
         if (!goes_on) {
             return LEAT_OK;
@@ -272,6 +273,26 @@ enum leat_err leat_store_scan(struct leat_store *store, leat_table table, struct
         }
     }
     return err == LEAT_ERR_NOT_FOUND ? LEAT_OK : err;
+}
+
+struct plain_visit {
+    leat_store_visit_fn *visit;
+    void *context;
+};
+
+static bool visit_plainly(struct leat_bytes key, struct leat_bytes value, bool is_kept,
+                          void *context)
+{
+    const struct plain_visit *plain = context;
+    (void)is_kept;
+    return plain->visit(key, value, plain->context);
+}
+
+enum leat_err leat_store_scan(struct leat_store *store, leat_table table, struct leat_bytes from,
+                              leat_store_visit_fn *visit, void *context)
+{
+    struct plain_visit plain = {visit, context};
+    return leat_store_scan_kept(store, table, from, visit_plainly, &plain);
 }
 
 uint64_t leat_store_count(struct leat_store *store, leat_table table)

@@ -77,6 +77,13 @@ LEAT_MUST_USE enum leat_err leat_store_scan(struct leat_store *store, leat_table
                                             struct leat_bytes from, leat_store_visit_fn *visit,
                                             void *context);
 
+/* As scan, and `visit` is told of each value what leat_store_get_kept says of one. */
+typedef bool leat_store_visit_kept_fn(struct leat_bytes key, struct leat_bytes value, bool is_kept,
+                                      void *context);
+LEAT_MUST_USE enum leat_err leat_store_scan_kept(struct leat_store *store, leat_table table,
+                                                 struct leat_bytes from,
+                                                 leat_store_visit_kept_fn *visit, void *context);
+
 /* Entries in a table, uncommitted writes included. May cost a scan; for start-up and tests. */
 uint64_t leat_store_count(struct leat_store *store, leat_table table);
 

@@ -519,14 +519,26 @@ static void the_journal_does_not_grow_for_ever(void **state)
     leat_store_close(&store);
 }
 
+static bool see_first(struct leat_bytes first, struct leat_bytes found, bool kept, void *context)
+{
+    (void)first;
+    (void)found;
+    *(bool *)context = kept;
+    return false;
+}
+
+/* As a get and a scan say alike. */
 static bool is_kept(struct leat_store *store, uint64_t number)
 {
     uint8_t bytes[8];
     struct leat_bytes found;
+    const struct leat_bytes place = number_key(number, bytes);
     bool kept;
-    assert_int_equal(leat_store_get_kept(store, 0, number_key(number, bytes), &found, &kept),
-                     LEAT_OK);
+    assert_int_equal(leat_store_get_kept(store, 0, place, &found, &kept), LEAT_OK);
     assert_int_equal(found.size, 20000 + number);
+    bool scanned = !kept;
+    assert_int_equal(leat_store_scan_kept(store, 0, place, see_first, &scanned), LEAT_OK);
+    assert_int_equal(scanned, kept);
     return kept;
 }
 
@@ -542,6 +554,8 @@ static void what_has_only_been_in_memory_is_told_from_what_a_disk_had(void **sta
     assert_false(is_kept(store, 1));
     put_number(store, 2, 20002);
     assert_true(is_kept(store, 2));
+    put_number(store, 1, 20001); /* the new one hides what the disk has */
+    assert_true(is_kept(store, 1));
     leat_store_close(&store);
 }
 
