@@ -108,7 +108,7 @@ static void submit(struct load *load, uint64_t now_ns)
 }
 
 /* Waits until the next job is due. libleat's calls wait in milliseconds, so the last stretch is
- * slept in small pieces, and what has arrived is taken in between. */
+ * slept; what arrives meanwhile, acknowledgements alone, is taken after it. */
 static void wait_until(struct load *load, uint64_t due_ns)
 {
     for (uint64_t now_ns; (now_ns = peer_now_ns()) < due_ns;) {
@@ -117,9 +117,9 @@ static void wait_until(struct load *load, uint64_t due_ns)
             (void)leat_producer_pump(load->producer, (int64_t)(left_ns / 1000000) - 1);
             continue;
         }
-        (void)leat_producer_pump(load->producer, 0);
-        struct timespec pause = {.tv_nsec = left_ns < 50000 ? (long)left_ns : 50000};
-        (void)nanosleep(&pause, NULL);
+        struct timespec until = {.tv_sec = (time_t)(due_ns / PEER_NS_PER_S),
+                                 .tv_nsec = (long)(due_ns % PEER_NS_PER_S)};
+        (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
     }
 }
 
