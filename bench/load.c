@@ -151,31 +151,38 @@ static void count_result(size_t index, const struct leat_producer_outcome *outco
     is_there[index] = true;
 }
 
-/* Jobs run in their order but for what is in flight, so the last of them are asked for. */
+/* Asks which of them have ended; those that have not stay, and how many they are is returned. */
+static size_t ask_for(struct load *load, const char **ids, size_t count)
+{
+    bool is_there[LAST_IDS] = {false};
+    check(load,
+          leat_producer_poll_results(load->producer, ids, count, 10000, count_result, is_there),
+          "asking for results");
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!is_there[i]) {
+            ids[left++] = ids[i];
+        }
+    }
+    return left;
+}
+
+/* Jobs run in their order but for what is in flight, so the last of them are asked for: the very
+ * last one until it has ended, so that asking takes nothing from the jobs, and then the others. */
 static void ask_for_last(struct load *load)
 {
     const char *ids[LAST_IDS];
     size_t count = load->settings.jobs < LAST_IDS ? load->settings.jobs : LAST_IDS;
-    size_t left = count;
+    const struct timespec pause = {.tv_nsec = 1000000};
+    const char *last = load->last_ids[(load->settings.jobs - 1) % LAST_IDS];
     for (size_t i = 0; i < count; i++) {
         ids[i] = load->last_ids[i];
     }
-    while (left > 0) {
-        bool is_there[LAST_IDS] = {false};
-        int result =
-            leat_producer_poll_results(load->producer, ids, left, 10000, count_result, is_there);
-        check(load, result, "asking for results");
-        size_t kept = 0;
-        for (size_t i = 0; i < left; i++) {
-            if (!is_there[i]) {
-                ids[kept++] = ids[i];
-            }
-        }
-        left = kept;
-        if (left > 0) {
-            struct timespec pause = {.tv_nsec = 1000000};
-            (void)nanosleep(&pause, NULL);
-        }
+    while (ask_for(load, &last, 1) > 0) {
+        (void)nanosleep(&pause, NULL);
+    }
+    while ((count = ask_for(load, ids, count)) > 0) {
+        (void)nanosleep(&pause, NULL);
     }
 }
 
