@@ -171,7 +171,7 @@ struct leat_ventilator {
     uint64_t mended;             /* jobs that were miscounted; a note is due */
     struct leat_lane *last_lane; /* that was looked up; jobs of a batch are often alike */
     size_t windows_jobs;         /* in all windows */
-    size_t rows_bytes;           /* of rows in all windows */
+    struct leat_slab rows;       /* of jobs in windows */
     uint64_t next_seq;
 
     /* fleet */

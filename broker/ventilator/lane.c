@@ -299,15 +299,9 @@ static size_t look_max(const struct leat_ventilator *v)
 static struct leat_window_row *
 make_row(struct leat_ventilator *v, const struct leat_ventilator_job *job, struct leat_bytes body)
 {
-    if (body.size > LEAT_VENTILATOR_INLINE_BYTES || v->rows_bytes >= ROWS_BYTES_MAX) {
-        return NULL;
-    }
-    struct leat_window_row *row = leat_ventilator_must(malloc(sizeof *row + body.size));
-    row->job = *job;
-    if (body.size > 0) {
-        memcpy(row->body, body.data, body.size);
-    }
-    return row;
+    bool has_room =
+        body.size <= LEAT_VENTILATOR_INLINE_BYTES && v->rows.used_bytes < ROWS_BYTES_MAX;
+    return has_room ? leat_window_row_take(&v->rows, job, body) : NULL;
 }
 
 static void insert(struct leat_ventilator *v, struct leat_lane *lane,
@@ -315,22 +309,20 @@ static void insert(struct leat_ventilator *v, struct leat_lane *lane,
 {
     if (leat_window_insert(&lane->window, job)) {
         v->windows_jobs++;
-        v->rows_bytes += leat_window_row_bytes(job->row);
     } else {
-        free(job->row); /* two with one number, see visit_ready */
+        leat_window_row_give(&v->rows, job->row); /* two with one number, see visit_ready */
     }
 }
 
 /* False: it is not there. */
 static bool remove_from_window(struct leat_ventilator *v, struct leat_lane *lane, uint64_t seq)
 {
-    const struct leat_window_job *job = leat_window_find(&lane->window, seq);
-    if (job == NULL) {
+    struct leat_window_job job;
+    if (!leat_window_remove(&lane->window, seq, &job)) {
         return false;
     }
     v->windows_jobs--;
-    v->rows_bytes -= leat_window_row_bytes(job->row);
-    (void)leat_window_remove(&lane->window, seq);
+    leat_window_row_give(&v->rows, job.row);
     return true;
 }
 

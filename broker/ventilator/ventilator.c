@@ -6,8 +6,8 @@
 #include "broker/ventilator/inside.h"
 #include "core/check.h"
 
-/* Memory of leases that is kept when there are none. */
-#define LEASES_KEEP_BYTES ((size_t)1 << 20)
+/* Memory that is kept when there are no leases, and as much when no window has a row. */
+#define KEEP_BYTES ((size_t)1 << 20)
 
 void leat_ventilator_config_init(struct leat_ventilator_config *config)
 {
@@ -77,7 +77,8 @@ struct leat_ventilator *leat_ventilator_new(const struct leat_ventilator_config 
     leat_map_init(&v->session_of, LEAT_ID_BYTES, config->seed + 2);
     leat_map_init(&v->session_at, sizeof(struct leat_peer), config->seed + 3);
     leat_map_init(&v->lease_of, LEAT_ID_BYTES, config->seed + 4);
-    leat_slab_init(&v->leases, LEASES_KEEP_BYTES);
+    leat_slab_init(&v->leases, KEEP_BYTES);
+    leat_slab_init(&v->rows, KEEP_BYTES);
     leat_list_init(&v->heard);
     leat_list_init(&v->losing);
     leat_list_init(&v->sessions);
@@ -115,6 +116,7 @@ void leat_ventilator_destroy(struct leat_ventilator **ventilator)
     free_sessions(&v->losing);
     leat_lanes_free(v);
     leat_slab_fini(&v->leases);
+    leat_slab_fini(&v->rows);
     leat_map_fini(&v->session_of);
     leat_map_fini(&v->session_at);
     leat_map_fini(&v->lease_of);

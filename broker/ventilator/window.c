@@ -7,11 +7,46 @@
 #define CAPACITY_FIRST 16
 #define CAPACITY_KEPT  256 /* an empty window keeps no more memory than this */
 
+/* ---- rows ---- */
+
+#define ROW_BYTES_MAX (sizeof(struct leat_window_row) + LEAT_VENTILATOR_INLINE_BYTES)
+_Static_assert(ROW_BYTES_MAX <= LEAT_SLAB_SMALL_BYTES_MAX, "pieces of rows are used again");
+
+/* What a row with such a body takes from the slab. */
+static size_t piece_bytes(size_t body_bytes)
+{
+    size_t bytes = sizeof(struct leat_window_row) + body_bytes;
+    return bytes <= 256 ? 256 : bytes <= 512 ? 512 : ROW_BYTES_MAX;
+}
+
+struct leat_window_row *leat_window_row_take(struct leat_slab *rows,
+                                             const struct leat_ventilator_job *job,
+                                             struct leat_bytes body)
+{
+    LEAT_ASSERT(body.size == job->body_bytes && body.size <= LEAT_VENTILATOR_INLINE_BYTES);
+    struct leat_window_row *row = leat_slab_take(rows, piece_bytes(body.size));
+    row->job = *job;
+    if (body.size > 0) {
+        memcpy(row->body, body.data, body.size);
+    }
+    return row;
+}
+
+void leat_window_row_give(struct leat_slab *rows, struct leat_window_row *row)
+{
+    if (row == NULL) {
+        return;
+    }
+    leat_slab_give(rows, row, piece_bytes((size_t)row->job.body_bytes));
+    if (rows->used_bytes == 0) {
+        leat_slab_reset(rows); /* what a peak took goes back */
+    }
+}
+
+/* ---- windows ---- */
+
 void leat_window_fini(struct leat_window *window)
 {
-    for (size_t i = 0; i < window->count; i++) {
-        free(window->jobs[window->first + i].row);
-    }
     free(window->jobs);
     *window = (struct leat_window){0};
 }
@@ -85,26 +120,15 @@ bool leat_window_insert(struct leat_window *window, const struct leat_window_job
     return true;
 }
 
-const struct leat_window_job *leat_window_find(const struct leat_window *window, uint64_t seq)
+bool leat_window_remove(struct leat_window *window, uint64_t seq, struct leat_window_job *ret_job)
 {
-    const struct leat_window_job *first = leat_window_first(window);
-    if (first != NULL && first->seq == seq) {
-        return first; /* nearly always */
-    }
-    size_t place = find(window, seq);
-    bool is_there = place < window->count && first[place].seq == seq;
-    return is_there ? first + place : NULL;
-}
-
-bool leat_window_remove(struct leat_window *window, uint64_t seq)
-{
-    const struct leat_window_job *job = leat_window_find(window, seq);
-    if (job == NULL) {
+    struct leat_window_job *from = window->jobs + window->first;
+    bool is_first = window->count > 0 && from->seq == seq; /* nearly always */
+    size_t place = is_first ? 0 : find(window, seq);
+    if (place == window->count || from[place].seq != seq) {
         return false;
     }
-    struct leat_window_job *from = window->jobs + window->first;
-    size_t place = (size_t)(job - from);
-    free(job->row);
+    *ret_job = from[place];
     if (place < window->count - place) {
         memmove(from + 1, from, place * sizeof *from);
         window->first++;

@@ -11,8 +11,11 @@
 
 #include "broker/ventilator/store.h"
 #include "core/id.h"
+#include "store/slab.h"
 
-/* What a job's row in the store says, so that it need not be read again when the job is pushed. */
+/* What a job's row in the store says, so that it need not be read again when the job is pushed.
+ * All rows lie in one slab, in pieces of three sizes, so that a shift of what bodies are like
+ * cannot leave much of it unused: it grows to three times the most that rows ever took. */
 struct leat_window_row {
     struct leat_ventilator_job job;
     uint8_t body[]; /* job.body_bytes */
@@ -21,7 +24,7 @@ struct leat_window_row {
 struct leat_window_job {
     uint64_t seq;
     struct leat_id id;
-    struct leat_window_row *row; /* owned; NULL: to be read from the store */
+    struct leat_window_row *row; /* NULL: to be read from the store */
 };
 
 /* Jobs jobs[first] to jobs[first + count - 1], seq strictly increasing. All zero is a valid start.
@@ -31,20 +34,20 @@ struct leat_window {
     size_t first, count, capacity;
 };
 
+/* A body of at most LEAT_VENTILATOR_INLINE_BYTES. */
+struct leat_window_row *leat_window_row_take(struct leat_slab *rows,
+                                             const struct leat_ventilator_job *job,
+                                             struct leat_bytes body);
+/* Accepts NULL. With the last one the slab is emptied. */
+void leat_window_row_give(struct leat_slab *rows, struct leat_window_row *row);
+
+/* Rows stay where they are, in their slab. */
 void leat_window_fini(struct leat_window *window);
 /* The row is the window's now. False: a job with this seq is there, nothing has changed. Out of
  * memory ends the process. */
 bool leat_window_insert(struct leat_window *window, const struct leat_window_job *job);
-/* Frees the row. False: it is not in the window. */
-bool leat_window_remove(struct leat_window *window, uint64_t seq);
-
-/* The job that is in the window with this seq, or NULL. */
-const struct leat_window_job *leat_window_find(const struct leat_window *window, uint64_t seq);
-
-static inline size_t leat_window_row_bytes(const struct leat_window_row *row)
-{
-    return row == NULL ? 0 : sizeof *row + (size_t)row->job.body_bytes;
-}
+/* The row is the caller's now. False: it is not in the window. */
+bool leat_window_remove(struct leat_window *window, uint64_t seq, struct leat_window_job *ret_job);
 
 static inline const struct leat_window_job *leat_window_first(const struct leat_window *window)
 {
