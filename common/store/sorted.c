@@ -99,10 +99,24 @@ bool leat_sorted_at(const struct leat_sorted_cursor *cursor, struct leat_sorted_
     return true;
 }
 
+/* Entries lie apart from each other, and whoever walks over them would wait for each: so the next
+ * but one is asked for, with as much of its value as is common. */
+static void fetch_ahead(const struct leat_sorted_cursor *cursor)
+{
+    const size_t index = cursor->index + 2;
+    if (index < cursor->leaf->node.count) {
+        const uint8_t *entry = (const uint8_t *)cursor->leaf->entries[index];
+        __builtin_prefetch(entry);
+        __builtin_prefetch(entry + 64);
+        __builtin_prefetch(entry + 128);
+    }
+}
+
 void leat_sorted_next(struct leat_sorted_cursor *cursor)
 {
     assert(cursor->leaf != NULL);
     cursor->index++;
+    fetch_ahead(cursor);
     if (cursor->index == cursor->leaf->node.count) {
         *cursor = (struct leat_sorted_cursor){cursor->leaf->next, 0};
     }
