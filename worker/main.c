@@ -13,7 +13,9 @@
 #include "worker/settings.h"
 #include "worker/spawner_link.h"
 
-#define HEAP_BYTES ((size_t)64 << 20)
+#define HEAP_BYTES  ((size_t)64 << 20)
+#define LEAST_BYTES ((size_t)16 << 20) /* who limits handlers with ulimit -d has little for us */
+#define THREADS     2                  /* of ZeroMQ */
 
 /* All that the process holds, in the order in which it was opened. */
 struct process {
@@ -107,7 +109,10 @@ static enum leat_err start(struct process *process, struct leat_why *why)
     process->is_spawned = true;
     leat_heap_reserve(HEAP_BYTES); /* not before the fork: a handler's memory may be limited */
     leat_spawner_link_init(&process->link, &process->spawner);
-    err = open_sockets(process, why);
+    err = leat_heap_check(LEAST_BYTES, THREADS, why);
+    if (err == LEAT_OK) {
+        err = open_sockets(process, why);
+    }
     if (err != LEAT_OK) {
         return err;
     }

@@ -31,6 +31,7 @@ _Static_assert(LEAT_SINK_EXIT_STORE == LEAT_EXIT_STORE, "one status for a broken
  * what waits for it would no longer be in the processor's cache. */
 #define JOURNAL_BYTES_MAX (2U << 20)
 #define HEAP_BYTES        ((size_t)64 << 20)
+#define THREADS           6 /* two of ZeroMQ, the store's two, the guard, the metrics actor */
 
 #define YEARS_MS (100 * 365 * 24 * INT64_C(3600) * 1000)
 
@@ -395,8 +396,11 @@ static enum leat_err recover(struct process *process, struct leat_why *why)
 
 static enum leat_err start(struct process *process, struct leat_why *why)
 {
-    leat_heap_reserve(HEAP_BYTES);
-    enum leat_err err = open_store(process, why);
+    enum leat_err err = leat_heap_check(HEAP_BYTES, THREADS, why);
+    if (err == LEAT_OK) {
+        leat_heap_reserve(HEAP_BYTES);
+        err = open_store(process, why);
+    }
     if (err == LEAT_OK) {
         err = open_sockets(process, why);
     }

@@ -18,6 +18,7 @@ _Static_assert(LEAT_VENTILATOR_EXIT_STORE == LEAT_EXIT_STORE, "one status for a 
 #define DAY_MS (24 * INT64_C(3600) * 1000)
 /* About what it takes in a flood: two overlays of the journal, and the pages that LMDB writes. */
 #define HEAP_BYTES ((size_t)128 << 20)
+#define THREADS    5 /* two of ZeroMQ, the store's two, the guard */
 
 static const struct leat_option rows[] = {
     {.name = "listen",
@@ -271,9 +272,12 @@ static enum leat_err recover(struct process *process, struct leat_why *why)
 
 static enum leat_err start(struct process *process, struct leat_why *why)
 {
-    leat_heap_reserve(HEAP_BYTES);
     enum leat_err err = check_options(process->options, why);
     if (err == LEAT_OK) {
+        err = leat_heap_check(HEAP_BYTES, THREADS, why);
+    }
+    if (err == LEAT_OK) {
+        leat_heap_reserve(HEAP_BYTES);
         err = open_store(process, why);
     }
     if (err == LEAT_OK) {

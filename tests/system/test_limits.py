@@ -116,6 +116,21 @@ class Limits(unittest.TestCase):
                     for name in names:
                         self.assertIn(name, done.err)
 
+    def test_under_a_limit_of_memory_each_program_runs_or_says_in_one_line_why_it_cannot(self):
+        with lab.Lab() as laboratory:
+            for start in (laboratory.ventilator, laboratory.sink, lambda **kw: laboratory.worker("--exec", "job=true", **kw)):
+                began = []
+                for mib in (16, 48, 80, 112, 200):
+                    limits = ("/bin/sh", "-c", f'ulimit -s 8192; ulimit -d {mib * 1024}; exec "$@"', "sh")
+                    process = start(prefix=limits, must_start=False)
+                    began.append("event=ready" in process.log_text())
+                    if began[-1]:
+                        self.assertEqual(laboratory.stop(process), 0, process.log_text())
+                    else:
+                        self.assertEqual(process.wait(), 75, process.log_text())
+                        self.assertRegex(process.log_text(), r"^leat-\w+: cannot start: \d+ MiB of memory .* ulimit -d.*\n$")
+                self.assertEqual((began[0], began[-1], sorted(began)), (False, True, began))
+
 
 if __name__ == "__main__":
     lab.main()

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cmocka_all.h"
@@ -112,10 +114,70 @@ static void it_grows_beyond_and_gives_back_what_is_more_than_it_keeps(void **sta
     }
 }
 
+/* ---- where memory is limited: in a process of its own ---- */
+
+static bool is_so_in_a_child(bool (*is_so)(void), size_t limit_bytes)
+{
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct rlimit limit = {limit_bytes, limit_bytes};
+        _exit(setrlimit(RLIMIT_DATA, &limit) == 0 && is_so() ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status == 0;
+}
+
+/* All but a little, though each growth asks for more than is wanted: that must not be much. */
+static bool gets_what_the_limit_leaves(void)
+{
+    size_t pieces = 0;
+    leat_heap_reserve(RESERVE_BYTES);
+    while (malloc(MIB) != NULL) {
+        pieces++;
+    }
+    return pieces >= 150;
+}
+
+static void what_a_limit_leaves_is_had(void **state)
+{
+    (void)state;
+    if (!IS_OURS) {
+        skip();
+    }
+    assert_true(is_so_in_a_child(gets_what_the_limit_leaves, 192 * MIB));
+}
+
+static bool are_bytes_refused(void)
+{
+    struct leat_why why = {""};
+    return leat_heap_check(129 * MIB, 0, &why) == LEAT_ERR_MEMORY &&
+           strstr(why.text, "129 MiB") != NULL;
+}
+
+static bool are_threads_refused(void)
+{
+    struct leat_why why = {""};
+    return leat_heap_check(0, 100, &why) == LEAT_ERR_MEMORY &&
+           strstr(why.text, "100 threads") != NULL;
+}
+
+static void memory_that_is_not_to_be_had_is_told_at_the_start(void **state)
+{
+    (void)state;
+    struct leat_why why = {""};
+    assert_true(is_so_in_a_child(are_bytes_refused, 128 * MIB));
+    assert_true(is_so_in_a_child(are_threads_refused, 128 * MIB));
+    assert_int_equal(leat_heap_check(129 * MIB, 8, &why), LEAT_OK);
+}
+
 static int start(void **state)
 {
     (void)state;
     leat_heap_keep();
+    char *volatile piece = malloc(MIB); /* and there is room at the top */
+    free(piece);
     leat_heap_reserve(RESERVE_BYTES);
     return 0;
 }
@@ -126,6 +188,8 @@ int main(void)
         cmocka_unit_test(the_heap_has_large_pages_and_takes_no_memory_before_it_is_used),
         cmocka_unit_test(every_thread_has_its_memory_from_it),
         cmocka_unit_test(it_grows_beyond_and_gives_back_what_is_more_than_it_keeps),
+        cmocka_unit_test(what_a_limit_leaves_is_had),
+        cmocka_unit_test(memory_that_is_not_to_be_had_is_told_at_the_start),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
