@@ -1,5 +1,6 @@
 /* What libleat holds on to, with no ventilator in sight. */
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "cmocka_all.h"
@@ -10,6 +11,13 @@
 #define BELOW_BYTES (15 << 10) /* copied: its memory is used again, and doubled */
 #define TRIES       20
 #define PAIRS       400
+
+/* Another malloc tells nothing of what is in use. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_TOLD false
+#else
+#define IS_TOLD true
+#endif
 
 static size_t in_use_bytes(void)
 {
@@ -79,6 +87,9 @@ static void assert_nothing_large(const struct held *held)
 static void a_job_that_is_tried_again_finds_its_memory(void **state)
 {
     struct held *held = *state;
+    if (!IS_TOLD) {
+        skip();
+    }
     fill_and_find_no_room(held);
     for (int i = 0; i < TRIES; i++) {
         assert_in_range(grown_bytes(held->before), LARGE_BYTES, LARGE_BYTES + LARGE_BYTES / 8);
@@ -117,6 +128,9 @@ static void a_job_that_is_refused_leaves_no_memory(void **state)
 static void memory_that_is_much_larger_than_its_body_is_not_held(void **state)
 {
     struct held *held = *state;
+    if (!IS_TOLD) {
+        skip();
+    }
     for (int i = 0; i < PAIRS; i++) {
         assert_int_equal(submit(held, BELOW_BYTES), LEAT_PRODUCER_OK);
         assert_int_equal(submit(held, SMALL_BYTES), LEAT_PRODUCER_OK);
