@@ -8,6 +8,9 @@
 #include "store/thread.h"
 
 #define ROOM_MARGIN_BYTES ((uint64_t)8 << 20)
+/* See delete_run. */
+#define RUN_ROWS 1024
+#define STAYS_OF 4
 
 /* ---- commits, and who reads beside them ---- */
 
@@ -40,18 +43,70 @@ static int lies_beyond(MDB_cursor *place, struct leat_bytes key, bool *ret_is_be
     return 0;
 }
 
-static int write_one(MDB_cursor *place, const struct leat_sorted_entry *entry, unsigned flags)
+static int put_row(MDB_cursor *place, const struct leat_sorted_entry *entry, unsigned flags)
 {
     MDB_val key = leat_lmdb_val(entry->key);
     MDB_val value = leat_lmdb_val(entry->value);
-    if (!entry->is_tombstone) {
-        return mdb_cursor_put(place, &key, &value, flags);
+    return mdb_cursor_put(place, &key, &value, flags);
+}
+
+/* To the row of a key: mostly the one behind the row that the cursor was at, or that went there. */
+static int go_to(MDB_cursor *place, struct leat_bytes wanted)
+{
+    MDB_val key;
+    MDB_val value;
+    int rc = mdb_cursor_get(place, &key, &value, MDB_NEXT);
+    if (rc == 0 && leat_sorted_compare(leat_lmdb_bytes(&key), wanted) == 0) {
+        return 0;
     }
-    int rc = mdb_cursor_get(place, &key, &value, MDB_SET);
+    if (rc != 0 && rc != MDB_NOTFOUND) {
+        return rc;
+    }
+    key = leat_lmdb_val(wanted);
+    return mdb_cursor_get(place, &key, &value, MDB_SET);
+}
+
+static int delete_row(MDB_cursor *place, struct leat_bytes key)
+{
+    int rc = go_to(place, key);
     if (rc == 0) {
-        return mdb_cursor_del(place, 0);
+        rc = mdb_cursor_del(place, 0);
     }
     return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static bool does_stay(size_t row_of_run)
+{
+    return row_of_run % STAYS_OF == STAYS_OF - 1;
+}
+
+/* What is to be deleted at the cursor, up to what is not, or RUN_ROWS. LMDB never lets a page get
+ * less than a quarter full: from there on each delete moves a row over from the page beside it,
+ * which soon is emptied as well. So one row of STAYS_OF stays in its page at first, and goes when
+ * the pages beside it hold as little: then they are joined. */
+static int delete_run(MDB_cursor *place, struct leat_sorted_cursor *cursor)
+{
+    struct leat_sorted_cursor again = *cursor;
+    struct leat_sorted_entry entry;
+    size_t count = 0;
+    int rc = 0;
+    for (; rc == 0 && count < RUN_ROWS && leat_sorted_at(cursor, &entry) && entry.is_tombstone;
+         count++) {
+        if (does_stay(count)) {
+            rc = go_to(place, entry.key);
+            rc = rc == MDB_NOTFOUND ? 0 : rc;
+        } else {
+            rc = delete_row(place, entry.key);
+        }
+        leat_sorted_next(cursor);
+    }
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        if (does_stay(i) && leat_sorted_at(&again, &entry)) {
+            rc = delete_row(place, entry.key);
+        }
+        leat_sorted_next(&again);
+    }
+    return rc;
 }
 
 static int write_table(MDB_txn *txn, MDB_dbi table, const struct leat_sorted *writes)
@@ -72,13 +127,18 @@ static int write_table(MDB_txn *txn, MDB_dbi table, const struct leat_sorted *wr
     if (may_pass_the_end) {
         rc = lies_beyond(place, last.key, &may_pass_the_end);
     }
-    for (; rc == 0 && leat_sorted_at(&cursor, &entry); leat_sorted_next(&cursor)) {
-        if (may_pass_the_end && !is_beyond && !entry.is_tombstone) {
+    while (rc == 0 && leat_sorted_at(&cursor, &entry)) {
+        if (entry.is_tombstone && !is_beyond) {
+            rc = delete_run(place, &cursor);
+            continue;
+        }
+        if (may_pass_the_end && !is_beyond) {
             rc = lies_beyond(place, entry.key, &is_beyond);
         }
-        if (rc == 0 && !(is_beyond && entry.is_tombstone)) {
-            rc = write_one(place, &entry, is_beyond ? MDB_APPEND : 0);
+        if (rc == 0 && !entry.is_tombstone) {
+            rc = put_row(place, &entry, is_beyond ? MDB_APPEND : 0);
         }
+        leat_sorted_next(&cursor);
     }
     mdb_cursor_close(place);
     return rc;

@@ -287,6 +287,95 @@ static void reads_agree_with_a_model_whatever_is_on_its_way(void **state)
     }
 }
 
+/* ---- long runs of deletes ---- */
+
+#define ROWS 9000
+
+struct rows {
+    bool is_there[ROWS];
+    size_t next; /* that a scan has not come to yet */
+};
+
+static struct leat_bytes row_key(size_t row, uint8_t bytes[2])
+{
+    bytes[0] = (uint8_t)(row >> 8);
+    bytes[1] = (uint8_t)row;
+    return leat_bytes_of(bytes, 2);
+}
+
+/* Small ones, some of a quarter of a page, a few of more than one. */
+static size_t row_bytes(size_t row)
+{
+    return row % 100 == 0 ? 5000 : row % 11 == 0 ? 1000 : row % 200;
+}
+
+static void put_row(struct leat_store *store, struct rows *rows, size_t row)
+{
+    static const uint8_t value[5000];
+    uint8_t key[2];
+    leat_store_put(store, 0, row_key(row, key), leat_bytes_of(value, row_bytes(row)));
+    rows->is_there[row] = true;
+}
+
+static bool visit_row(struct leat_bytes key, struct leat_bytes value, void *context)
+{
+    struct rows *rows = context;
+    size_t row = (size_t)key.data[0] << 8 | key.data[1];
+    while (rows->next < row) {
+        assert_false(rows->is_there[rows->next++]);
+    }
+    assert_true(rows->is_there[rows->next++]);
+    assert_int_equal(value.size, row_bytes(row));
+    return true;
+}
+
+static void assert_rows(struct leat_store *store, struct rows *rows)
+{
+    rows->next = 0;
+    assert_int_equal(leat_store_scan(store, 0, text(""), visit_row, rows), LEAT_OK);
+    while (rows->next < ROWS) {
+        assert_false(rows->is_there[rows->next++]);
+    }
+}
+
+/* Each batch deletes all from a row to another but every so many, also such as are not there, and
+ * puts some back. */
+static void a_long_run_of_deletes_takes_what_it_names_and_nothing_else(void **state)
+{
+    struct fixture *fixture = *state;
+    struct rows rows = {.next = 0};
+    static const struct {
+        size_t from, to, stays, comes_back;
+    } batches[] = {
+        {0, 1, ROWS, ROWS},    {1, 3, ROWS, ROWS},    {10, 1500, ROWS, ROWS}, {0, 3000, 700, ROWS},
+        {2500, 6500, 9, 1300}, {2000, 7000, 4, 50},   {0, 8000, ROWS, 2500},  {8200, 8990, 2, 10},
+        {7000, ROWS, ROWS, 3}, {0, ROWS, ROWS, ROWS}, {0, ROWS, ROWS, ROWS},
+    };
+    for (size_t row = 0; row < ROWS; row++) {
+        put_row(fixture->store, &rows, row);
+    }
+    sync_store(fixture->store);
+    for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++) {
+        for (size_t row = batches[i].from; row < batches[i].to; row++) {
+            uint8_t key[2];
+            if (row % batches[i].comes_back == 1) {
+                put_row(fixture->store, &rows, row);
+            } else if (row % batches[i].stays != batches[i].stays - 1) {
+                leat_store_del(fixture->store, 0, row_key(row, key));
+                rows.is_there[row] = false;
+            }
+        }
+        assert_rows(fixture->store, &rows);
+        sync_store(fixture->store);
+        assert_rows(fixture->store, &rows);
+        if (fixture->directory != NULL) { /* with a journal, too, all is in LMDB then */
+            leat_store_close(&fixture->store);
+            fixture->store = store_directory_open(fixture->directory);
+            assert_rows(fixture->store, &rows);
+        }
+    }
+}
+
 static void closing_nothing_is_allowed(void **state)
 {
     (void)state;
@@ -310,6 +399,7 @@ int main(void)
         OVER_ALL(batches_are_numbered_and_become_durable_in_order),
         OVER_ALL(big_values_come_back_whole),
         OVER_ALL(reads_agree_with_a_model_whatever_is_on_its_way),
+        OVER_ALL(a_long_run_of_deletes_takes_what_it_names_and_nothing_else),
         cmocka_unit_test(closing_nothing_is_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
