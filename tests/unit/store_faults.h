@@ -18,6 +18,7 @@ enum store_fault {
     STORE_FAULT_LATE = 9,     /* mdb_txn_id says `error` commits less, then one less than that, and
                                  so on: first thread */
     STORE_FAULT_COPY = 10,    /* mdb_env_copyfd2 copies STORE_FAULTS_COPY instead, `error` times */
+    STORE_FAULT_INSTANT = 11, /* fdatasync is counted, does nothing, and succeeds at once */
     STORE_FAULT_COUNT
 };
 
