@@ -18,8 +18,8 @@
  * An EXIT waits like every action. A signal that comes while one waits ends the loop at once, with
  * LEAT_EXIT_STORE: a full disk must not keep a process that is to end.
  *
- * When all links were read empty, a store that is quick may commit within the turn
- * (leat_store_seal_here): there was nothing else to do.
+ * When all links were read empty, or none is read (paused, exiting), a store that is quick may
+ * commit within the turn (leat_store_seal_here): there was nothing else to do.
  *
  * Invariants: waiting.needed never decreases along the queue; nothing leaves before durable >=
  * needed; after a failed commit nothing leaves at all.

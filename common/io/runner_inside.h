@@ -69,7 +69,7 @@ struct leat_runner {
     bool started;
     bool exiting; /* an EXIT waits: no events but STOP */
     bool ended;
-    bool more; /* a link was left unread within its budget */
+    bool more; /* a link that is read was not read empty within its budget */
     bool store_full;
     int status;
 };

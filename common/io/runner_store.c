@@ -64,8 +64,9 @@ static bool is_held_back(struct leat_runner *runner)
     return held;
 }
 
-/* When all links were read empty, there is nothing to do but to wait for the commit: to hand a
- * little to another thread and to take it back would cost as much as the flush does. */
+/* When all links were read empty, or none is read, there is nothing to do but to wait for the
+ * commit: to hand a little to another thread and to take it back would cost as much as the flush
+ * does. */
 static void seal(struct leat_runner *runner)
 {
     if (runner->more) {
