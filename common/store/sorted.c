@@ -222,13 +222,14 @@ static void inner_insert(struct inner *inner, unsigned index, struct prefix pref
     inner->node.count++;
 }
 
-/* Moves the upper half to a new leaf behind it; of the last leaf, when the write is at its end,
- * nothing: ascending keys leave full leaves behind. */
+/* Moves the upper half to a new leaf behind it; nothing when the write is at its end: ascending
+ * keys leave full leaves behind, also those that have others above them, as a queue's deletes do.
+ */
 static struct leat_sorted_leaf *split_leaf(struct leat_sorted *sorted,
                                            struct leat_sorted_leaf *leaf, unsigned write_index)
 {
     struct leat_sorted_leaf *right = make_leaf(sorted);
-    unsigned keep = leaf->next == NULL && write_index == FAN ? FAN : FAN / 2;
+    unsigned keep = write_index == FAN ? FAN : FAN / 2;
     right->node.count = FAN - keep;
     memcpy(right->prefixes, leaf->prefixes + keep, right->node.count * sizeof(struct prefix));
     memcpy(right->entries, leaf->entries + keep, right->node.count * sizeof(struct entry *));

@@ -193,6 +193,29 @@ static void holds_its_memory_when_used_as_a_queue(void **state)
     assert_in_range(fixture->slab.used_bytes, bytes / 2, bytes * 2);
 }
 
+/* As a queue's batch is written: deletes ascend below, new rows above, by turns. */
+static void two_runs_that_ascend_by_turns_take_no_more_memory_than_one_after_the_other(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint32_t half = KEYS / 2;
+    for (uint32_t i = 0; i < half; i++) {
+        put(fixture, i, UINT32_MAX, 0);
+    }
+    for (uint32_t i = half; i < KEYS; i++) {
+        put(fixture, i, 20, 0);
+    }
+    const size_t bytes = fixture->slab.used_bytes;
+    for (uint32_t i = 0; i < KEYS; i++) {
+        erase(fixture, i, 0);
+    }
+    for (uint32_t i = 0; i < half; i++) {
+        put(fixture, half + i, 20, 0);
+        put(fixture, i, UINT32_MAX, 0);
+    }
+    check_all(fixture, 0);
+    assert_in_range(fixture->slab.used_bytes, 1, bytes + bytes / 50);
+}
+
 static void follows_its_last_entry_when_used_as_a_stack(void **state)
 {
     struct fixture *fixture = *state;
@@ -291,6 +314,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(keeps_order_when_keys_ascend_or_descend, setup, teardown),
         cmocka_unit_test_setup_teardown(holds_its_memory_when_used_as_a_queue, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            two_runs_that_ascend_by_turns_take_no_more_memory_than_one_after_the_other, setup,
+            teardown),
         cmocka_unit_test_setup_teardown(follows_its_last_entry_when_used_as_a_stack, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(copies_values_that_lie_in_the_map_itself, setup, teardown),
