@@ -29,9 +29,14 @@ struct leat_slab_large {
     _Alignas(16) unsigned char data[];
 };
 
+/* A piece that was given back. That was long ago when it is taken again, so each leads not only to
+ * the next but also to the one that is taken AHEAD pieces later, which is asked for in time. */
+#define AHEAD 4
 struct leat_slab_free {
     struct leat_slab_free *next;
+    struct leat_slab_free *ahead; /* NULL: there are not so many */
 };
+_Static_assert(sizeof(struct leat_slab_free) <= FINE_STEP, "the smallest piece holds it");
 
 /* Which list a small piece belongs to, and how many bytes it really has. */
 struct size_class {
@@ -169,7 +174,10 @@ void *leat_slab_take(struct leat_slab *slab, size_t size)
     struct leat_slab_free *free_piece = slab->free[class.list];
     if (free_piece != NULL) {
         slab->free[class.list] = free_piece->next;
-        __builtin_prefetch(free_piece->next); /* the next one taken: it was given back long ago */
+        if (free_piece->ahead != NULL) {
+            __builtin_prefetch(free_piece->ahead);
+            __builtin_prefetch((const char *)free_piece->ahead + 64);
+        }
         return free_piece;
     }
     if (slab->cut_left < class.bytes) {
@@ -215,6 +223,11 @@ void leat_slab_give(struct leat_slab *slab, void *piece, size_t size)
     const struct size_class class = class_of(size);
     slab->used_bytes -= class.bytes;
     struct leat_slab_free *free_piece = piece;
-    free_piece->next = slab->free[class.list];
+    struct leat_slab_free *ahead = slab->free[class.list];
+    free_piece->next = ahead;
+    for (int i = 1; i < AHEAD && ahead != NULL; i++) {
+        ahead = ahead->next;
+    }
+    free_piece->ahead = ahead;
     slab->free[class.list] = free_piece;
 }
