@@ -45,7 +45,9 @@ enum leat_err leat_heap_check(size_t bytes, unsigned threads, struct leat_why *w
 {
     const size_t stack = stack_bytes();
     const size_t needed = bytes + threads * stack;
-    void *piece = mmap(NULL, needed, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* NORESERVE, as for stacks: it is not all used at once, whatever the machine has. */
+    void *piece = mmap(NULL, needed, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (piece == MAP_FAILED) {
         return leat_fail(why, LEAT_ERR_MEMORY,
                          "%zu MiB of memory may be needed, and stacks of %zu KiB for %u threads, "
