@@ -122,6 +122,12 @@ static int whoami(const struct leat_handler_job *job, struct leat_handler_result
     return leat_handler_output(result, text, (size_t)size);
 }
 
+static int nap_whoami(const struct leat_handler_job *job, struct leat_handler_result *result)
+{
+    (void)nap(job, result);
+    return whoami(job, result);
+}
+
 /* Writes over what the spawner reads, and waits for what comes of it. */
 static int scribble(const struct leat_handler_job *job, struct leat_handler_result *result)
 {
@@ -176,10 +182,14 @@ static int spoil(const struct leat_handler_job *job, struct leat_handler_result 
 }
 
 static const struct leat_handler handlers[] = {
-    {"echo", echo},     {"describe", describe}, {"fail", fail},   {"crash", crash},
-    {"hang", hang},     {"nap", nap},           {"large", large}, {"leave", leave},
-    {"whoami", whoami}, {"scribble", scribble}, {"late", late},   {"erase", erase},
-    {"place", place},   {"spoil", spoil},
+    {"echo", echo},         {"describe", describe},
+    {"fail", fail},         {"crash", crash},
+    {"hang", hang},         {"nap", nap},
+    {"large", large},       {"leave", leave},
+    {"whoami", whoami},     {"nap_whoami", nap_whoami},
+    {"scribble", scribble}, {"late", late},
+    {"erase", erase},       {"place", place},
+    {"spoil", spoil},
 };
 
 #ifdef LEAT_TEST_OLD_ABI

@@ -237,17 +237,23 @@ static void what_expires_behind_a_slow_attempt_does_not_run(void **state)
     rig_fini(&rig);
 }
 
+/* So that slots take many ahead. */
+static void run_quick_ones(struct rig *rig)
+{
+    for (unsigned i = 1; i <= 60; i++) {
+        send_run(rig, i, "echo", "x");
+    }
+    for (unsigned i = 1; i <= 60; i++) {
+        assert_int_equal(rig_ran(rig)->failure, LEAT_FAILURE_NONE);
+    }
+}
+
 static void what_stands_behind_a_slow_attempt_runs_in_another_slot(void **state)
 {
     (void)state;
     struct rig rig;
     init(&rig, 2);
-    for (unsigned i = 1; i <= 40; i++) { /* so that both slots take many ahead */
-        send_run(&rig, i, "echo", "x");
-    }
-    for (unsigned i = 1; i <= 40; i++) {
-        (void)rig_ran(&rig);
-    }
+    run_quick_ones(&rig);
     struct leat_item_attempt run = rig_run(100, "nap", "60000", 60000);
     rig_give(&rig, &run);
     for (unsigned i = 1; i <= 40; i++) {
@@ -260,6 +266,37 @@ static void what_stands_behind_a_slow_attempt_runs_in_another_slot(void **state)
     assert_int_equal(sum, 40 * 41 / 2);
     rig_kill(&rig, 100);
     assert_int_equal(rig_ran(&rig)->failure, LEAT_FAILURE_KILLED);
+    rig_fini(&rig);
+}
+
+/* Of a pace at which none is slow, but all that one slot was given would take more than a second.
+ */
+static void what_stands_in_too_long_a_flight_is_shared_with_the_other_slot(void **state)
+{
+    (void)state;
+    struct rig rig;
+    init(&rig, 2);
+    run_quick_ones(&rig);
+    enum { COUNT = 800 };
+    static struct leat_item_attempt runs[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) { /* every second one, so all in one slot */
+        runs[i] = rig_run(i, i % 2 == 0 ? "nap_whoami" : "echo", "3", TIMEOUT);
+    }
+    rig_give_all(&rig, runs, COUNT);
+    int first = 0;
+    unsigned others = 0;
+    for (unsigned i = 0; i < COUNT; i++) {
+        const struct leat_item_outcome *ran = rig_ran(&rig);
+        assert_int_equal(ran->failure, LEAT_FAILURE_NONE);
+        if (rig_number(&ran->id) % 2 == 0) {
+            char text[16];
+            snprintf(text, sizeof text, "%.*s", (int)ran->output.size, ran->output.data);
+            const int pid = atoi(text);
+            first = first == 0 ? pid : first;
+            others += pid != first;
+        }
+    }
+    assert_in_range(others, COUNT / 16, COUNT / 2);
     rig_fini(&rig);
 }
 
@@ -312,12 +349,7 @@ static void a_quick_answer_does_not_wait_for_a_slow_attempt_behind_it(void **sta
     (void)state;
     struct rig rig;
     init(&rig, 1);
-    for (unsigned i = 1; i <= 40; i++) { /* so that many are sent ahead */
-        send_run(&rig, i, "echo", "x");
-    }
-    for (unsigned i = 1; i <= 40; i++) {
-        (void)rig_ran(&rig);
-    }
+    run_quick_ones(&rig);
     for (unsigned i = 1; i <= 5; i++) {
         send_run(&rig, i, "echo", "x");
     }
@@ -550,6 +582,7 @@ int main(void)
         cmocka_unit_test(the_timeout_of_an_attempt_starts_when_it_is_begun),
         cmocka_unit_test(what_expires_behind_a_slow_attempt_does_not_run),
         cmocka_unit_test(what_stands_behind_a_slow_attempt_runs_in_another_slot),
+        cmocka_unit_test(what_stands_in_too_long_a_flight_is_shared_with_the_other_slot),
         cmocka_unit_test(large_and_small_answers_come_in_the_order_of_their_attempts),
         cmocka_unit_test(answers_wait_for_a_spawner_that_waits_for_the_worker),
         cmocka_unit_test(a_quick_answer_does_not_wait_for_a_slow_attempt_behind_it),
