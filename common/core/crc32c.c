@@ -104,9 +104,9 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t by_words(uint32_t crc,
     if (size >= 3 * (size_t)LANE_BYTES) {
         rest = lanes(rest, &bytes, &size);
     }
-    const uint8_t *const end = bytes + (size & ~(size_t)7);
-    for (; bytes != end; bytes += sizeof(uint64_t)) {
+    for (; size >= sizeof(uint64_t); size -= sizeof(uint64_t)) {
         rest = _mm_crc32_u64(rest, word_at(bytes));
+        bytes += sizeof(uint64_t);
     }
     if ((size & 4) != 0) {
         uint32_t half;
