@@ -38,6 +38,7 @@ struct journaled {
     _Atomic uint64_t durable; /* the number up to which all is in the journal or in base */
     uint64_t applied;         /* the number up to which base has everything */
     uint64_t applying;        /* and is being given everything */
+    int64_t age_us;           /* apply when something has waited as long */
     int64_t unapplied_us;     /* when the oldest sealed write in the upper overlay was; 0: none */
     bool is_waiting;          /* a record was sealed, but the journal is too long as it is */
     bool is_short;            /* the disk has no room for the journal */
@@ -185,7 +186,7 @@ static bool is_due(const struct journaled *self)
     return self->store.upper->slab.used_bytes >= self->fill_bytes || self->is_short ||
            (leat_journal_filled_bytes(self->journal) >= self->fill_bytes &&
             !leat_journal_is_turning(self->journal)) ||
-           leat_store_mono_us() - self->unapplied_us >= LEAT_JOURNAL_AGE_MS * LEAT_US_PER_MS;
+           leat_store_mono_us() - self->unapplied_us >= self->age_us;
 }
 
 /* Only between two batches: base must not get a part of one. */
@@ -273,8 +274,7 @@ static void journaled_commit(struct leat_store *store, bool is_here)
     self->is_waiting = true;
     if (self->unapplied_us == 0) {
         self->unapplied_us = leat_store_mono_us();
-        leat_journal_remind_at(self->journal,
-                               self->unapplied_us + LEAT_JOURNAL_AGE_MS * LEAT_US_PER_MS);
+        leat_journal_remind_at(self->journal, self->unapplied_us + self->age_us);
     }
     hand_over(self, is_here);
     apply_if_due(self);
@@ -526,6 +526,8 @@ static enum leat_err open_all(struct journaled *self, const char *path,
     with_place.has_journal = true;
     self->place_table = options->table_count;
     self->max_bytes = options->max_bytes != 0 ? options->max_bytes : LEAT_STORE_BYTES_DEFAULT;
+    self->age_us = LEAT_US_PER_MS *
+                   (options->journal_age_ms != 0 ? options->journal_age_ms : LEAT_JOURNAL_AGE_MS);
     self->is_fill_fixed = options->journal_bytes != 0;
     self->fill_bytes = self->is_fill_fixed ? options->journal_bytes : LEAT_JOURNAL_BYTES_MIN;
     self->fill_bytes_max =

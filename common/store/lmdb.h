@@ -49,6 +49,7 @@ struct leat_store_options {
      * journal_bytes_max. */
     uint64_t journal_bytes;
     uint64_t journal_bytes_max; /* 0: LEAT_JOURNAL_BYTES_DEFAULT */
+    int64_t journal_age_ms;     /* or when something waits as long; 0: LEAT_JOURNAL_AGE_MS */
 };
 
 /* Opens the directory, makes it (mode 0700; its parent must exist) and the store in it if missing.
