@@ -108,7 +108,7 @@ static void *begin_disk(bool has_journal)
                                          .max_bytes =
                                              256 << 20, /* valgrind has no room for a large map */
                                          .map_bytes = 256 << 20,
-                                         .journal_bytes = 64 << 20, /* more than a run writes */
+                                         .journal_bytes = 64 << 20,  /* more than a run writes */
                                          .journal_age_ms = 3600000}; /* and longer than it takes */
     struct disk *stage = calloc(1, sizeof *stage);
     struct leat_why why;
