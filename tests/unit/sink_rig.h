@@ -202,4 +202,22 @@ static inline bool rig_noted(const struct rig *rig, enum leat_note_id id)
     return false;
 }
 
+/* Starts the sink again with another configuration, on the same store. */
+static inline void rig_reboot(struct rig *rig)
+{
+    assert_int_equal(leat_store_sync(rig->store, NULL), LEAT_OK);
+    rig_shut(rig);
+    rig_boot(rig);
+}
+
+static inline void rig_record_many(struct rig *rig, unsigned first, unsigned count)
+{
+    struct leat_item_result *items = calloc(count, sizeof *items);
+    for (unsigned i = 0; i < count; i++) {
+        items[i] = rig_success(first + i);
+    }
+    rig_results(rig, first, items, count);
+    free(items);
+}
+
 #endif
