@@ -222,14 +222,15 @@ static void inner_insert(struct inner *inner, unsigned index, struct prefix pref
     inner->node.count++;
 }
 
-/* Moves the upper half to a new leaf behind it; nothing when the write is at its end: ascending
- * keys leave full leaves behind, also those that have others above them, as a queue's deletes do.
- */
+/* Moves the upper half to a new leaf behind it; nothing when the write is at its end and the one
+ * before was, too: ascending keys leave full leaves behind, also those that have others above them,
+ * as a queue's deletes do. */
 static struct leat_sorted_leaf *split_leaf(struct leat_sorted *sorted,
                                            struct leat_sorted_leaf *leaf, unsigned write_index)
 {
     struct leat_sorted_leaf *right = make_leaf(sorted);
-    unsigned keep = write_index == FAN ? FAN : FAN / 2;
+    bool is_ascending = write_index == FAN && (leaf->next == NULL || leaf == sorted->run);
+    unsigned keep = is_ascending ? FAN : FAN / 2;
     right->node.count = FAN - keep;
     memcpy(right->prefixes, leaf->prefixes + keep, right->node.count * sizeof(struct prefix));
     memcpy(right->entries, leaf->entries + keep, right->node.count * sizeof(struct entry *));
@@ -293,27 +294,27 @@ static void grow_root(struct leat_sorted *sorted, const struct rising *rising)
     sorted->height++;
 }
 
-static void insert_with_split(struct leat_sorted *sorted, struct path *path, unsigned index,
-                              struct prefix prefix, struct entry *entry)
+/* Returns the leaf that has the entry. */
+static struct leat_sorted_leaf *insert_with_split(struct leat_sorted *sorted, struct path *path,
+                                                  unsigned index, struct prefix prefix,
+                                                  struct entry *entry)
 {
     struct leat_sorted_leaf *leaf = path->leaf;
     struct leat_sorted_leaf *right = split_leaf(sorted, leaf, index);
-    if (index < leaf->node.count || (index == leaf->node.count && right->node.count > 0)) {
-        leaf_insert(leaf, index, prefix, entry);
-    } else {
-        leaf_insert(right, index - leaf->node.count, prefix, entry);
-    }
+    bool is_left = index < leaf->node.count || (index == leaf->node.count && right->node.count > 0);
+    leaf_insert(is_left ? leaf : right, is_left ? index : index - leaf->node.count, prefix, entry);
     struct rising rising = {right->prefixes[0], make_separator(sorted->slab, right->entries[0]),
                             &right->node};
     for (unsigned level = sorted->height; level > 0; level--) {
         struct step *step = &path->steps[level - 1];
         if (step->inner->node.count < FAN) {
             inner_insert(step->inner, step->index, rising.prefix, rising.separator, rising.child);
-            return;
+            return is_left ? leaf : right;
         }
         split_inner(sorted, step->inner, step->index, &rising);
     }
     grow_root(sorted, &rising);
+    return is_left ? leaf : right;
 }
 
 /* Whether there is room for a key beyond the last one in the last leaf. */
@@ -327,10 +328,16 @@ static void insert_at(struct leat_sorted *sorted, struct path *path, unsigned in
                       const struct probe *probe, const struct leat_sorted_entry *content)
 {
     struct entry *entry = make_entry(sorted->slab, content);
-    if (path->leaf->node.count < FAN) {
-        leaf_insert(path->leaf, index, probe->prefix, entry);
+    struct leat_sorted_leaf *leaf = path->leaf;
+    bool is_at_end = index == leaf->node.count;
+    bool is_below = leaf->next != NULL;
+    if (leaf->node.count < FAN) {
+        leaf_insert(leaf, index, probe->prefix, entry);
     } else {
-        insert_with_split(sorted, path, index, probe->prefix, entry);
+        leaf = insert_with_split(sorted, path, index, probe->prefix, entry);
+    }
+    if (is_below) {
+        sorted->run = is_at_end ? leaf : NULL;
     }
     sorted->count++;
 }

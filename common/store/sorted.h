@@ -22,6 +22,7 @@ struct leat_sorted {
     struct leat_slab *slab;        /* borrowed */
     struct leat_sorted_node *root; /* NULL when empty */
     struct leat_sorted_leaf *last; /* NULL when empty */
+    struct leat_sorted_leaf *run;  /* the latest key below others went to its end; NULL: to none */
     size_t count;                  /* entries, tombstones included */
     unsigned height;               /* levels above the leaves */
 };

@@ -216,6 +216,31 @@ static void two_runs_that_ascend_by_turns_take_no_more_memory_than_one_after_the
     assert_in_range(fixture->slab.used_bytes, 1, bytes + bytes / 50);
 }
 
+/* Some keys with room above them, one far beyond, and in between others from above to below. */
+static size_t bytes_of_a_gap(struct fixture *fixture, bool is_descending)
+{
+    enum { LOW = 64 };
+    for (uint32_t i = 0; i < LOW; i++) {
+        put(fixture, i, 20, 0);
+    }
+    put(fixture, KEYS - 1, 20, 0);
+    for (uint32_t i = LOW; i < KEYS - 1; i++) {
+        put(fixture, is_descending ? KEYS - 2 - (i - LOW) : i, 20, 0);
+    }
+    check_all(fixture, 0);
+    const size_t bytes = fixture->slab.used_bytes;
+    for (uint32_t i = 0; i < KEYS; i++) {
+        erase(fixture, i, 0);
+    }
+    return bytes;
+}
+
+static void keys_that_descend_into_a_gap_share_leaves(void **state)
+{
+    const size_t ascending = bytes_of_a_gap(*state, false);
+    assert_in_range(bytes_of_a_gap(*state, true), 1, 2 * ascending);
+}
+
 static void follows_its_last_entry_when_used_as_a_stack(void **state)
 {
     struct fixture *fixture = *state;
@@ -317,6 +342,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             two_runs_that_ascend_by_turns_take_no_more_memory_than_one_after_the_other, setup,
             teardown),
+        cmocka_unit_test_setup_teardown(keys_that_descend_into_a_gap_share_leaves, setup, teardown),
         cmocka_unit_test_setup_teardown(follows_its_last_entry_when_used_as_a_stack, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(copies_values_that_lie_in_the_map_itself, setup, teardown),
