@@ -7,8 +7,10 @@
 
 /* More than this is not sent ahead to one child, whatever its depth. */
 #define AHEAD_BYTES (256u << 10)
-/* Nor more than end in this time, by what the last one took. */
+/* Nor more than end in this time, by what the last one took; what has gone is taken back when that
+ * is too much by what the last ones took. */
 #define AHEAD_US ((uint64_t)LEAT_US_PER_S)
+#define PACES    8
 
 enum leat_err leat_plan_init(struct leat_plan *plan, size_t slots, size_t depth_max)
 {
@@ -141,6 +143,7 @@ void leat_plan_note_quick(struct leat_plan *plan, size_t slot, uint64_t run_us)
         most = (size_t)(AHEAD_US / run_us);
     }
     it->depth = it->depth > most / 2 ? most : it->depth * 2;
+    it->paces_us = it->paces_us - it->paces_us / PACES + run_us;
 }
 
 void leat_plan_note_slow(struct leat_plan *plan, size_t slot)
@@ -148,9 +151,10 @@ void leat_plan_note_slow(struct leat_plan *plan, size_t slot)
     plan->slots[slot].depth = 1;
 }
 
-bool leat_plan_is_too_long(const struct leat_plan *plan, size_t slot, uint64_t run_us)
+bool leat_plan_is_too_long(const struct leat_plan *plan, size_t slot)
 {
-    return is_too_long(plan->slots[slot].flight.count, run_us);
+    const struct leat_plan_slot *it = &plan->slots[slot];
+    return is_too_long(it->flight.count, it->paces_us / PACES);
 }
 
 void leat_plan_give_back(struct leat_plan *plan, size_t slot, size_t keep)

@@ -40,6 +40,7 @@ struct leat_plan_slot {
     size_t bytes;                /* of the orders in flight */
     enum leat_spawner_kind kind; /* of the flight, or of the last one */
     size_t depth;                /* attempts that may be in flight, 1 to the most for the kind */
+    uint64_t paces_us;           /* of PACES attempts, by the last quick ones */
     bool closed;                 /* takes nothing for now */
     bool warm;                   /* has a plug-in child, so is the better one for plug-ins */
 };
@@ -78,9 +79,9 @@ struct leat_attempt *leat_plan_head(const struct leat_plan *plan, size_t slot);
  */
 void leat_plan_note_quick(struct leat_plan *plan, size_t slot, uint64_t run_us);
 void leat_plan_note_slow(struct leat_plan *plan, size_t slot);
-/* Whether the flight has grown too long for such a pace, so that some of it is better given back.
- */
-bool leat_plan_is_too_long(const struct leat_plan *plan, size_t slot, uint64_t run_us);
+/* Whether the flight has grown too long for the pace of the last quick attempts, so that some of it
+ * is better given back. One that took longer among many that did not makes none. */
+bool leat_plan_is_too_long(const struct leat_plan *plan, size_t slot);
 
 /* All in flight but the first `keep` go back to their places among the waiting ones. */
 void leat_plan_give_back(struct leat_plan *plan, size_t slot, size_t keep);

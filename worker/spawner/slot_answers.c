@@ -16,7 +16,7 @@ static void note_end(struct leat_spawner_loop *loop, size_t slot, struct leat_sl
     loop->slots[slot].crashes = 0;
     if (run_us < (uint64_t)leat_spawner_slow_us(process->kind)) {
         leat_plan_note_quick(&loop->plan, slot, run_us);
-        if (leat_plan_is_too_long(&loop->plan, slot, run_us)) {
+        if (leat_plan_is_too_long(&loop->plan, slot)) {
             leat_spawner_take_back(loop, slot);
         }
     }
