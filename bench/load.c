@@ -23,7 +23,10 @@
 #include "leat/producer.h"
 #include "wire/codec.h"
 
-#define LAST_IDS 1024
+/* More than two slots and the prefetch may have out of order. */
+#define LAST_IDS 4096
+#define ASK_IDS  1024
+#define PIECE_NS 200000
 
 struct load {
     struct peer_settings settings;
@@ -108,7 +111,7 @@ static void submit(struct load *load, uint64_t now_ns)
 }
 
 /* Waits until the next job is due. libleat's calls wait in milliseconds, so the last stretch is
- * slept; what arrives meanwhile, acknowledgements alone, is taken after it. */
+ * slept: in pieces while something is not acknowledged, since the next batch leaves only then. */
 static void wait_until(struct load *load, uint64_t due_ns)
 {
     for (uint64_t now_ns; (now_ns = peer_now_ns()) < due_ns;) {
@@ -117,8 +120,11 @@ static void wait_until(struct load *load, uint64_t due_ns)
             (void)leat_producer_pump(load->producer, (int64_t)(left_ns / 1000000) - 1);
             continue;
         }
-        struct timespec until = {.tv_sec = (time_t)(due_ns / PEER_NS_PER_S),
-                                 .tv_nsec = (long)(due_ns % PEER_NS_PER_S)};
+        (void)leat_producer_pump(load->producer, 0);
+        bool is_waiting = leat_producer_pending(load->producer) > 0;
+        uint64_t until_ns = is_waiting && left_ns > PIECE_NS ? now_ns + PIECE_NS : due_ns;
+        struct timespec until = {.tv_sec = (time_t)(until_ns / PEER_NS_PER_S),
+                                 .tv_nsec = (long)(until_ns % PEER_NS_PER_S)};
         (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
     }
 }
@@ -154,14 +160,18 @@ static void count_result(size_t index, const struct leat_producer_outcome *outco
 /* Asks which of them have ended; those that have not stay, and how many they are is returned. */
 static size_t ask_for(struct load *load, const char **ids, size_t count)
 {
-    bool is_there[LAST_IDS] = {false};
-    check(load,
-          leat_producer_poll_results(load->producer, ids, count, 10000, count_result, is_there),
-          "asking for results");
     size_t left = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!is_there[i]) {
-            ids[left++] = ids[i];
+    for (size_t begun = 0; begun < count; begun += ASK_IDS) {
+        size_t asked = count - begun < ASK_IDS ? count - begun : ASK_IDS;
+        bool is_there[ASK_IDS] = {false};
+        check(load,
+              leat_producer_poll_results(load->producer, ids + begun, asked, 10000, count_result,
+                                         is_there),
+              "asking for results");
+        for (size_t i = 0; i < asked; i++) {
+            if (!is_there[i]) {
+                ids[left++] = ids[begun + i];
+            }
         }
     }
     return left;

@@ -240,15 +240,15 @@ class ZeroMq(Queue):
     def at(self, name):
         return f"ipc://{self.path(name)}"
 
-    def hop(self, name, to):
-        more = {"role": "forward"} if name != "worker" else {}
+    def hop(self, name, to, payload):
+        more = {"role": "forward"} if name != "worker" else {"bytes": payload}
         if self.durable:
             more.update({"child": 1} if name == "worker" else {"sync": self.path(name + ".data")})
         return self.client(name, "bench_zmq", at=self.at(name), to=self.at(to), **more)
 
     def run(self, jobs, payload=128, batch=256, rate=0, skip=0):
         ends = [*self.chain, "end"]
-        self.servers = [self.hop(name, to) for name, to in zip(ends, ends[1:])]
+        self.servers = [self.hop(name, to, payload) for name, to in zip(ends, ends[1:])]
         try:
             results, used, written = self.measured([
                 ("sink", lambda: self.client("sink", "bench_zmq", at=self.at("end"), jobs=jobs, skip=skip)),
