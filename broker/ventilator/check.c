@@ -121,6 +121,7 @@ static enum leat_err check_ready(struct check *check, struct leat_why *why)
 {
     const struct leat_ventilator *v = check->v;
     uint64_t *ready = check->ready, *known = check->known;
+    size_t rows = 0;
     ALSO(read_rows(check, LEAT_VENTILATOR_READY, why));
     for (size_t i = 0; i < check->count; i++) {
         const struct row *row = &check->rows[i];
@@ -135,6 +136,7 @@ static enum leat_err check_ready(struct check *check, struct leat_why *why)
             HOLDS(in_window == (row->place.seq < lane->cursor),
                   "lane %u: ready job %llu is %s the window, cursor is %llu", lane->number,
                   ull(row->place.seq), in_window ? "in" : "not in", ull(lane->cursor));
+            rows += in_window && lane->window.jobs[lane->window.first + at].row != NULL ? 1 : 0;
             HOLDS(!in_window || is_row_of(lane->window.jobs[lane->window.first + at].row, row),
                   "lane %u: the window has another row of job %llu than the store", lane->number,
                   ull(row->place.seq));
@@ -155,6 +157,8 @@ static enum leat_err check_ready(struct check *check, struct leat_why *why)
               ull(known[i]));
         windows += lane == NULL ? 0 : lane->window.count;
     }
+    HOLDS((rows == 0) == (v->rows.used_bytes == 0), "windows have %zu rows, which take %zu bytes",
+          rows, v->rows.used_bytes);
     HOLDS(windows == v->windows_jobs, "%zu jobs in windows, counted %zu", windows, v->windows_jobs);
     return LEAT_OK;
 }
