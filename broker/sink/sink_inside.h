@@ -29,7 +29,6 @@ struct leat_sink {
     uint64_t sent; /* numbers up to this one are with the follower, or were lost on the way */
     int64_t quiet_since_us; /* last time that something was sent or confirmed */
     int64_t repeat_after_us;
-    int64_t push_from_us; /* few ids are not sent before */
 
     /* retention */
     struct leat_sink_oldest oldest_failure;
@@ -66,8 +65,7 @@ void leat_sink_on_gauges(const struct leat_event *event, struct leat_out *out);
 /* sink_stream.c */
 void leat_sink_on_follow(struct leat_sink *sink, const struct leat_event *event,
                          struct leat_out *out);
-/* Sends what the window allows, if it is enough or has waited long enough; returns whether anything
- * was sent. */
+/* Sends what the window allows; returns whether anything was sent. */
 bool leat_sink_push(struct leat_sink *sink, int64_t mono_us, struct leat_out *out);
 /* Repeats what was not confirmed in time. */
 void leat_sink_tend_stream(struct leat_sink *sink, int64_t mono_us, struct leat_out *out);

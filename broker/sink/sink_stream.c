@@ -70,24 +70,14 @@ static bool send_some(struct leat_sink *sink, struct leat_out *out)
     return true;
 }
 
-/* Nobody waits for SETTLED, and each costs both brokers the way there and back: few ids wait for
- * more for a moment after others have left. */
-static bool is_holding_back(const struct leat_sink *sink, int64_t mono_us)
-{
-    uint64_t waiting = sink->meta.last - sink->sent;
-    return waiting > 0 && waiting < LEAT_SETTLED_FEW && mono_us < sink->push_from_us;
-}
-
 bool leat_sink_push(struct leat_sink *sink, int64_t mono_us, struct leat_out *out)
 {
     bool any = false;
-    bool is_held = is_holding_back(sink, mono_us);
-    while (sink->followed && !is_held && send_some(sink, out)) {
+    while (sink->followed && send_some(sink, out)) {
         any = true;
     }
     if (any) {
         sink->quiet_since_us = mono_us;
-        sink->push_from_us = leat_add_us(mono_us, LEAT_SETTLED_PAUSE_US);
     }
     return any;
 }
@@ -116,7 +106,6 @@ static void take_follower(struct leat_sink *sink, const struct leat_event *event
     }
     sink->repeat_after_us = REPEAT_MIN_US;
     sink->quiet_since_us = event->now.mono_us;
-    sink->push_from_us = event->now.mono_us;
     leat_out_note(out, LEAT_NOTE_STREAM_STARTED, &sink->meta.stream, leat_str_of(""),
                   (int64_t)sink->meta.confirmed);
 }
@@ -153,16 +142,13 @@ void leat_sink_on_follow(struct leat_sink *sink, const struct leat_event *event,
     }
     if (same_stream && follow->settled > confirmed) {
         confirm(sink, sink->meta.base + follow->settled, event->now.mono_us);
-    } else {
-        sink->push_from_us = event->now.mono_us; /* it asks, so nothing is held back */
     }
     if (!same_peer || !same_stream) {
         take_follower(sink, event, out);
     } else if (stalled) {
         sink->sent = sink->meta.confirmed;
     }
-    if (!leat_sink_push(sink, event->now.mono_us, out) && !sink->ended &&
-        !is_holding_back(sink, event->now.mono_us)) {
+    if (!leat_sink_push(sink, event->now.mono_us, out) && !sink->ended) {
         struct leat_msg *msg =
             leat_out_send_patiently(out, LEAT_LINK_PEERS, sink->follower, LEAT_MSG_SETTLED);
         msg->settled.stream = sink->meta.stream;
@@ -190,7 +176,5 @@ void leat_sink_tend_stream(struct leat_sink *sink, int64_t mono_us, struct leat_
 
 int64_t leat_sink_stream_deadline_us(const struct leat_sink *sink)
 {
-    bool has_room = sink->sent - sink->meta.confirmed < sink->config.settled_window;
-    bool is_waiting = sink->followed && sink->meta.last > sink->sent && has_room;
-    return leat_min_us(repeat_at_us(sink), is_waiting ? sink->push_from_us : LEAT_NEVER_US);
+    return repeat_at_us(sink);
 }

@@ -106,10 +106,7 @@
 #define LEAT_FAREWELL_MS        2000 /* an ending worker tries this long to be heard */
 
 /* sink */
-#define LEAT_SETTLED_WINDOW 65536 /* ids sent to the ventilator and not yet confirmed */
-/* So long fewer ids than that wait for others since the last ones left. */
-#define LEAT_SETTLED_PAUSE_US     (10 * LEAT_US_PER_MS)
-#define LEAT_SETTLED_FEW          256
+#define LEAT_SETTLED_WINDOW       65536 /* ids sent to the ventilator and not yet confirmed */
 #define LEAT_RESULTS_KEPT_DEFAULT 1000000LL
 #define LEAT_RESULT_KEEP_MS       (24LL * 3600 * 1000)
 #define LEAT_FAILURE_KEEP_MS      (30LL * 24 * 3600 * 1000)

@@ -52,12 +52,6 @@ static void a_ventilator_without_a_stream_gets_everything_from_1_on(void **state
     rig_check(rig);
 }
 
-static void outwait(struct rig *rig)
-{
-    rig_pass(rig, LEAT_SETTLED_PAUSE_US);
-    rig_tick(rig);
-}
-
 static void new_results_are_pushed_to_the_follower_at_once_in_one_message(void **state)
 {
     struct rig *rig = *state;
@@ -65,56 +59,8 @@ static void new_results_are_pushed_to_the_follower_at_once_in_one_message(void *
     rig_record_many(rig, 1, 5);
     expect_settled(rig, 0, 9, 1, 5);
     assert_null(rig_sent(rig, LEAT_LINK_PEERS, LEAT_MSG_SETTLED, 1));
-    outwait(rig);
-    expect_silence(rig);
     rig_record_many(rig, 6, 2);
     expect_settled(rig, 0, 9, 6, 2);
-}
-
-static void few_that_come_right_after_others_wait_for_more(void **state)
-{
-    struct rig *rig = *state;
-    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
-    rig_record_many(rig, 1, 5);
-    expect_settled(rig, 0, 9, 1, 5);
-    int64_t pushed_us = rig->now.mono_us;
-    rig_record_many(rig, 6, 2);
-    expect_silence(rig);
-    rig_confirm(rig, 9, 5);
-    expect_silence(rig); /* the two are its answer */
-    rig_record_many(rig, 8, 1);
-    expect_silence(rig);
-    assert_int_equal(leat_sink_deadline_us(rig->sink), pushed_us + LEAT_SETTLED_PAUSE_US);
-    rig_pass(rig, leat_sink_deadline_us(rig->sink) - rig->now.mono_us - 1);
-    rig_tick(rig);
-    expect_silence(rig);
-    rig_pass(rig, 1);
-    rig_tick(rig);
-    expect_settled(rig, 0, 9, 6, 3);
-    rig_check(rig);
-}
-
-static void many_go_at_once_whatever_has_just_left(void **state)
-{
-    struct rig *rig = *state;
-    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
-    rig_record_many(rig, 1, 1);
-    rig_record_many(rig, 2, LEAT_SETTLED_FEW - 1);
-    expect_silence(rig);
-    rig_record_many(rig, 1 + LEAT_SETTLED_FEW, 1);
-    expect_settled(rig, 0, 9, 2, LEAT_SETTLED_FEW);
-}
-
-static void who_asks_gets_what_waits_for_more(void **state)
-{
-    struct rig *rig = *state;
-    rig_follow(rig, 9, (struct leat_id){{0}}, 0);
-    rig_record_many(rig, 1, 1);
-    rig_confirm(rig, 9, 1);
-    rig_record_many(rig, 2, 1);
-    expect_silence(rig);
-    rig_confirm(rig, 9, 1);
-    expect_settled(rig, 0, 9, 2, 1);
 }
 
 static void a_follow_always_gets_an_answer(void **state)
@@ -165,7 +111,6 @@ static void no_more_than_the_window_is_sent_unconfirmed(void **state)
     rig_record_many(rig, 26, 1);
     expect_silence(rig);
     rig_confirm(rig, 9, 7);
-    outwait(rig);
     expect_settled(rig, 0, 9, 11, 7);
     rig_check(rig);
 }
@@ -260,7 +205,6 @@ static void the_stream_goes_on_where_it_stood_after_a_crash(void **state)
     rig_boot(rig);
     rig_confirm(rig, 10, 2);
     expect_settled(rig, 0, 10, 3, 3);
-    outwait(rig);
     rig_record_many(rig, 7, 1);
     expect_settled(rig, 0, 10, 6, 1);
     rig_check(rig);
@@ -273,7 +217,6 @@ static void a_later_result_settles_its_id_again(void **state)
     rig_follow(rig, 9, (struct leat_id){{0}}, 0);
     rig_record_many(rig, 1, 1);
     rig_confirm(rig, 9, 1);
-    outwait(rig);
     rig_record_many(rig, 1, 1);
     expect_settled(rig, 0, 9, 2, 1);
     assert_true(leat_id_equal(&rig_reply(rig, LEAT_MSG_SETTLED)->settled.jobs.items[0].id, &id));
@@ -440,7 +383,6 @@ a_ventilator_that_does_not_know_the_stream_gets_the_rest_as_a_stream_from_1(void
     expect_settled(rig, 0, 10, 1, 3);
     rig_confirm(rig, 10, 1);
     assert_int_equal(leat_sink_info(rig->sink).confirmed, 3);
-    outwait(rig);
     rig_record_many(rig, 6, 1);
     expect_settled(rig, 0, 10, 4, 1);
     rig_reboot(rig);
@@ -455,9 +397,6 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         TEST(a_ventilator_without_a_stream_gets_everything_from_1_on),
         TEST(new_results_are_pushed_to_the_follower_at_once_in_one_message),
-        TEST(few_that_come_right_after_others_wait_for_more),
-        TEST(many_go_at_once_whatever_has_just_left),
-        TEST(who_asks_gets_what_waits_for_more),
         TEST(a_follow_always_gets_an_answer),
         TEST(a_block_of_the_log_goes_with_the_results_that_it_stands_for),
         TEST(no_more_than_the_window_is_sent_unconfirmed),
