@@ -17,7 +17,7 @@
 
 #include "store/lmdb.h"
 
-#define LEAT_JOURNAL_AGE_MS 1000
+#define LEAT_JOURNAL_AGE_MS 1000 /* unless an option says otherwise */
 /* Applied when so much waits: a share of what is free on the disk and in the store, within bounds,
  * of which the upper one is an option (struct leat_store_options). */
 #define LEAT_JOURNAL_BYTES_DEFAULT (32U << 20)

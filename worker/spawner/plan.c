@@ -7,10 +7,11 @@
 
 /* More than this is not sent ahead to one child, whatever its depth. */
 #define AHEAD_BYTES (256u << 10)
-/* Nor more than end in this time, by what the last one took; what has gone is taken back when that
- * is too much by what the last ones took. */
-#define AHEAD_US ((uint64_t)LEAT_US_PER_S)
-#define PACES    8
+/* Nor more than end in this time at the pace of the last ones; what has gone is taken back when it
+ * would take twice as long, so that a pace that wavers takes nothing back. */
+#define AHEAD_US ((uint64_t)LEAT_US_PER_S / 2)
+/* The pace is a running mean of so many. */
+#define PACES 8
 
 enum leat_err leat_plan_init(struct leat_plan *plan, size_t slots, size_t depth_max)
 {
@@ -97,6 +98,7 @@ struct leat_attempt *leat_plan_next(struct leat_plan *plan, size_t *ret_slot)
     if (slot->kind != attempt->kind) {
         slot->kind = attempt->kind;
         slot->depth = 1;
+        slot->paces_us = 0;
     }
     leat_list_remove(&plan->waiting, first);
     leat_list_push_back(&slot->flight, first);
@@ -127,9 +129,9 @@ struct leat_attempt *leat_plan_head(const struct leat_plan *plan, size_t slot)
     return first == NULL ? NULL : leat_attempt_of(first);
 }
 
-static bool is_too_long(size_t count, uint64_t run_us)
+static uint64_t pace_us(const struct leat_plan_slot *slot)
 {
-    return count * run_us > AHEAD_US;
+    return slot->paces_us / PACES;
 }
 
 void leat_plan_note_quick(struct leat_plan *plan, size_t slot, uint64_t run_us)
@@ -139,11 +141,11 @@ void leat_plan_note_quick(struct leat_plan *plan, size_t slot, uint64_t run_us)
     if (it->kind == LEAT_SPAWNER_EXEC && most > LEAT_PIPELINE_COMMANDS) {
         most = LEAT_PIPELINE_COMMANDS;
     }
-    if (is_too_long(most, run_us)) {
-        most = (size_t)(AHEAD_US / run_us);
+    it->paces_us = it->paces_us - pace_us(it) + run_us;
+    if (most * pace_us(it) > AHEAD_US) {
+        most = (size_t)(AHEAD_US / pace_us(it));
     }
     it->depth = it->depth > most / 2 ? most : it->depth * 2;
-    it->paces_us = it->paces_us - it->paces_us / PACES + run_us;
 }
 
 void leat_plan_note_slow(struct leat_plan *plan, size_t slot)
@@ -154,7 +156,7 @@ void leat_plan_note_slow(struct leat_plan *plan, size_t slot)
 bool leat_plan_is_too_long(const struct leat_plan *plan, size_t slot)
 {
     const struct leat_plan_slot *it = &plan->slots[slot];
-    return is_too_long(it->flight.count, it->paces_us / PACES);
+    return it->flight.count * pace_us(it) > 2 * AHEAD_US;
 }
 
 void leat_plan_give_back(struct leat_plan *plan, size_t slot, size_t keep)
