@@ -67,7 +67,7 @@ def throughput(found):
     for name, f in found.items():
         share = number(f["rate"]["median"] / base, 3) if base else "-"
         rows.append([name, "yes" if name in durable else "no", number(f["rate"]["median"]), f"{number(f['rate']['min'])} to {number(f['rate']['max'])}",
-                     number(f["acked_rate"]), share, f["batch"]])
+                     "-" if name.startswith("zeromq") else number(f["acked_rate"]), share, f["batch"]])
         cost = f["middle"]["cpu_us_per_job"]
         server = cost.get("server", cost.get("ventilator", cost.get("store")))
         cells = [cost.get("producer"), server, cost.get("worker"), cost.get("sink")]
