@@ -13,9 +13,9 @@
 #define MIB              ((size_t)1 << 20)
 #define KEEP_BYTES       (32 << 20)
 #define LARGE_PAGE_BYTES ((uintptr_t)2 << 20)
-#define LIMIT_PART                                                                                 \
-    16 /* of what the process may have; what malloc asks for ahead is of no use                    \
-          to others, and what is left beside it of none to malloc */
+/* Of what the process may have: what malloc asks for ahead is of no use to others, and what is left
+ * beside it of none to malloc. */
+#define LIMIT_PART 16
 
 void leat_heap_keep(void)
 {
