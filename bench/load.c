@@ -122,10 +122,7 @@ static void wait_until(struct load *load, uint64_t due_ns)
         }
         (void)leat_producer_pump(load->producer, 0);
         bool is_waiting = leat_producer_pending(load->producer) > 0;
-        uint64_t until_ns = is_waiting && left_ns > PIECE_NS ? now_ns + PIECE_NS : due_ns;
-        struct timespec until = {.tv_sec = (time_t)(until_ns / PEER_NS_PER_S),
-                                 .tv_nsec = (long)(until_ns % PEER_NS_PER_S)};
-        (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+        peer_sleep_until(is_waiting && left_ns > PIECE_NS ? now_ns + PIECE_NS : due_ns);
     }
 }
 

@@ -123,6 +123,13 @@ void peer_precise_timers(void)
     (void)prctl(PR_SET_TIMERSLACK, 1000UL);
 }
 
+void peer_sleep_until(uint64_t at_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(at_ns / PEER_NS_PER_S),
+                             .tv_nsec = (long)(at_ns % PEER_NS_PER_S)};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
 bool peer_wait_readable(int fd, uint64_t until_ns)
 {
     struct pollfd item = {.fd = fd, .events = POLLIN};

@@ -49,6 +49,7 @@ uint64_t peer_now_ns(void); /* CLOCK_MONOTONIC, the same for all processes of th
 /* Sets the timer slack of the calling thread to a microsecond: the kernel's 50 would be measured
  * otherwise. */
 void peer_precise_timers(void);
+void peer_sleep_until(uint64_t at_ns);
 
 /* ---- producers ---- */
 

@@ -3,11 +3,13 @@ anonymous memory; and what a disk was given to write. Everything comes from /pro
 import json
 import mmap
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
 import time
+import typing
 
 
 class BenchError(Exception):
@@ -40,15 +42,22 @@ def tree_of(pid):
     return found
 
 
+class Thread(typing.NamedTuple):
+    """What one has used: nanoseconds of processor time, exact; and ticks of 10 ms in the program and in the kernel, good for a share."""
+    name: str
+    ns: int = 0
+    program: int = 0
+    kernel: int = 0
+
+
 def threads_of(pid):
-    """{(process, thread): (name, nanoseconds of processor time, ticks in the program, ticks in the kernel)} of a process' living threads. The
-    nanoseconds are exact; ticks are 10 ms, and good for a share."""
+    """{(process, thread): Thread} of a process' living threads."""
     found = {}
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             name, fields = read(f"/proc/{pid}/task/{task}/stat").split("(", 1)[1].rsplit(")", 1)
-            fields = fields.split()
-            found[pid, int(task)] = (name, int(read(f"/proc/{pid}/task/{task}/schedstat").split()[0]), int(fields[11]), int(fields[12]))
+            program, kernel = fields.split()[11:13]
+            found[pid, int(task)] = Thread(name, int(read(f"/proc/{pid}/task/{task}/schedstat").split()[0]), int(program), int(kernel))
     except (OSError, IndexError):
         pass
     return found
@@ -62,13 +71,6 @@ def status_kib(pid, field):
     except OSError:
         pass
     return 0
-
-
-def cpu_split_s(pid):
-    """(in the program, in the kernel): seconds of processor time of a process, in ticks of 10 ms."""
-    fields = read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()
-    tick = os.sysconf("SC_CLK_TCK")
-    return int(fields[11]) / tick, int(fields[12]) / tick
 
 
 def touch_memory(gib):
@@ -130,11 +132,11 @@ class Process:
         """Since mark(): "cpu_s"; "threads", for each name of a thread (seconds in the program, in the kernel); and "anonymous_kib" now."""
         now = self.used_now()
         threads, cpu_s = {}, 0
-        for at, (name, ns, program, kernel) in now["threads"].items():
-            before = self.before["threads"].get(at, (name, 0, 0, 0))
-            seconds, program, kernel = (ns - before[1]) / 1e9, program - before[2], kernel - before[3]
+        for at, thread in now["threads"].items():
+            before = self.before["threads"].get(at, Thread(thread.name))
+            seconds, program, kernel = (thread.ns - before.ns) / 1e9, thread.program - before.program, thread.kernel - before.kernel
             share = kernel / (program + kernel) if program + kernel else 0
-            sums = threads.setdefault(name, [0, 0])
+            sums = threads.setdefault(thread.name, [0, 0])
             sums[0] += seconds * (1 - share)
             sums[1] += seconds * share
             cpu_s += seconds
@@ -177,14 +179,19 @@ class Process:
             self.popen.stdout.close()
 
 
+def children_s():
+    """Processor seconds of all children that have ended and were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def spent_s(command):
     """Runs a command to its end; seconds of processor time that it used."""
-    before = os.times()
+    before = children_s()
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=600, check=False)
     if done.returncode != 0:
         raise BenchError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stderr}")
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    return children_s() - before
 
 
 def wait_for(condition, what, timeout_s=20):

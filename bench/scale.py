@@ -6,7 +6,7 @@ import time
 
 import queues
 from parts import jobs_for, median, spread
-from processes import BenchError, Process, cpu_split_s, say, touch_memory, wait_for
+from processes import BenchError, Process, say, touch_memory, wait_for
 
 
 def wait_settled(leat, timeout_s=60):
@@ -14,7 +14,7 @@ def wait_settled(leat, timeout_s=60):
     quiet_since, last = time.monotonic(), -1
     deadline = time.monotonic() + timeout_s
     while time.monotonic() - quiet_since < 0.3 and time.monotonic() < deadline:
-        now = sum(used[1] for s in leat.servers for used in s.used_now()["threads"].values())
+        now = sum(thread.ns for s in leat.servers for thread in s.used_now()["threads"].values())
         if last < 0 or now - last > 2_000_000:  # more than 2 ms in 50
             quiet_since = time.monotonic()
         last = now
@@ -33,11 +33,12 @@ def submit_alike(leat, jobs, touched_gib):
     time per job, in its program and in the kernel, until it has brought them to their last place."""
     wait_settled(leat)
     touched = touch_memory(touched_gib)
-    pid = leat.server("ventilator").pid
-    before = cpu_split_s(pid)
+    ventilator = leat.server("ventilator")
+    ventilator.mark()
     rate = submit(leat, jobs)
     wait_settled(leat)
-    return {"rate": rate, "us": [1e6 * (now - then) / jobs for now, then in zip(cpu_split_s(pid), before)], "touched_gib": touched}
+    both = zip(*ventilator.used()["threads"].values())
+    return {"rate": rate, "us": [1e6 * sum(seconds) / jobs for seconds in both], "touched_gib": touched}
 
 
 def summary(rounds):

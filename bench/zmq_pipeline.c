@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -48,13 +47,6 @@ static void recv_or_stop(zmq_msg_t *frame, void *socket)
     }
 }
 
-static void wait_until(uint64_t at_ns)
-{
-    struct timespec until = {.tv_sec = (time_t)(at_ns / PEER_NS_PER_S),
-                             .tv_nsec = (long)(at_ns % PEER_NS_PER_S)};
-    (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
-}
-
 static void produce(void *context, const struct peer_settings *settings)
 {
     void *to = opened(context, ZMQ_PUSH, NULL, peer_setting(settings, "to"));
@@ -63,7 +55,7 @@ static void produce(void *context, const struct peer_settings *settings)
     for (uint64_t sent = 0; sent < settings->jobs;) {
         uint64_t left = peer_schedule_due(&schedule, peer_now_ns()) - sent;
         if (left == 0) {
-            wait_until(peer_schedule_at_ns(&schedule, sent, 0));
+            peer_sleep_until(peer_schedule_at_ns(&schedule, sent, 0));
             continue;
         }
         uint64_t count = left < settings->batch ? left : settings->batch;
