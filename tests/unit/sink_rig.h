@@ -59,6 +59,22 @@ static inline void rig_close(struct rig *rig)
     leat_store_close(&rig->store);
 }
 
+/* A test's state is a rig of its own. */
+static inline int rig_setup(void **state)
+{
+    struct rig *rig = malloc(sizeof *rig);
+    rig_open(rig);
+    *state = rig;
+    return 0;
+}
+
+static inline int rig_teardown(void **state)
+{
+    rig_close(*state);
+    free(*state);
+    return 0;
+}
+
 static inline void rig_check(struct rig *rig)
 {
     struct leat_why why = {""};

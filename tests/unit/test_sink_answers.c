@@ -1,21 +1,6 @@
 /* What the sink answers on its ROUTER socket besides STORED, and how it ends. */
 #include "tests/unit/sink_rig.h"
 
-static int setup(void **state)
-{
-    struct rig *rig = malloc(sizeof *rig);
-    rig_open(rig);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    rig_close(*state);
-    free(*state);
-    return 0;
-}
-
 static const struct leat_msg_answers *query(struct rig *rig, const unsigned *numbers, size_t count,
                                             bool with_output)
 {
@@ -278,7 +263,7 @@ static void a_ventilator_whose_key_is_revoked_follows_no_more(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
         TEST(a_query_finds_the_results_that_are_there_in_the_order_asked_for),
         TEST(output_and_body_come_when_they_are_asked_for),
         TEST(a_large_answer_says_how_far_it_looked),
@@ -288,12 +273,12 @@ int main(void)
         TEST(bad_bytes_and_strange_messages_get_an_error_and_an_error_gets_none),
         TEST(quit_and_stop_end_it_with_status_0_after_all_that_came_before),
         TEST(a_broken_store_ends_it_with_the_status_of_the_store),
-        cmocka_unit_test_setup_teardown(a_producer_reads_only_results_of_its_own_queues, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(what_is_forbidden_gets_an_error_with_its_ref, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_ventilator_whose_key_is_revoked_follows_no_more, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_producer_reads_only_results_of_its_own_queues, rig_setup,
+                                        rig_teardown),
+        cmocka_unit_test_setup_teardown(what_is_forbidden_gets_an_error_with_its_ref, rig_setup,
+                                        rig_teardown),
+        cmocka_unit_test_setup_teardown(a_ventilator_whose_key_is_revoked_follows_no_more,
+                                        rig_setup, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,21 +1,6 @@
 /* What the sink does with results: the first one wins, and it says STORED. */
 #include "tests/unit/sink_rig.h"
 
-static int setup(void **state)
-{
-    struct rig *rig = malloc(sizeof *rig);
-    rig_open(rig);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    rig_close(*state);
-    free(*state);
-    return 0;
-}
-
 /* The kept result of a job, or fails. */
 static struct leat_item_result kept(struct rig *rig, unsigned number, bool whole,
                                     struct leat_arena *arena)
@@ -320,9 +305,7 @@ a_later_result_settles_its_id_again_when_its_number_was_sent_in_an_earlier_life(
     rig_follow(rig, 9, (struct leat_id){{0}}, 0);
     rig_results(rig, 1, &result, 1);
     assert_int_equal(rig_reply(rig, LEAT_MSG_SETTLED)->settled.first, 1);
-    assert_int_equal(leat_store_sync(rig->store, NULL), LEAT_OK);
-    rig_shut(rig);
-    rig_boot(rig);
+    rig_reboot(rig);
     rig_results(rig, 2, &result, 1);
     rig_confirm(rig, 10, 1);
     const struct leat_msg_settled *settled = &rig_reply(rig, LEAT_MSG_SETTLED)->settled;
@@ -335,7 +318,7 @@ a_later_result_settles_its_id_again_when_its_number_was_sent_in_an_earlier_life(
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
         TEST(a_result_is_recorded_and_its_batch_is_stored),
         TEST(the_first_result_of_a_job_wins),
         TEST(the_first_of_two_results_in_one_batch_wins),

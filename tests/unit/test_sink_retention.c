@@ -3,21 +3,6 @@
 
 #define HOUR_US (INT64_C(3600) * LEAT_US_PER_S)
 
-static int setup(void **state)
-{
-    struct rig *rig = malloc(sizeof *rig);
-    rig_open(rig);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    rig_close(*state);
-    free(*state);
-    return 0;
-}
-
 static void confirm_all(struct rig *rig)
 {
     struct leat_sink_info info = leat_sink_info(rig->sink);
@@ -165,7 +150,7 @@ static void after_a_clock_was_set_back_the_oldest_goes_and_not_the_newest(void *
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
         TEST(successes_are_removed_when_they_are_old),
         TEST(failures_are_kept_longer),
         TEST(above_the_bound_the_oldest_successes_go),

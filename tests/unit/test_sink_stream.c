@@ -2,21 +2,6 @@
 #include "broker/sink/sink_record.h"
 #include "tests/unit/sink_rig.h"
 
-static int setup(void **state)
-{
-    struct rig *rig = malloc(sizeof *rig);
-    rig_open(rig);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    rig_close(*state);
-    free(*state);
-    return 0;
-}
-
 static void expect_settled(struct rig *rig, size_t nth, uint8_t peer, uint64_t first, size_t count)
 {
     const struct leat_action *action = rig_sent(rig, LEAT_LINK_PEERS, LEAT_MSG_SETTLED, nth);
@@ -394,7 +379,7 @@ a_ventilator_that_does_not_know_the_stream_gets_the_rest_as_a_stream_from_1(void
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
         TEST(a_ventilator_without_a_stream_gets_everything_from_1_on),
         TEST(new_results_are_pushed_to_the_follower_at_once_in_one_message),
         TEST(a_follow_always_gets_an_answer),
