@@ -8,7 +8,7 @@
 /* More than this is not sent ahead to one child, whatever its depth. */
 #define AHEAD_BYTES (256u << 10)
 /* Nor more than end in this time at the pace of the last ones; what has gone is taken back when it
- * would take twice as long, so that a pace that wavers takes nothing back. */
+ * would take twice as long, so that one that wavers takes next to nothing back. */
 #define AHEAD_US ((uint64_t)LEAT_US_PER_S / 2)
 /* The pace is a running mean of so many. */
 #define PACES 8

@@ -3,11 +3,11 @@
  * Attempts wait in one list, first come, first served. Attempts of one kind may follow each other
  * into one slot, up to the slot's depth, so that its process never waits for the spawner; but an
  * empty slot comes first. The depth doubles with each attempt that was quick, as long as all would
- * end in half a second at its pace, and falls to 1 with one that is slow, or of the other kind:
- * what would stand behind a slow attempt waits here instead, for whichever slot is free first; what
- * comes back to the list goes to its old place, so that it is in the order in which all have come.
- * The first of the list is never passed by another, so commands cannot be starved by plug-ins, nor
- * the other way round. */
+ * end in half a second at the pace of the last ones, and falls to 1 with one that is slow, or of
+ * the other kind: what would stand behind a slow attempt waits here instead, for whichever slot is
+ * free first; what comes back to the list goes to its old place, so that it is in the order in
+ * which all have come. The first of the list is never passed by another, so commands cannot be
+ * starved by plug-ins, nor the other way round. */
 #ifndef LEAT_WORKER_SPAWNER_PLAN_H
 #define LEAT_WORKER_SPAWNER_PLAN_H
 
